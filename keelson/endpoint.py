@@ -1,0 +1,102 @@
+"""From a reference to a live connection.
+
+A reference names a database by what the settings say (stack, target, server, database, role). Host, port and password
+are looked up at the moment of use, so that a restarted server or a rotated password makes nothing stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote, urlencode
+
+from keelson.postgres.connection import connect
+from keelson.target import Address, target
+
+if TYPE_CHECKING:
+    import psycopg
+
+ADMINISTRATOR = "postgres"
+MAINTENANCE_DATABASE = "postgres"
+
+Form = Literal["plain", "asyncpg", "sqlalchemy", "jdbc"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What names a database connection before anything runs; all fields are plain inputs."""
+
+    stack: str
+    target: str
+    server: str
+    database: str = MAINTENANCE_DATABASE
+    role: str = ADMINISTRATOR
+
+    def to(self, *, database: str | None = None, role: str | None = None) -> Reference:
+        """Return the reference to another database or role of the same server."""
+        return replace(self, database=database or self.database, role=role or self.role)
+
+    def as_input(self) -> dict[str, str]:
+        """Return the fields as a resource's input."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """A database that can be connected to now."""
+
+    address: Address
+    database: str
+    user: str
+    password: str = field(repr=False)
+
+    def connection_parameters(self) -> dict[str, str]:
+        """Return the parameters by libpq's names."""
+        return {
+            "host": self.address.host,
+            "port": str(self.address.port),
+            "dbname": self.database,
+            "user": self.user,
+            "password": self.password,
+        } | self._tls()
+
+    def connect(self, application_name: str = "keelson") -> psycopg.Connection:
+        """Open a connection in autocommit; raises UnreachableError."""
+        return connect(self.connection_parameters(), application_name=application_name)
+
+    def url(self, form: Form = "plain") -> str:
+        """Return a URL for libpq and asyncpg ("plain", "asyncpg"), for SQLAlchemy on asyncpg, or for JDBC."""
+        address = f"{self.address.host}:{self.address.port}/{quote(self.database)}"
+        login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        tls = self._tls()
+        if form == "jdbc":
+            query = {"user": self.user, "password": self.password} | tls
+            return f"jdbc:postgresql://{address}?{urlencode(query)}"
+        if form == "sqlalchemy":  # hands unknown arguments to asyncpg.connect, which knows `ssl` but not `sslmode`
+            return f"postgresql+asyncpg://{login}@{address}{_query({'ssl': 'require'} if tls else {})}"
+        return f"postgresql://{login}@{address}{_query(tls)}"
+
+    def _tls(self) -> dict[str, str]:
+        if self.address.root_certificate is None:
+            return {}
+        return {"sslmode": "verify-full", "sslrootcert": str(self.address.root_certificate)}
+
+
+def _query(arguments: dict[str, str]) -> str:
+    return f"?{urlencode(arguments)}" if arguments else ""
+
+
+def resolve(reference: Reference) -> Endpoint:
+    """Return the endpoint that `reference` names now.
+
+    Raises:
+        SettingsError: no such target.
+        UnreachableError: the stack has no such server yet, or no such login.
+    """
+    place = target(reference.target)
+    return Endpoint(
+        address=place.locate(reference.stack, reference.server),
+        database=reference.database,
+        user=reference.role,
+        password=place.password(reference.stack, reference.server, reference.role),
+    )

@@ -1,0 +1,85 @@
+"""The project that a command is run in: its root, its name, and what its stack files say, read without the engine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from keelson.errors import SettingsError
+from keelson.settings.stack import Stack, read_stack
+
+PROJECT_FILE = "Pulumi.yaml"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A folder with a Pulumi.yaml."""
+
+    root: Path
+    name: str
+    backend: str | None  # the backend that Pulumi.yaml names
+
+    def stack(self, name: str) -> Stack:
+        """Return the settings of stack `name`; secrets in its file stay encrypted and are left out.
+
+        Raises:
+            SettingsError: there is no such stack file, or a key is wrong.
+        """
+        path = self.root / f"Pulumi.{name}.yaml"
+        config = _mapping(path).get("config") or {}
+        return read_stack({key: _text(value) for key, value in config.items()}, self.name, name, self.root)
+
+    def stack_names(self) -> list[str]:
+        """Return the names of the stacks that have a file."""
+        return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in self.root.glob("Pulumi.*.yaml"))
+
+
+def find_project(start: Path | None = None) -> Project:
+    """Return the project whose folder holds `start` (the working directory by default)."""
+    start = start or Path.cwd()
+    for folder in (start, *start.parents):
+        if (folder / PROJECT_FILE).is_file():
+            return _read(folder)
+    msg = f"no {PROJECT_FILE} in {start} or above; change to the project's folder"
+    raise SettingsError(msg)
+
+
+def _read(folder: Path) -> Project:
+    values = _mapping(folder / PROJECT_FILE)
+    if not isinstance(values.get("name"), str):
+        msg = f"{PROJECT_FILE}: the setting 'name' is missing; add the project's name"
+        raise SettingsError(msg)
+    backend = values.get("backend") or {}
+    return Project(root=folder, name=values["name"], backend=backend.get("url"))
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{path.name} is missing in {path.parent}; write it, or pick another stack with -s"
+        raise SettingsError(msg) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as fault:
+        msg = f"{path.name} cannot be read: {str(fault).splitlines()[0]}; correct it"
+        raise SettingsError(msg) from None
+    if not isinstance(loaded, dict):
+        msg = f"{path.name} holds no keys; add them"
+        raise SettingsError(msg)
+    return loaded
+
+
+def _text(value: object) -> str:
+    """Return a value as the engine would hand it to the program."""
+    if isinstance(value, dict):
+        return json.dumps({key: inner for key, inner in value.items() if not _secret(inner)}) if not _secret(value) else "{}"
+    return json.dumps(value) if isinstance(value, list | bool) else str(value)
+
+
+def _secret(value: object) -> bool:
+    return isinstance(value, dict) and value.keys() == {"secure"}
+
+

@@ -1,0 +1,89 @@
+"""One database's description, read from `sql/<database>/database.yaml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field
+
+from keelson.errors import SettingsError
+from keelson.settings.model import Settings
+
+REFERENCE_SEEDS = "reference"
+
+Privilege = Literal["select", "insert", "update", "delete"]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+
+
+class Login(Settings):
+    """A login role beside the service's own: a group that it inherits, or privileges in some schemas."""
+
+    inherits: Literal["app", "readonly"] | None = None
+    privileges: tuple[Privilege, ...] = ()
+    schemas: tuple[Name, ...] = ()
+
+
+class BackupSettings(Settings):
+    """When a database is backed up and how long backups are kept."""
+
+    schedule: str = "0 2 * * *"
+    time_zone: str = "UTC"
+    keep_days: Annotated[int, Field(ge=1)] = 30
+    keep_at_least: Annotated[int, Field(ge=1)] = 3
+
+
+class DatabaseDefinition(Settings):
+    """What database.yaml says."""
+
+    server: Name
+    description: str = ""
+    extensions: tuple[Name, ...] = ()
+    seeds: dict[Literal["dev", "test", "demo", "staging", "prod"], tuple[Name, ...]] = Field(default_factory=dict)
+    logins: dict[Name, Login] = Field(default_factory=dict)
+    connection_limit: Annotated[int, Field(ge=-1)] = -1
+    backup: BackupSettings = BackupSettings()
+
+    def seed_folders(self, environment: str, directory: Path) -> tuple[str, ...]:
+        """Return the folders under seeds/ for `environment`, in order; by default reference data, then its own."""
+        chosen = self.seeds.get(environment)  # type: ignore[call-overload]
+        if chosen is not None:
+            return tuple(chosen)
+        return tuple(name for name in (REFERENCE_SEEDS, environment) if (directory / "seeds" / name).is_dir())
+
+
+def read_database(directory: Path, root: Path) -> DatabaseDefinition:
+    """Return the definition in `directory`; `root` is what paths in messages are relative to.
+
+    Raises:
+        SettingsError: database.yaml is missing or wrong, or a folder of seeds that it names is missing.
+    """
+    source = str((directory / "database.yaml").relative_to(root))
+    definition = DatabaseDefinition.read(_load(directory / "database.yaml", source), source)
+    for environment, folders in definition.seeds.items():
+        for folder in folders:
+            if not (directory / "seeds" / folder).is_dir():
+                msg = f"{source}: the setting 'seeds.{environment}' names {folder!r}, but seeds/{folder} is missing; make it"
+                raise SettingsError(msg)
+    return definition
+
+
+def _load(path: Path, source: str) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"{source} is missing; `keelson service add {path.parent.name}` makes one"
+        raise SettingsError(msg) from None
+    except UnicodeDecodeError as fault:
+        msg = f"{source} is not UTF-8 (byte {fault.start}); save it as UTF-8"
+        raise SettingsError(msg) from None
+    except yaml.YAMLError as fault:
+        where = getattr(fault, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        msg = f"{source}{line}: not YAML: {getattr(fault, 'problem', 'cannot be read')}; correct it"
+        raise SettingsError(msg) from None
+    if not isinstance(loaded, dict):
+        msg = f"{source} must hold keys such as 'server: main'; add them"
+        raise SettingsError(msg)
+    return loaded

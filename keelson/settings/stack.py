@@ -1,0 +1,151 @@
+"""A stack's settings: the `keelson:` keys of Pulumi.<stack>.yaml, read once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from keelson.errors import SettingsError
+from keelson.postgres.names import validate_service_name
+from keelson.settings.database import DatabaseDefinition, Name, read_database
+from keelson.settings.model import Settings
+
+Environment = Literal["dev", "test", "demo", "staging", "prod"]
+Port = Annotated[int, Field(ge=1024, le=65535)]
+
+PROTECTED_ENVIRONMENTS = frozenset({"staging", "prod"})
+SQL_DIRECTORY = "sql"
+_STACK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+
+
+def _parameter_texts(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    return {name: _parameter_text(setting) for name, setting in value.items()}
+
+
+def _parameter_text(value: object) -> object:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return str(value) if isinstance(value, int | float) else value
+
+
+class ServerSettings(Settings):
+    """One PostgreSQL server of the stack."""
+
+    timescaledb: bool = False
+    port: Port | None = None  # fixed; None: the preferred one or the next that is free
+    preferred_port: Port = 5432
+    version: str = "17"
+    data_directory: str | None = None
+    postgres: dict[str, str] = Field(default_factory=dict)
+
+    _texts = field_validator("postgres", mode="before")(_parameter_texts)
+
+
+def _usual_servers() -> dict[str, ServerSettings]:
+    return {
+        "main": ServerSettings(preferred_port=5432),
+        "timescale": ServerSettings(preferred_port=5433, timescaledb=True),
+    }
+
+
+class StackSettings(Settings):
+    """What the `keelson:` keys of a stack file say."""
+
+    environment: Environment
+    target: Literal["local", "docker", "kubernetes"]
+    servers: dict[Name, ServerSettings] = Field(default_factory=_usual_servers)
+    databases: tuple[str, ...] | None = None  # None: every folder under sql/
+    postgres: dict[str, str] = Field(default_factory=dict)  # for every server
+    passwords: dict[Name, SecretStr] = Field(default_factory=dict)
+
+    _texts = field_validator("postgres", mode="before")(_parameter_texts)
+
+    @property
+    def protected(self) -> bool:
+        """Whether data outlives a careless destroy."""
+        return self.environment in PROTECTED_ENVIRONMENTS
+
+    def parameters_of(self, server: str) -> dict[str, str]:
+        """Return the PostgreSQL parameters of `server`: the stack's, then its own."""
+        return self.postgres | self.servers[server].postgres
+
+
+class Stack(Settings):
+    """All that the program needs to know: names, settings, and the databases' definitions."""
+
+    project: str
+    name: str
+    root: Path
+    settings: StackSettings
+    databases: dict[str, DatabaseDefinition]
+
+    @property
+    def key(self) -> str:
+        """The name of the stack's directories on a machine."""
+        return stack_key(self.project, self.name)
+
+    def directory(self, database: str) -> Path:
+        """Return the folder of `database`, relative to the project."""
+        return Path(SQL_DIRECTORY) / database
+
+
+def stack_key(project: str, stack: str) -> str:
+    """Return the key of `stack`; a name that the engine qualified with its organisation counts by its last part."""
+    return f"{project}-{stack.rsplit('/', 1)[-1]}"
+
+
+def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -> Stack:
+    """Return the stack that `config` describes; keys are qualified (`keelson:target`), objects are JSON texts.
+
+    Raises:
+        SettingsError: a key is unknown, missing or wrong, or two parts contradict each other.
+        IdentifierError: a database's name is not allowed.
+    """
+    source = f"Pulumi.{name}.yaml"
+    if not _STACK_NAME.match(name):
+        msg = f"the stack's name {name!r} is not allowed; use letters, digits, '.', '_' and '-'"
+        raise SettingsError(msg)
+    prefix = f"{project}:"
+    values = {key.removeprefix(prefix): _value(text) for key, text in config.items() if key.startswith(prefix)}
+    settings = StackSettings.read(values, source, prefix)
+    databases = {}
+    for database in _names(settings, root, source):
+        validate_service_name(database)
+        databases[database] = read_database(root / SQL_DIRECTORY / database, root)
+    for database, definition in databases.items():
+        _check_server(database, definition, settings)
+    return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
+
+
+def _value(text: str) -> Any:  # noqa: ANN401 - whatever the stack file holds
+    """Return an object that the engine hands over as JSON, or the text itself."""
+    if not text.startswith(("{", "[")):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _names(settings: StackSettings, root: Path, source: str) -> list[str]:
+    folder = root / SQL_DIRECTORY
+    if settings.databases is None:
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+    if repeated := sorted({name for name in settings.databases if settings.databases.count(name) > 1}):
+        msg = f"{source}: the setting 'keelson:databases' names {repeated[0]!r} twice; take one out"
+        raise SettingsError(msg)
+    return list(settings.databases)
+
+
+def _check_server(database: str, definition: DatabaseDefinition, settings: StackSettings) -> None:
+    if definition.server not in settings.servers:
+        known = ", ".join(sorted(settings.servers))
+        msg = f"{SQL_DIRECTORY}/{database}/database.yaml: the setting 'server' names {definition.server!r}, but the stack has {known}"
+        raise SettingsError(msg)

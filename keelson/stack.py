@@ -1,0 +1,181 @@
+"""The one module that asks the engine about a stack, by the pulumi command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import unquote, urlsplit
+
+from keelson import paths
+from keelson.errors import EngineError
+from keelson.project import Project
+
+PUBLISHED_PASSPHRASE = "keelson"  # noqa: S105 - of the dev and docker stack files; it protects nothing (docs/secrets.md)
+STACKS_WITH_PUBLISHED_PASSPHRASE = frozenset({"dev", "docker"})
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What the file backend writes while somebody works on a stack."""
+
+    path: Path
+    pid: int
+    user: str
+    host: str
+    since: str
+
+    @property
+    def stale(self) -> bool:
+        """Whether the process that took it ran on this machine and is gone."""
+        return self.host == socket.gethostname() and not Path(f"/proc/{self.pid}").exists()
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The pulumi command for one stack of one project."""
+
+    project: Project
+    stack: str
+
+    def outputs(self) -> dict[str, Any]:
+        """Return the stack's outputs, secrets masked; empty where the stack was never brought up."""
+        return dict(json.loads(self._ask("stack", "output", "--json") or "{}"))
+
+    def export(self) -> dict[str, Any]:
+        """Return the stack's state; secrets stay encrypted."""
+        return dict(json.loads(self._ask("stack", "export")))
+
+    def exists(self) -> bool:
+        """Say whether the backend knows the stack."""
+        listed = json.loads(run(self.project, "stack", "ls", "--json") or "[]")
+        return any(entry["name"].rsplit("/", 1)[-1] == self.stack for entry in listed)
+
+    def prepare(self) -> None:
+        """Make the stack in the backend where it is new, and clear what a killed run left.
+
+        Raises:
+            EngineError: somebody else works on the stack, or the engine refuses.
+        """
+        if not self.exists():
+            run(self.project, "stack", "init", self.stack, "--no-select")
+            return
+        self.release_stale_locks()
+        self._forget_pending_operations()
+
+    def release_stale_locks(self) -> None:
+        """Remove the locks of processes of this machine that are gone; raises EngineError for a lock that is held."""
+        for lock in self.locks():
+            if not lock.stale:
+                who = f"{lock.user}@{lock.host}, process {lock.pid}, since {lock.since}"
+                msg = f"stack {self.stack} is held by {who}; wait until that ends, or end it and run the command again"
+                raise EngineError(msg)
+            lock.path.unlink(missing_ok=True)
+
+    def locks(self) -> list[Lock]:
+        """Return the locks of the file backend; other backends keep their own."""
+        folder = self._lock_folder()
+        found = (_read_lock(path) for path in sorted(folder.glob("*.json"))) if folder else ()
+        return [lock for lock in found if lock]
+
+    def run(self, *arguments: str) -> int:
+        """Run a pulumi command on the stack with this process's terminal; return its exit status."""
+        command = [str(find_engine()), *arguments, "--stack", self.stack]
+        return subprocess.run(command, cwd=self.project.root, env=environment(self.project, self.stack), check=False).returncode
+
+    def _ask(self, *arguments: str) -> str:
+        return run(self.project, *arguments, "--stack", self.stack, stack=self.stack)
+
+    def _forget_pending_operations(self) -> None:
+        """Take out what a killed run was doing: every create recognises its own work and goes on from there."""
+        state = self.export()
+        if not (state.get("deployment") or {}).get("pending_operations"):
+            return
+        del state["deployment"]["pending_operations"]
+        run(self.project, "stack", "import", "--stack", self.stack, stack=self.stack, given=json.dumps(state))
+
+    def _lock_folder(self) -> Path | None:
+        backend = environment(self.project, self.stack).get("PULUMI_BACKEND_URL") or self.project.backend or ""
+        address = urlsplit(backend)
+        if address.scheme != "file":
+            return None
+        root = Path(unquote(address.path)).expanduser()
+        return root / ".pulumi" / "locks" / "organization" / self.project.name / self.stack
+
+
+def selected_stack(project: Project) -> str:
+    """Return the stack that is selected, else dev; raises EngineError where the engine is missing."""
+    command = [str(find_engine()), "stack", "--show-name"]
+    done = subprocess.run(command, cwd=project.root, env=environment(project), check=False, capture_output=True, text=True)
+    return done.stdout.strip().rsplit("/", 1)[-1] if done.returncode == 0 else "dev"
+
+
+def run(project: Project, *arguments: str, stack: str | None = None, given: str = "") -> str:
+    """Run a pulumi command and return its standard output; raises EngineError with what it said."""
+    command = [str(find_engine()), *arguments, "--non-interactive"]
+    done = subprocess.run(
+        command, cwd=project.root, env=environment(project, stack), input=given, check=False, capture_output=True, text=True
+    )
+    if done.returncode:
+        _refuse(arguments, done.stderr or done.stdout)
+    return done.stdout
+
+
+def find_engine() -> Path:
+    """Return the pulumi command: the one on PATH, else the one that set-up made."""
+    if found := shutil.which("pulumi"):
+        return Path(found)
+    for candidate in sorted((paths.cache() / "engine").glob("*/bin/pulumi"), reverse=True):
+        return candidate
+    msg = "the Pulumi engine is missing; run `make setup`"
+    raise EngineError(msg)
+
+
+def environment(project: Project, stack: str | None = None) -> dict[str, str]:
+    """Return the environment of a pulumi command: a file backend where none is set, and the published passphrase."""
+    values = dict(os.environ)
+    values["PATH"] = os.pathsep.join([str(find_engine().parent), values.get("PATH", "")])
+    values.setdefault("PULUMI_SKIP_UPDATE_CHECK", "true")
+    if not _backend_is_set(project, values):
+        folder = paths.private_directory(paths.state() / "pulumi")
+        values["PULUMI_BACKEND_URL"] = f"file://{folder}"
+    published = stack is None or stack in STACKS_WITH_PUBLISHED_PASSPHRASE
+    if published and not values.keys() & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
+        values["PULUMI_CONFIG_PASSPHRASE"] = PUBLISHED_PASSPHRASE
+    return values
+
+
+def _backend_is_set(project: Project, values: dict[str, str]) -> bool:
+    if values.get("PULUMI_BACKEND_URL") or values.get("PULUMI_ACCESS_TOKEN") or project.backend:
+        return True
+    home = Path(values.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    try:
+        return bool(json.loads((home / "credentials.json").read_text(encoding="utf-8")).get("current"))
+    except (OSError, ValueError):
+        return False
+
+
+def _read_lock(path: Path) -> Lock | None:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        taken = datetime.fromisoformat(values["timestamp"]).astimezone()
+        return Lock(path, int(values["pid"]), values["username"], values["hostname"], f"{taken:%H:%M:%S}")
+    except FileNotFoundError:  # released meanwhile
+        return None
+
+
+def _refuse(arguments: Iterable[str], said: str) -> NoReturn:
+    first = next(_sentences(said), "no reason given")
+    msg = f"pulumi {' '.join(arguments)}: {first}"
+    raise EngineError(msg)
+
+
+def _sentences(said: str) -> Iterator[str]:
+    return (line.removeprefix("error: ").strip() for line in said.splitlines() if line.strip())
