@@ -1,0 +1,1 @@
+DROP TABLE economic_data.economic_data;

@@ -1,0 +1,1 @@
+DROP TABLE news.news_articles;

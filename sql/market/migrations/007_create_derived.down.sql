@@ -1,0 +1,2 @@
+DROP TABLE derived.news_sentiment;
+DROP TABLE derived.indicators;

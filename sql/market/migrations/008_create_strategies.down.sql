@@ -1,0 +1,3 @@
+DROP TABLE strategies.strategy_signals;
+DROP TABLE strategies.backtests;
+DROP TABLE strategies.strategies;

@@ -1,0 +1,3 @@
+DROP VIEW execution.positions;
+DROP TABLE execution.fills;
+DROP TABLE execution.orders;

@@ -1,0 +1,5 @@
+SELECT *
+FROM market_data.ohlcv
+WHERE symbol = 'AAPL'
+ORDER BY "timestamp" DESC
+LIMIT 1;

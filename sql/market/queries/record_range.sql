@@ -1,0 +1,5 @@
+SELECT
+    count(*) AS records,
+    min("timestamp")::date AS "from",
+    max("timestamp")::date AS "to"
+FROM market_data.ohlcv;

@@ -1,0 +1,1 @@
+DROP INDEX IF EXISTS idx_trades_executed_at;

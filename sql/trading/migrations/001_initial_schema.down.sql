@@ -1,0 +1,9 @@
+DROP VIEW account_cash;
+DROP VIEW positions;
+DROP TABLE fills;
+DROP TABLE orders;
+DROP TABLE trading_accounts;
+DROP TABLE ohlcv_metadata;
+DROP TABLE ohlcv;
+DROP TABLE instruments;
+DROP FUNCTION set_updated_at();

@@ -1,0 +1,11 @@
+DROP INDEX idx_user_settings_key;
+DROP INDEX idx_user_preferences_default_symbol;
+DROP INDEX idx_fills_executed_at;
+DROP INDEX idx_fills_order;
+DROP INDEX idx_orders_open;
+DROP INDEX idx_orders_symbol;
+DROP INDEX idx_orders_account_time;
+DROP INDEX idx_ohlcv_metadata_stale;
+DROP INDEX idx_instruments_active;
+DROP INDEX idx_ohlcv_timestamp;
+DROP INDEX idx_ohlcv_chart;

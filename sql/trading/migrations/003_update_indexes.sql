@@ -1,0 +1,11 @@
+CREATE INDEX idx_ohlcv_chart ON ohlcv (symbol, timeframe, "timestamp" DESC) INCLUDE (open, high, low, close, volume);
+CREATE INDEX idx_ohlcv_timestamp ON ohlcv USING BRIN ("timestamp");
+CREATE INDEX idx_instruments_active ON instruments (exchange, symbol) WHERE is_active;
+CREATE INDEX idx_ohlcv_metadata_stale ON ohlcv_metadata (last_synced_at NULLS FIRST);
+CREATE INDEX idx_orders_account_time ON orders (account_id, submitted_at DESC);
+CREATE INDEX idx_orders_symbol ON orders (symbol);
+CREATE INDEX idx_orders_open ON orders (account_id, symbol) WHERE status IN ('new', 'accepted', 'partially_filled');
+CREATE INDEX idx_fills_order ON fills (order_id);
+CREATE INDEX idx_fills_executed_at ON fills (executed_at DESC);
+CREATE INDEX idx_user_preferences_default_symbol ON user_preferences (default_symbol);
+CREATE INDEX idx_user_settings_key ON user_settings (key);
