@@ -123,9 +123,10 @@ def _sentence(parameters: Mapping[str, str], message: str) -> str:
 
 
 def _reason(message: str) -> str:
-    """Return the last line of libpq's message without what the sentence says already."""
-    lines = [line.strip() for line in message.splitlines() if line.strip() and "Is the server running" not in line]
-    last = lines[-1] if lines else "no answer"
+    """Return what the server or libpq said last, without what the sentence says already."""
+    lines = [line.strip() for line in message.splitlines()]
+    told = [line for line in lines if line and not line.startswith(("DETAIL:", "HINT:", "Is the server running"))]
+    last = told[-1] if told else "no answer"
     for mark in ("FATAL:", "failed:"):
         last = last.rpartition(mark)[2].strip() or last
     return last

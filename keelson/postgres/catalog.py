@@ -1,0 +1,34 @@
+"""Small facts that a server tells about itself."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import psycopg
+
+
+def server_version(connection: psycopg.Connection) -> int:
+    """Return the server's version as a number, for example 170011."""
+    return connection.info.server_version
+
+
+def database_size(connection: psycopg.Connection, database: str) -> int | None:
+    """Return the bytes that a database takes, or None where there is none."""
+    query = "SELECT pg_catalog.pg_database_size(oid) FROM pg_catalog.pg_database WHERE datname = %s"
+    row = connection.execute(query, [database]).fetchone()
+    return row[0] if row else None
+
+
+def schema_version(connection: psycopg.Connection) -> int | None:
+    """Return the highest version in the connected database's ledger, or None where nothing was applied."""
+    row = connection.execute("SELECT pg_catalog.to_regclass('public.schema_versions') IS NOT NULL").fetchone()
+    if not (row and row[0]):
+        return None
+    version = connection.execute("SELECT max(version) FROM public.schema_versions").fetchone()
+    return cast("int | None", version[0]) if version else None
+
+
+def available_extensions(connection: psycopg.Connection) -> dict[str, str]:
+    """Return {extension: default version} of what can be made on the server."""
+    query = "SELECT name, default_version FROM pg_catalog.pg_available_extensions ORDER BY name"
+    return dict(connection.execute(query).fetchall())

@@ -1,0 +1,206 @@
+"""A service's database: made from template0, owned by the service, closed until its migrations are done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib import resources
+
+import psycopg
+from psycopg import sql
+
+from keelson.errors import SettingsError
+from keelson.postgres import ownership
+from keelson.postgres.catalog import server_version
+from keelson.postgres.connection import connect_beside, server_address
+from keelson.postgres.names import RoleNames, validate_service_name
+from keelson.postgres.ownership import MAINTENANCE_DATABASE, Owner, server_lock
+from keelson.postgres.roles import ExtraLogin
+
+ALWAYS = ("pg_stat_statements",)
+BUILTIN_LOCALES_SINCE = 170000
+PRIVILEGES = ("select", "insert", "update", "delete")
+
+
+def ensure_database(  # noqa: PLR0913, PLR0917 - what a database is made of
+    admin: psycopg.Connection,
+    connect_to: Callable[[str], psycopg.Connection],
+    stack_id: str,
+    name: str,
+    owner: str,
+    extensions: tuple[str, ...] = (),
+    *,
+    adopt: bool = False,
+) -> None:
+    """Make the database of the service `name`, or go on with one that a kill left half-done.
+
+    Nobody but the owner, the migrator and administrators can connect to it until `open_access`.
+
+    Args:
+        admin: The administrator's connection to the maintenance database.
+        connect_to: Opens the administrator's connection to a database by its name.
+        stack_id: Whose it is.
+        name: The service; its roles are there already.
+        owner: The role that owns the database.
+        extensions: To be made, besides pg_stat_statements; none is ever dropped.
+        adopt: Whether to take over a database that nobody that Keelson knows has made.
+
+    Raises:
+        IdentifierError: the name is not allowed.
+        SettingsError: the server does not have an extension.
+        OwnershipError: a database of that name belongs to another stack, or to nobody.
+    """
+    validate_service_name(name)
+    wanted = tuple(dict.fromkeys((*_preloaded_first(extensions), *ALWAYS)))
+    _refuse_missing_extensions(admin, name, wanted)
+    who = Owner(stack_id, name)
+    with server_lock(admin):
+        if not ownership.check(admin, "database", name, who, adopt=adopt):
+            ownership.intend(admin, "database", name, who)
+            _create(admin, name, owner)
+        _restrict(admin, name, owner)
+        ownership.claim(admin, "database", name, who)
+    with connect_to(name) as connection:
+        for extension in wanted:
+            _ensure_extension(connection, name, extension)
+        _set_defaults(connection, RoleNames(name))
+
+
+def open_access(admin: psycopg.Connection, service: str, logins: Mapping[str, ExtraLogin] | None = None) -> None:
+    """Let the application, the readers and the further logins connect to the service's database.
+
+    `admin` is the administrator's connection to any database of the server.
+    """
+    roles, logins = RoleNames(service), logins or {}
+    independent = [name for name, login in logins.items() if not login.inherits]
+    grantees = sql.SQL(", ").join(map(sql.Identifier, (roles.app, roles.readonly, *independent)))
+    query = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(sql.Identifier(service), grantees)
+    with _connected(admin, service) as inside, _connected(admin, MAINTENANCE_DATABASE) as outside, server_lock(outside):
+        with inside.transaction():
+            for name, login in logins.items():
+                _grant_privileges(inside, roles, name, login)
+        outside.execute(query)
+
+
+def close_access(admin: psycopg.Connection, service: str, logins: Iterable[str] = ()) -> None:
+    """Take from application, readers and further logins the right to connect; their open sessions go on."""
+    roles = RoleNames(service)
+    revoked = sql.SQL(", ").join(map(sql.Identifier, (roles.app, roles.readonly, *logins)))
+    query = sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM {}").format(sql.Identifier(service), revoked)
+    with _connected(admin, MAINTENANCE_DATABASE) as outside, server_lock(outside):
+        outside.execute(query)
+
+
+def grant_schemas(connection: psycopg.Connection, service: str) -> None:
+    """Give application and readers their rights on what has none yet, in all schemas of the connected database.
+
+    `connection` is the migrator's or the administrator's; the administrator's also reaches what others own. What a
+    migration has revoked stays revoked, and nobody but the owner writes to the ledger.
+    """
+    with connection.transaction():
+        if not _is_superuser(connection):
+            connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(RoleNames(service).owner)))
+        connection.execute("SELECT pg_catalog.set_config('keelson.service', %s, true)", [service])
+        connection.execute("SET LOCAL search_path = pg_catalog")
+        connection.execute(_text("grants.sql"))
+
+
+def drop_database(admin: psycopg.Connection, stack_id: str, name: str) -> None:
+    """Drop the database and end its sessions; one that is gone already is done.
+
+    Raises:
+        OwnershipError: it belongs to another stack or to nobody, or it is another one than the stack made.
+    """
+    with server_lock(admin):
+        if ownership.check(admin, "database", name, Owner(stack_id, name)):
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        row = ownership.owned_by(admin, "database", name)
+        if row and row.stack_id == stack_id:
+            ownership.release(admin, "database", name)
+
+
+def _preloaded_first(extensions: tuple[str, ...]) -> tuple[str, ...]:
+    """TimescaleDB wants to be the first that a session makes."""
+    return tuple(sorted(extensions, key=lambda name: name != "timescaledb"))
+
+
+def _refuse_missing_extensions(admin: psycopg.Connection, database: str, wanted: tuple[str, ...]) -> None:
+    rows = admin.execute("SELECT name FROM pg_catalog.pg_available_extensions WHERE name = ANY(%s)", [list(wanted)])
+    missing = set(wanted) - {row[0] for row in rows}
+    if missing:
+        msg = (
+            f"the extension {min(missing)!r} of the database {database!r} is not on the server {server_address(admin)}; "
+            "install its package there or take it out of database.yaml"
+        )
+        raise SettingsError(msg)
+
+
+def _create(admin: psycopg.Connection, name: str, owner: str) -> None:
+    # The builtin provider sorts the same on every machine, so no index breaks when the C library changes.
+    provider = "LOCALE_PROVIDER builtin" if server_version(admin) >= BUILTIN_LOCALES_SINCE else "LOCALE_PROVIDER libc"
+    query = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8' {}")
+    admin.execute(query.format(sql.Identifier(name), sql.Identifier(owner), sql.SQL(provider)))
+
+
+def _restrict(admin: psycopg.Connection, name: str, owner: str) -> None:
+    database, migrator = sql.Identifier(name), sql.Identifier(RoleNames(name).migrator)
+    admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(owner)))
+    admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+    admin.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, migrator))
+
+
+def _ensure_extension(connection: psycopg.Connection, database: str, extension: str) -> None:
+    if connection.execute("SELECT FROM pg_catalog.pg_extension WHERE extname = %s", [extension]).fetchone():
+        return
+    query = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public CASCADE")
+    try:
+        connection.execute(query.format(sql.Identifier(extension)))
+    except psycopg.Error as fault:
+        msg = (
+            f"the extension {extension!r} cannot be made in the database {database!r} of {server_address(connection)}: "
+            f"{fault.diag.message_primary}; look at shared_preload_libraries of that server"
+        )
+        raise SettingsError(msg) from None
+
+
+def _set_defaults(connection: psycopg.Connection, roles: RoleNames) -> None:
+    names = {part: sql.Identifier(getattr(roles, part)) for part in ("owner", "migrator", "app", "readonly")}
+    with connection.transaction():
+        connection.execute(sql.SQL(_text("defaults.sql")).format(**names))
+
+
+def _grant_privileges(connection: psycopg.Connection, roles: RoleNames, name: str, login: ExtraLogin) -> None:
+    """Give one further login its own privileges, and no others, in the schemas that it names."""
+    privileges = _checked_privileges(name, login)
+    names = {"role": sql.Identifier(name), "owner": sql.Identifier(roles.owner)}
+    for row in connection.execute(_text("granted_schemas.sql"), [name]).fetchall():
+        connection.execute(sql.SQL(_text("login_revoke.sql")).format(schema=sql.Identifier(row[0]), **names))
+    if privileges is None:
+        return
+    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {role}").format(**names))  # where extensions' functions are
+    for schema in login.schemas or ("public",):
+        query = sql.SQL(_text("login_grant.sql"))
+        connection.execute(query.format(schema=sql.Identifier(schema), privileges=privileges, **names))
+
+
+def _checked_privileges(name: str, login: ExtraLogin) -> sql.Composable | None:
+    unknown = set(login.privileges) - set(PRIVILEGES)
+    if unknown:
+        msg = f"the login {name!r} asks for the privilege {min(unknown)!r}; known are {', '.join(PRIVILEGES)}"
+        raise SettingsError(msg)
+    return sql.SQL(", ").join(sql.SQL(privilege) for privilege in login.privileges) if login.privileges else None
+
+
+def _is_superuser(connection: psycopg.Connection) -> bool:
+    return connection.info.parameter_status("is_superuser") == "on"
+
+
+@contextmanager
+def _connected(admin: psycopg.Connection, database: str) -> Iterator[psycopg.Connection]:
+    """Give `admin` itself if it is connected to `database`, else a connection of its own."""
+    with ExitStack() as stack:
+        yield admin if admin.info.dbname == database else stack.enter_context(connect_beside(admin, database))
+
+
+def _text(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
