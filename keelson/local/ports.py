@@ -81,17 +81,18 @@ def choose(preferred: int, avoid: Collection[int] = (), fixed: int | None = None
         if fixed is not None:
             if not is_free(fixed):
                 raise in_use(fixed)
-            port, notes = fixed, []
+            choice = Choice(fixed)
         else:
-            port, notes = _next_free(preferred, avoid, claims)
-        _reserve(port, mine)
-        return Choice(port, tuple(notes))
+            choice = _next_free(preferred, avoid, claims, mine)
+        _reserve(choice.port, mine)
+        return choice
 
 
 def in_use(port: int) -> PortInUseError:
     """Return the error for a fixed port that is taken."""
     return PortInUseError(
-        f"port {port} is in use by {holder(port) or 'a process that has just ended'}; stop that, or set another port in the stack's settings"
+        f"port {port} is in use by {holder(port) or 'a process that has just ended'}; "
+        "stop that, or set another port in the stack's settings"
     )
 
 
@@ -110,10 +111,12 @@ def holder(port: int) -> Holder | None:
     name = Path(process.command.split()[0]).name if process and process.command else ""
     if not _speaks_postgres(port):
         return Holder(port, pid, name)
-    return Holder(port, pid, name, postgres=True, version=_version(pid), cluster=_cluster(pid) or _recorded().get(port, ""))
+    return Holder(
+        port, pid, name, postgres=True, version=_version(pid), cluster=_cluster(pid) or _recorded().get(port, "")
+    )
 
 
-def _next_free(preferred: int, avoid: Collection[int], claims: dict[int, str]) -> tuple[int, list[str]]:
+def _next_free(preferred: int, avoid: Collection[int], claims: dict[int, str], mine: str) -> Choice:
     notes: list[str] = []
     for port in range(preferred, HIGHEST + 1):
         if port in avoid:
@@ -121,9 +124,10 @@ def _next_free(preferred: int, avoid: Collection[int], claims: dict[int, str]) -
         if not is_free(port):
             notes.append(f"port {port} is in use by {holder(port) or 'a process that has just ended'}")
         elif port in claims:
-            notes.append(f"port {port} is kept for {_phrase(claims[port])}")
+            if claims[port].partition("/")[0] != mine.partition("/")[0]:  # a stack's own servers are no news
+                notes.append(f"port {port} is kept for {_phrase(claims[port])}")
         else:
-            return port, [f"{note}; taking {port}" for note in notes[:1]]
+            return Choice(port, tuple(f"{note}; taking {port}" for note in notes[:1]))
     msg = f"no port from {preferred} on is free; set a lower port in the stack's settings"
     raise PortInUseError(msg)
 
@@ -182,10 +186,16 @@ def _owner(inodes: Collection[str]) -> int:
     """Return the process that holds one of the sockets: the oldest, a server rather than its children; 0 if unseen."""
     links = {f"socket:[{inode}]" for inode in inodes}
     for pid in sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()):
-        with contextlib.suppress(OSError):
-            if any(os.readlink(entry) in links for entry in os.scandir(f"/proc/{pid}/fd")):
-                return pid
+        if not links.isdisjoint(_descriptors(pid)):
+            return pid
     return 0
+
+
+def _descriptors(pid: int) -> Iterator[str]:
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                yield str(entry.readlink())
 
 
 def _speaks_postgres(port: int) -> bool:
@@ -199,7 +209,7 @@ def _speaks_postgres(port: int) -> bool:
 
 def _version(pid: int) -> str:
     with contextlib.suppress(OSError):
-        found = re.search(r"/postgresql/(\d+)/|pgsql-?(\d+)/", os.readlink(f"/proc/{pid}/exe"))
+        found = re.search(r"/postgresql/(\d+)/|pgsql-?(\d+)/", str(Path(f"/proc/{pid}/exe").readlink()))
         return next(filter(None, found.groups()), "") if found else ""
     return ""
 

@@ -57,7 +57,9 @@ def look(pid: int) -> Process | None:
     state, _, parent = _read(pid, "stat").rpartition(b")")[2].strip().partition(b" ")
     if not parent or state in (b"Z", b"X"):
         return None
-    return Process(pid, int(parent.split()[0]), _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip())
+    return Process(
+        pid, int(parent.split()[0]), _read(pid, "cmdline").replace(b"\0", b" ").decode(errors="replace").strip()
+    )
 
 
 def end_all(key: str, *, seconds: float = 10) -> None:
@@ -73,7 +75,7 @@ def end_all(key: str, *, seconds: float = 10) -> None:
 def wait_until_gone(pids: Iterable[int], *, seconds: float) -> bool:
     """Wait until the processes have ended; False if one lives on after `seconds`."""
     deadline = time.monotonic() + seconds
-    return all([_gone(pid, deadline) for pid in pids])
+    return all(_gone(pid, deadline) for pid in pids)
 
 
 def _gone(pid: int, deadline: float) -> bool:

@@ -10,7 +10,6 @@ import json
 import re
 import secrets
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelson import paths
@@ -20,6 +19,7 @@ from keelson.local.locks import exclusive
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
 ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # URL-safe, none of 0 O 1 l I
 LENGTH = 32  # 186 bits
@@ -149,8 +149,8 @@ class Registry:
     def _check(self, old: Stack, stack_id: str) -> None:
         if old.stack_id != stack_id:
             msg = (
-                f"{self.directory} belongs to another stack of the name {self.key} (id {old.stack_id}, not {stack_id}); "
-                "destroy that one, or give this stack another name"
+                f"{self.directory} belongs to another stack of the name {self.key} (id {old.stack_id}, "
+                f"not {stack_id}); destroy that one, or give this stack another name"
             )
             raise OwnershipError(msg)
 
@@ -177,7 +177,9 @@ def directory(key: str) -> Path:
         SettingsError: the key cannot name a directory.
     """
     if not KEY.fullmatch(key):
-        msg = f"the stack key {key!r} cannot name a directory; use letters, digits, '.', '_' and '-' in project and stack"
+        msg = (
+            f"the stack key {key!r} cannot name a directory; use letters, digits, '.', '_' and '-' in project and stack"
+        )
         raise SettingsError(msg)
     return paths.state() / "stacks" / key
 

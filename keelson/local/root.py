@@ -54,7 +54,7 @@ class PrivateRoot:
         """Return the path inside the root of one of PostgreSQL's programs."""
         return str(self.binaries / name)
 
-    def command(
+    def command(  # noqa: PLR0913  # each is a place or a right, given by name
         self,
         argv: Sequence[str],
         *,
@@ -90,7 +90,7 @@ class PrivateRoot:
             *argv,
         ]
 
-    def run(
+    def run(  # noqa: PLR0913
         self,
         argv: Sequence[str],
         *,
@@ -116,21 +116,54 @@ class PrivateRoot:
             PlatformError: the sandbox or the root does not work.
             ServerError: the program failed; the sentence holds the last line that it wrote.
         """
+        done = self.finish(
+            argv, data=data, binds=binds, reads=reads, stdin=stdin, environment=environment, seconds=seconds
+        )
+        if done.returncode:
+            raise failure(PurePosixPath(argv[0]).name, done.stderr.decode(errors="replace"), done.returncode)
+        return done.stdout
+
+    def finish(  # noqa: PLR0913
+        self,
+        argv: Sequence[str],
+        *,
+        data: Path | None = None,
+        binds: Mapping[Path, str] | None = None,
+        reads: Mapping[Path, str] | None = None,
+        stdin: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+        seconds: float = 300,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a program to its end as `run` does, and leave its exit status to the caller.
+
+        Raises:
+            PlatformError: the sandbox or the root does not work.
+            ServerError: the program did not end in time.
+        """
         command = self.command(argv, data=data, binds=binds, reads=reads)
-        name = PurePosixPath(argv[0]).name
         try:
             done = subprocess.run(
-                command, input=stdin, capture_output=True, env=plain_environment(environment), timeout=seconds, check=False
+                command,
+                input=stdin,
+                capture_output=True,
+                env=plain_environment(environment),
+                timeout=seconds,
+                check=False,
             )
         except subprocess.TimeoutExpired:
-            msg = f"{name} did not end within {seconds:.0f} s and was stopped; look at the load of this machine and try again"
+            name = PurePosixPath(argv[0]).name
+            msg = (
+                f"{name} did not end within {seconds:.0f} s and was stopped; look at this machine's load and try again"
+            )
             raise ServerError(msg) from None
         except OSError as fault:
             msg = f"cannot run {command[0]}: {fault.strerror}; {NEXT}"
             raise PlatformError(msg) from None
-        if done.returncode:
-            raise failure(name, done.stderr.decode(errors="replace"), done.returncode)
-        return done.stdout
+        if done.returncode and isinstance(
+            broken := failure("", done.stderr.decode(errors="replace"), 0), PlatformError
+        ):
+            raise broken
+        return done
 
 
 def find() -> PrivateRoot:
@@ -182,7 +215,9 @@ def failure(name: str, output: str, status: int) -> PlatformError | ServerError:
         reason = lines[0].removeprefix("bwrap: ")
         if "execvp" in reason:
             return PlatformError(f"the private Debian root is damaged ({reason}); {NEXT}")
-        return PlatformError(f"bubblewrap cannot make a sandbox on this machine ({reason}); {NEXT}, or use the target docker")
+        return PlatformError(
+            f"bubblewrap cannot make a sandbox on this machine ({reason}); {NEXT}, or use the target docker"
+        )
     if "error while loading shared libraries" in output:
         return PlatformError(f"the private Debian root is damaged ({lines[-1]}); {NEXT}")
     said = telling(lines) or f"exit status {status}"
@@ -203,7 +238,9 @@ def _mounts(option: str, places: Mapping[Path, str]) -> list[str]:
 def _manifest(path: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        fault = _damage(path, manifest["files"]) or ("" if {"packages", "users"} <= manifest.keys() else "its manifest is incomplete")
+        fault = _damage(path, manifest["files"]) or (
+            "" if {"packages", "users"} <= manifest.keys() else "its manifest is incomplete"
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         fault = "its manifest cannot be read"
     if fault:

@@ -7,7 +7,7 @@ supervisor can neither signal through bubblewrap nor tell a killed server from o
   HUP as it is;
 - dies with its server, and its server with it; when supervisord dies, it stops the server cleanly;
 - passes the exit status on: at once if the server was killed or had been running, after a pause if it failed at start;
-- writes what it knows into a small JSON file: `runner`, `server` (process ids), `started`, `ended`, `status`, `failures`.
+- writes what it knows into a JSON file: `runner` and `server` (process ids), `started`, `ended`, `status`, `failures`.
 
 It imports the standard library only, and little of that: one runs beside each server for ever.
 """
@@ -25,7 +25,9 @@ import time
 WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 POLL = 0.05  # seconds between two tries for the lock
-INSISTENT = 1.0  # seconds until a stop signal is repeated: process 1 of a namespace misses those before its handler is set
+INSISTENT = (
+    1.0  # seconds until a stop signal is repeated: process 1 of a namespace misses those before its handler is set
+)
 SHORT = 10.0  # seconds: a server that ends sooner has failed at start
 LONGEST_PAUSE = 30.0  # seconds
 KILLED = 128  # a greater exit status tells a signal
@@ -211,7 +213,7 @@ def recall(path: str) -> dict[str, float]:
 def remember(path: str, note: dict[str, float]) -> None:
     """Write down what is known; a full disk is no reason to give up a server."""
     try:
-        with open(f"{path}.new", "w", encoding="ascii", opener=_private) as file:  # noqa: PTH123
+        with open(f"{path}.new", "w", encoding="ascii", opener=_private) as file:
             json.dump(note, file)
         os.replace(f"{path}.new", path)  # noqa: PTH105
     except OSError as fault:

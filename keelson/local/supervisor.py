@@ -1,7 +1,7 @@
 """One supervisord per stack: it starts the stack's programs, starts them again when they end, and keeps their logs.
 
-Its files lie in the stack's state directory: `supervisor/` (configuration, process id, one file per program) and `logs/`
-(a file per program, rotated by size). Its control socket lies in the runtime directory. It is spoken to in XML-RPC.
+Its files lie in the stack's state directory: `supervisor/` (configuration, process id, one file per program) and
+`logs/` (a file per program, rotated by size). Its control socket lies in the runtime directory; it speaks XML-RPC.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import sys
 import time
 import xmlrpc.client
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelson import paths
@@ -30,12 +29,23 @@ from keelson.local.locks import exclusive
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
 STOP_SECONDS = 90  # until a program that does not stop is killed
 START_SECONDS = 10  # until supervisord must answer
 LOG_SIZE = "10MB"
 LOG_COPIES = 5
-KEPT = ("HOME", "USER", "LOGNAME", "PATH", "TMPDIR", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR")
+KEPT = (
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "PATH",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+    "XDG_RUNTIME_DIR",
+)
 BAD_NAME, SHUTDOWN_STATE, ALREADY_STARTED, NOT_RUNNING = 10, 6, 60, 70  # supervisor.xmlrpc.Faults
 
 
@@ -140,6 +150,16 @@ def status(key: str) -> list[ProgramStatus]:
     return [_status(key, name, states.get(name, "DOWN")) for name in _programs(key)]
 
 
+def knows(key: str, name: str) -> bool:
+    """Return whether a program is set up, running or not."""
+    return _program_file(key, name).exists()
+
+
+def noted(key: str, name: str) -> ProgramStatus:
+    """Return a program's status from its runner's note alone, without asking supervisord; its state is UNKNOWN."""
+    return _status(key, name, "UNKNOWN")
+
+
 def shutdown(key: str) -> None:
     """Stop all programs cleanly, and supervisord; the programs' files stay for the next start.
 
@@ -156,7 +176,7 @@ def directory(key: str) -> Path:
 
 
 def log_file(key: str, name: str) -> Path:
-    """Return a program's log; older parts have the suffixes .1, .2, …"""
+    """Return a program's log; its older parts have the suffixes .1, .2 and so on."""
     return registry.directory(key) / "logs" / f"{name}.log"
 
 
@@ -193,7 +213,9 @@ class _Transport(xmlrpc.client.Transport):
         return _Connection(self._path, self._seconds)
 
 
-def _call(key: str, method: str, *arguments: Any, ignore: tuple[int, ...] = (), seconds: float = STOP_SECONDS + 10) -> Any:  # noqa: ANN401  # XML-RPC's values
+def _call(
+    key: str, method: str, *arguments: object, ignore: tuple[int, ...] = (), seconds: float = STOP_SECONDS + 10
+) -> Any:  # noqa: ANN401  # XML-RPC's values
     proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(socket_path(key), seconds))
     try:
         return getattr(proxy.supervisor, method)(*arguments)
@@ -201,7 +223,7 @@ def _call(key: str, method: str, *arguments: Any, ignore: tuple[int, ...] = (), 
         if fault.faultCode in ignore:
             return None
         about = f" {arguments[0]}" if arguments else ""
-        msg = f"supervisord of {key} refused {method}{about} ({fault.faultString}); look at {directory(key) / 'supervisord.log'}"
+        msg = f"supervisord of {key} refused {method}{about} ({fault.faultString}); see {_own_log(key)}"
         raise ServerError(msg) from None
     except (OSError, http.client.HTTPException, xmlrpc.client.Error) as fault:
         msg = f"supervisord of {key} does not answer on {socket_path(key)} ({fault}); run `keelson start`"
@@ -228,7 +250,7 @@ def _ensure_running(key: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not socket_path(key).exists() or not _answers(key):
         if time.monotonic() > deadline:
-            msg = f"supervisord of {key} does not start ({_last_line(directory(key) / 'supervisord.log')}); run `keelson start` again"
+            msg = f"supervisord of {key} does not start ({_last_line(_own_log(key))}); run `keelson start` again"
             raise ServerError(msg)
         time.sleep(0.02)
 
@@ -247,7 +269,7 @@ def _launch(key: str) -> None:
         check=False,
     )
     if done.returncode:
-        msg = f"supervisord of {key} does not start ({_last_line(directory(key) / 'supervisord.log')}); run `make setup`"
+        msg = f"supervisord of {key} does not start ({_last_line(_own_log(key))}); run `make setup`"
         raise ServerError(msg)
 
 
@@ -259,21 +281,27 @@ def _environment(key: str) -> dict[str, str]:
 def _await_end(key: str) -> None:
     """Wait for a supervisord that is on its way out; end one that hangs. Its runners stop their servers cleanly."""
     pid = _pid(key)
-    if pid is None or processes.wait_until_gone([pid], seconds=0 if _hangs(key) else 2 * STOP_SECONDS):
+    if pid is None:
         return
+    deadline = time.monotonic() + 2 * STOP_SECONDS
+    # A call also wakes supervisord, which by itself looks once in a second.
+    while _awake(key) and time.monotonic() < deadline:
+        if processes.wait_until_gone([pid], seconds=0.02):
+            return
     for number in (signal.SIGTERM, signal.SIGKILL):
+        if processes.wait_until_gone([pid], seconds=1):
+            return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        if processes.wait_until_gone([pid], seconds=START_SECONDS):
-            return
+    processes.wait_until_gone([pid], seconds=START_SECONDS)
 
 
-def _hangs(key: str) -> bool:
+def _awake(key: str) -> bool:
     try:
-        _call(key, "getState", seconds=START_SECONDS)
+        _call(key, "getState", ignore=(SHUTDOWN_STATE,), seconds=START_SECONDS)
     except ServerError:
-        return True
-    return False
+        return False
+    return True
 
 
 def _pid(key: str) -> int | None:
@@ -303,7 +331,7 @@ def _reread(key: str) -> None:
     """Let supervisord read its files again and act on every difference, those that a killed process left included."""
     added, changed, removed = _call(key, "reloadConfig")[0]
     for name in (*removed, *changed):
-        _call(key, "stopProcessGroup", name, ignore=(BAD_NAME,))
+        _call(key, "stopProcess", name, ignore=(BAD_NAME, NOT_RUNNING))
         _call(key, "removeProcessGroup", name, ignore=(BAD_NAME,))
     for name in (*added, *changed):
         _call(key, "addProcessGroup", name)
@@ -322,7 +350,7 @@ def _write_configuration(key: str) -> None:
     paths.private_directory(log_file(key, "x").parent)
     paths.private_directory(socket_path(key).parent)
     values = {
-        "logfile": directory(key) / "supervisord.log",
+        "logfile": _own_log(key),
         "logfile_maxbytes": "1MB",
         "logfile_backups": 1,
         "pidfile": directory(key) / "supervisord.pid",
@@ -337,7 +365,10 @@ def _write_configuration(key: str) -> None:
     text = (
         _section("unix_http_server", {"file": socket_path(key), "chmod": "0600"})
         + _section("supervisord", values)
-        + _section("rpcinterface:supervisor", {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"})
+        + _section(
+            "rpcinterface:supervisor",
+            {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+        )
         + _section("include", {"files": "programs/*.conf"})
     )
     paths.write_private(directory(key) / "supervisord.conf", text)
@@ -346,7 +377,16 @@ def _write_configuration(key: str) -> None:
 def _program_text(key: str, program: Program) -> str:
     lock = program.lock or directory(key) / f"{program.name}.lock"
     command = [
-        *(sys.executable, "-I", "-S", runner.__file__, "--state", str(note_file(key, program.name)), "--lock", str(lock)),
+        *(
+            sys.executable,
+            "-I",
+            "-S",
+            runner.__file__,
+            "--state",
+            str(note_file(key, program.name)),
+            "--lock",
+            str(lock),
+        ),
         *("--supervisor", str(directory(key) / "supervisord.pid"), "--stop", program.stop_signal),
         *("--sandboxed", "yes" if program.sandboxed else "no", "--", *program.command),
     ]
@@ -394,8 +434,17 @@ def _status(key: str, name: str, state: str) -> ProgramStatus:
     pid = int(note.get("server", 0)) if "ended" not in note else 0
     alive = pid and processes.look(pid) is not None
     return ProgramStatus(
-        name, state, pid if alive else 0, float(note.get("started", 0)), note.get("status"), int(note.get("failures", 0))
+        name,
+        state,
+        pid if alive else 0,
+        float(note.get("started", 0)),
+        note.get("status"),
+        int(note.get("failures", 0)),
     )
+
+
+def _own_log(key: str) -> Path:
+    return directory(key) / "supervisord.log"
 
 
 def _last_line(path: Path) -> str:

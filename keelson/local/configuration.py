@@ -1,0 +1,197 @@
+"""A server's postgresql.conf and pg_hba.conf.
+
+initdb's postgresql.conf stays as it is, but for one line that includes `keelson.conf`, which is written here: what the
+platform decides, defaults for a small machine, and the parameters of the stack's settings.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keelson import paths
+from keelson.errors import ServerError, SettingsError
+from keelson.local import tls
+from keelson.local.root import DATA, PrivateRoot
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keelson.local.spec import ServerSpec
+
+INCLUDE = "include 'keelson.conf'"
+HBA = """\
+# Written by Keelson. Passwords only, from this machine only.
+# TYPE   DATABASE     USER      ADDRESS       METHOD
+host     all          all       127.0.0.1/32  scram-sha-256
+host     replication  postgres  127.0.0.1/32  scram-sha-256
+"""
+PRELOADED = ("pg_stat_statements",)
+DEFAULTS = {
+    "shared_buffers": "64MB",
+    "max_connections": "200",
+    "maintenance_work_mem": "64MB",
+    "effective_cache_size": "512MB",
+    "min_wal_size": "64MB",
+    "max_wal_size": "512MB",
+    "jit": "off",  # compiling costs more than it gives on small data, and loads LLVM into each backend
+    "wal_level": "replica",
+    "log_line_prefix": "%m [%p] %q%u@%d/%a ",
+    "log_min_duration_statement": "1s",
+    "log_lock_waits": "on",
+    "log_autovacuum_min_duration": "10s",
+    "track_io_timing": "on",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+TIMESCALE_DEFAULTS = {
+    "max_locks_per_transaction": "256",  # a statement locks every chunk that it touches
+    "timescaledb.max_background_workers": "8",
+    "max_worker_processes": "19",  # TimescaleDB's and its launcher, replication's launcher, the parallel ones
+}
+OWNED = {
+    "allow_alter_system": "parameters are set in the stack's settings alone",
+    "archive_command": "backups set it",
+    "archive_library": "backups set it",
+    "archive_mode": "backups rely on it",
+    "cluster_name": "it marks the server's processes",
+    "config_file": "the platform places the files",
+    "data_directory": "the platform places the files",
+    "external_pid_file": "the platform places the files",
+    "hba_file": "the platform places the files",
+    "ident_file": "the platform places the files",
+    "listen_addresses": "a local server listens on the loopback interface alone",
+    "log_destination": "the log goes to the platform's files",
+    "logging_collector": "the log goes to the platform's files",
+    "password_encryption": "logins use SCRAM",
+    "port": "set `port` of the server in its place",
+    "ssl": "connections are encrypted",
+    "ssl_ca_file": "the platform makes the certificates",
+    "ssl_cert_file": "the platform makes the certificates",
+    "ssl_key_file": "the platform makes the certificates",
+    "unix_socket_directories": "the platform places the files",
+}
+SAID = re.compile(r"(?:LOG|FATAL|ERROR):\s+(.*)")
+
+
+def check(spec: ServerSpec, root: PrivateRoot) -> None:
+    """Let PostgreSQL itself read the parameters, without a data directory.
+
+    Raises:
+        SettingsError: a parameter is unknown, has a wrong value, or is the platform's own.
+    """
+    for name, value in spec.parameters.items():
+        _check_name(spec, name.lower(), value)
+    if not spec.parameters:
+        return
+    with tempfile.TemporaryDirectory(prefix="keelson-") as directory:
+        (Path(directory) / "trial.conf").write_text(render(values(spec, 5432)), encoding="utf-8")
+        argv = [root.program("postgres"), "-C", "port", "-D", str(DATA), "-c", f"config_file={DATA}/trial.conf"]
+        done = root.finish(argv, data=Path(directory))
+    if done.returncode:
+        raise _refused(spec, done.stderr.decode(errors="replace"))
+
+
+def values(spec: ServerSpec, port: int) -> dict[str, str]:
+    """Return all that keelson.conf sets, by name."""
+    given = {name.lower(): value for name, value in spec.parameters.items()}
+    libraries = [word.strip() for word in given.pop("shared_preload_libraries", "").split(",") if word.strip()]
+    preloaded = [*(["timescaledb"] if spec.timescale else []), *PRELOADED, *libraries]
+    return {
+        **DEFAULTS,
+        **(TIMESCALE_DEFAULTS if spec.timescale else {}),
+        **given,
+        **_own(spec, port),
+        "shared_preload_libraries": ",".join(dict.fromkeys(preloaded)),
+    }
+
+
+def render(settings: Mapping[str, str]) -> str:
+    """Return the text of a configuration file."""
+    lines = [f"{name} = {_quoted(value)}" for name, value in sorted(settings.items())]
+    return "\n".join(["# Written by Keelson from the stack's settings; changes here are lost.", *lines]) + "\n"
+
+
+def write(spec: ServerSpec, port: int) -> None:
+    """Write a server's configuration and see to its certificate."""
+    pgdata = spec.directory / "pgdata"
+    tls.ensure_server(spec.key, spec.directory / "tls", spec.name)
+    paths.private_directory(spec.directory / "run")
+    _replace(pgdata / "keelson.conf", render(values(spec, port)))
+    _replace(pgdata / "pg_hba.conf", HBA)
+    main = _read(pgdata / "postgresql.conf")
+    if INCLUDE not in main.splitlines():
+        paths.write_private(pgdata / "postgresql.conf", f"{main.rstrip()}\n\n{INCLUDE}\n")
+
+
+def _own(spec: ServerSpec, port: int) -> dict[str, str]:
+    return {
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": f"{DATA}/run",
+        "cluster_name": spec.label,
+        "password_encryption": "scram-sha-256",
+        "ssl": "on",
+        "ssl_cert_file": f"{DATA}/tls/server.crt",
+        "ssl_key_file": f"{DATA}/tls/server.key",
+        "ssl_ca_file": f"{DATA}/tls/ca.crt",
+        "archive_mode": "on",
+        "archive_command": "/bin/true",  # until archiving is set up; what needs a restart is on from the start
+        "allow_alter_system": "off",
+        "log_destination": "stderr",
+        "logging_collector": "off",
+        **({"timescaledb.telemetry_level": "off"} if spec.timescale else {}),
+    }
+
+
+def _check_name(spec: ServerSpec, name: str, value: str) -> None:
+    prefix, dot, _ = name.partition(".")
+    if name in OWNED:
+        reason = OWNED[name]
+    elif name == "wal_level" and value == "minimal":
+        reason = "backups need `replica` or `logical`"
+    elif not re.fullmatch(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?", name):
+        reason = "that is not a parameter's name"
+    elif dot and prefix not in values(spec, 0)["shared_preload_libraries"].split(","):
+        reason = f"the server does not load {prefix}"
+    else:
+        return
+    raise _wrong(spec, f"the parameter {name} cannot be set ({reason})")
+
+
+def _refused(spec: ServerSpec, output: str) -> SettingsError | ServerError:
+    """Return PostgreSQL's own words about the first wrong parameter, without the name of the trial's file."""
+    said = [
+        found[1] for line in output.splitlines() if (found := SAID.search(line)) and "skipping missing" not in found[1]
+    ]
+    if not said:
+        return ServerError(
+            f"server {spec.name}: PostgreSQL did not read its parameters ({output.strip()}); run `make setup`"
+        )
+    return _wrong(spec, re.sub(r' in file ".*', "", said[0]))
+
+
+def _wrong(spec: ServerSpec, what: str) -> SettingsError:
+    return SettingsError(f"server {spec.name}: {what}; correct `postgres` in the stack's settings")
+
+
+def _quoted(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
+    return f"'{escaped}'"
+
+
+def _replace(path: Path, text: str) -> None:
+    if _read(path) != text:
+        paths.write_private(path, text)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
+    except OSError as fault:
+        msg = f"cannot read {path}: {fault.strerror}; give its owner back the right to read it"
+        raise ServerError(msg) from None

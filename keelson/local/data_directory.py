@@ -1,0 +1,246 @@
+"""A server's directory on this machine: made, recognised, moved and removed.
+
+It holds `keelson.json` (the marker: whose it is), `pgdata` (PostgreSQL's own), `tls`, `run` (sockets) and `server.lock`
+(held by the server's processes). A program in the private root sees it as /data.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from keelson import paths
+from keelson.errors import KeelsonError, ServerError
+from keelson.local import configuration, supervisor
+from keelson.local import root as private_root
+from keelson.local.locks import exclusive
+from keelson.local.registry import Registry
+from keelson.local.root import DATA
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from keelson.local.root import PrivateRoot
+    from keelson.local.spec import ServerSpec
+
+MARKER = "keelson.json"
+IGNORED = {"lost+found", MARKER}
+ADMINISTRATOR = "postgres"
+
+
+def make_data_directory(spec: ServerSpec) -> Path:
+    """Initialise a server's data, or recognise what is there; a half-done initialisation is begun anew.
+
+    Raises:
+        ServerError: the directory is another's, or of another major version; nothing was changed.
+    """
+    root = private_root.find()
+    registry = Registry(spec.key)
+    registry.claim(spec.stack_id)
+    with alone(spec.key, spec.name):
+        examine(spec, root)
+        paths.private_directory(spec.directory)
+        _mark(spec, root)
+        if not (spec.directory / "pgdata").exists():
+            _initialise(spec, root, registry.ensure_password(spec.name, ADMINISTRATOR))
+    return spec.directory
+
+
+def examine(spec: ServerSpec, root: PrivateRoot) -> None:
+    """Check that a directory is the server's own, or empty.
+
+    Raises:
+        ServerError: it is not.
+    """
+    marker = _marker(spec.directory)
+    if marker is None:
+        if _entries(spec.directory):
+            msg = f"{spec.directory} is neither empty nor Keelson's; name an empty directory for server {spec.name}"
+            raise ServerError(msg)
+        return
+    if not _is_ours(marker, spec.stack_id, spec.name):
+        raise _foreign(spec.directory, marker)
+    major = _text(spec.directory / "pgdata" / "PG_VERSION") or str(marker.get("major"))
+    if major != str(root.postgres_major):
+        msg = (
+            f"the data in {spec.directory} is of PostgreSQL {major} and this installation runs {root.postgres_major}; "
+            f"export it with the old version, and import it into an empty data directory"
+        )
+        raise ServerError(msg)
+
+
+def remove_data(key: str, stack_id: str, name: str, directory: Path) -> None:
+    """Stop a server and remove its directory, its passwords and its entry in the registry.
+
+    Raises:
+        ServerError: the directory is another's.
+    """
+    with alone(key, name):
+        marker = _marker(directory)
+        if marker is None and _entries(directory):
+            msg = f"{directory} does not bear the mark of stack {key} and was kept; look at it and remove it by hand"
+            raise ServerError(msg)
+        if marker is not None and not _is_ours(marker, stack_id, name):
+            raise _foreign(directory, marker)
+        supervisor.remove(key, name)
+        _remove_tree(directory)
+        Registry(key).forget(name)
+        Registry(key).forget_passwords(name)
+
+
+def move_data(spec: ServerSpec, old: Path) -> Path:
+    """Stop a server and move its directory from `old` to where the specification says; `start` starts it again.
+
+    Raises:
+        ServerError: `old` is not the server's, or the new place is not empty.
+    """
+    root = private_root.find()
+    with alone(spec.key, spec.name):
+        new = spec.directory
+        examine(spec, root)
+        marker = _marker(old)
+        if new == old or (marker is None and _marker(new) is not None):
+            return new
+        if marker is None or not _is_ours(marker, spec.stack_id, spec.name):
+            raise _foreign(old, marker or {})
+        supervisor.remove(spec.key, spec.name)
+        if _marker(new) is None:
+            _move(old, new)
+        _remove_tree(old)  # what a move that was killed after its copy left
+        return new
+
+
+def alone(key: str, name: str) -> AbstractContextManager[None]:
+    """Hold the lock under which a server is made, started, moved and removed."""
+    return exclusive(Registry(key).directory / f"server-{name}.lock", seconds=600)
+
+
+def _initialise(spec: ServerSpec, root: PrivateRoot, password: str) -> None:
+    work = spec.directory / "pgdata.init"
+    shutil.rmtree(work, ignore_errors=True)
+    argv = [
+        *(root.program("initdb"), "-D", f"{DATA}/pgdata.init", "--username", ADMINISTRATOR, "--pwfile=/dev/stdin"),
+        *("--data-checksums", "--encoding=UTF8", "--auth=scram-sha-256", "--sync-method=syncfs"),
+        *("--locale=C.UTF-8", "--locale-provider=builtin"),  # its order never changes with the operating system
+    ]
+    try:
+        root.run(argv, data=spec.directory, stdin=f"{password}\n".encode())
+        with (work / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(f"\n{configuration.INCLUDE}\n")
+        (work / "keelson.conf").touch(mode=0o600)
+        work.rename(spec.directory / "pgdata")
+    except (ServerError, OSError) as fault:
+        shutil.rmtree(work, ignore_errors=True)
+        msg = (
+            f"cannot make the data of server {spec.name} in {spec.directory}: {fault}; "
+            "make room there and run `keelson up` again"
+        )
+        raise ServerError(msg) from None
+
+
+def _mark(spec: ServerSpec, root: PrivateRoot) -> None:
+    if _marker(spec.directory) is None:
+        marker = {"stack_id": spec.stack_id, "key": spec.key, "server": spec.name, "major": root.postgres_major}
+        paths.write_private(spec.directory / MARKER, json.dumps(marker) + "\n")
+
+
+def _marker(directory: Path) -> dict[str, Any] | None:
+    text = _text(directory / MARKER)
+    if not text:
+        return None
+    try:
+        marker = json.loads(text)
+    except ValueError:
+        marker = {}
+    return marker if isinstance(marker, dict) else {}
+
+
+def _is_ours(marker: dict[str, Any], stack_id: str, name: str) -> bool:
+    return marker.get("stack_id") == stack_id and marker.get("server") == name
+
+
+def _foreign(directory: Path, marker: dict[str, Any]) -> ServerError:
+    if not marker:
+        return ServerError(
+            f"{directory} bears no readable mark of Keelson; name another data directory in the settings"
+        )
+    return ServerError(
+        f"{directory} belongs to server {marker.get('server')} of stack {marker.get('key')} "
+        f"(id {marker.get('stack_id')}); name another data directory in the settings"
+    )
+
+
+def _entries(directory: Path) -> set[str]:
+    try:
+        return set(os.listdir(directory)) - IGNORED  # noqa: PTH208  # names are all that is asked for
+    except FileNotFoundError:
+        return set()
+    except OSError as fault:
+        msg = f"cannot look into {directory}: {fault.strerror}; name another data directory in the settings"
+        raise ServerError(msg) from None
+
+
+def _move(old: Path, new: Path) -> None:
+    """Rename, or copy to the other file system and rename there."""
+    paths.private_directory(new.parent)
+    with contextlib.suppress(FileNotFoundError):
+        new.rmdir()
+    try:
+        old.rename(new)
+    except OSError as fault:
+        if fault.errno != errno.EXDEV:
+            raise _unmovable(old, new, fault) from None
+        _copy(old, new)
+
+
+def _copy(old: Path, new: Path) -> None:
+    part = new.with_name(f".{new.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        shutil.copytree(old, part, symlinks=True, ignore=shutil.ignore_patterns(".s.PGSQL.*"))
+        _sync(part)
+        part.rename(new)
+    except (OSError, shutil.Error) as fault:
+        shutil.rmtree(part, ignore_errors=True)
+        raise _unmovable(old, new, fault) from None
+
+
+def _unmovable(old: Path, new: Path, fault: Exception) -> KeelsonError:
+    return ServerError(
+        f"cannot move {old} to {new}: {fault}; make room there, or name another data directory in the settings"
+    )
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        ctypes.CDLL(None).syncfs(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_tree(directory: Path) -> None:
+    """Remove a directory, its marker last, so that a killed removal is still known as ours."""
+    for entry in sorted(directory.glob("*")):
+        if entry.name != MARKER:
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+    (directory / MARKER).unlink(missing_ok=True)
+    for emptied in (directory, directory.parent):
+        with contextlib.suppress(OSError):  # not empty, a mount point, or gone
+            emptied.rmdir()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as fault:
+        msg = f"cannot read {path}: {fault}; give its owner back the right to read it"
+        raise ServerError(msg) from None

@@ -1,0 +1,59 @@
+"""A stack's entry on this machine: its id, and what bears its key."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from typing import TYPE_CHECKING
+
+from keelson import paths
+from keelson.errors import PlatformError
+from keelson.local import supervisor
+from keelson.local.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ID_BYTES = 6
+
+
+def register(key: str, environment: str, *, project: str = "", stack: str = "") -> str:
+    """Make a stack's entry, or recognise the one that is there, and return the stack's id.
+
+    Raises:
+        SettingsError: the key cannot name a directory.
+        PlatformError: the directories cannot be made.
+    """
+    registry = Registry(key)
+    known = registry.stack()
+    stack_id = known.stack_id if known else secrets.token_hex(ID_BYTES)
+    return registry.claim(stack_id, project=project, stack=stack, environment=environment).stack_id
+
+
+def remove(key: str, stack_id: str) -> None:
+    """Stop all that runs for a stack, and remove its registry, secrets, logs and certificates; a second time is fine.
+
+    Raises:
+        OwnershipError: they belong to another stack id.
+        ServerError: a process does not end.
+    """
+    registry = Registry(key)
+    if registry.stack() is not None:
+        registry.claim(stack_id)
+    supervisor.shutdown(key)
+    for directory in (supervisor.socket_path(key).parent, registry.directory):
+        _remove_tree(directory)
+    for emptied in (paths.data() / "stacks" / key, paths.data() / "stacks", registry.directory.parent):
+        with contextlib.suppress(OSError):  # holds retained data or another stack, or is gone
+            emptied.rmdir()
+
+
+def _remove_tree(directory: Path) -> None:
+    try:
+        shutil.rmtree(directory)
+    except FileNotFoundError:
+        return
+    except OSError as fault:
+        msg = f"cannot remove {directory}: {fault.strerror}; give write access and run the command again"
+        raise PlatformError(msg) from None

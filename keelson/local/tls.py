@@ -1,0 +1,174 @@
+"""A stack's own certificate authority, and the certificates that it gives to the stack's servers.
+
+The authority lies in the stack's state directory (`tls/ca.crt`, `tls/ca.key`); clients verify servers against `ca.crt`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from keelson import paths
+from keelson.local import registry
+from keelson.local.locks import exclusive
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAY = dt.timedelta(days=1)
+AUTHORITY_LIFE = 3650 * DAY
+SERVER_LIFE = 365 * DAY
+RENEWAL = 1 / 3  # of the life: with less than this left, a certificate is made anew
+NAMES = ("localhost",)
+ADDRESSES = ("127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class _Pair:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+def authority(key: str) -> Path:
+    """Return the certificate of the stack's authority, made or renewed where needed."""
+    _authority(key)
+    return authority_file(key)
+
+
+def authority_file(key: str) -> Path:
+    """Return where the authority's certificate lies."""
+    return registry.directory(key) / "tls" / "ca.crt"
+
+
+def ensure_server(key: str, directory: Path, name: str) -> bool:
+    """Give a server its certificate and key (`server.crt`, `server.key`); False if those that it has are good.
+
+    Args:
+        key: the stack.
+        directory: where the two files and a copy of the authority's certificate go.
+        name: the server's name, the certificate's common name.
+    """
+    ca = _authority(key)
+    old = _load(directory, "server")
+    if old and _fresh(old.certificate) and _issued(old.certificate, ca.certificate):
+        return False
+    fresh = _server_pair(name, ca)
+    paths.private_directory(directory)
+    _save(directory, "server", fresh)
+    paths.write_private(directory / "ca.crt", _pem(ca.certificate))
+    return True
+
+
+def left(certificate: Path) -> dt.timedelta:
+    """Return for how long a certificate is still good; less than nothing if it is not."""
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc - _now()
+
+
+def _authority(key: str) -> _Pair:
+    directory = authority_file(key).parent
+    with exclusive(directory / "lock"):
+        old = _load(directory, "ca")
+        if old and _fresh(old.certificate):
+            return old
+        secret = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Keelson {key}"[:64])])
+        builder = (
+            _builder(name, name, secret, AUTHORITY_LIFE)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs_certificates=True), critical=True)
+        )
+        pair = _Pair(builder.sign(secret, hashes.SHA256()), secret)
+        _save(directory, "ca", pair)
+        return pair
+
+
+def _server_pair(name: str, ca: _Pair) -> _Pair:
+    secret = ec.generate_private_key(ec.SECP256R1())
+    names = [*map(x509.DNSName, NAMES), *(x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES)]
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
+    builder = (
+        _builder(subject, ca.certificate.subject, secret, SERVER_LIFE)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(issuer_key, critical=False)
+    )
+    return _Pair(builder.sign(ca.key, hashes.SHA256()), secret)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, secret: ec.EllipticCurvePrivateKey, life: dt.timedelta
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(secret.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_now() - dt.timedelta(minutes=5))  # clocks differ
+        .not_valid_after(_now() + life)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(secret.public_key()), critical=False)
+    )
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _fresh(certificate: x509.Certificate) -> bool:
+    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
+    return certificate.not_valid_after_utc - _now() > life * RENEWAL
+
+
+def _issued(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except Exception:  # noqa: BLE001  # ValueError, TypeError or InvalidSignature: in each case it is not ours
+        return False
+    return True
+
+
+def _load(directory: Path, name: str) -> _Pair | None:
+    """Return a certificate with its key; None if either is missing or damaged."""
+    try:
+        certificate = x509.load_pem_x509_certificate((directory / f"{name}.crt").read_bytes())
+        secret = serialization.load_pem_private_key((directory / f"{name}.key").read_bytes(), password=None)
+    except (OSError, ValueError, TypeError):
+        return None
+    if not isinstance(secret, ec.EllipticCurvePrivateKey) or secret.public_key() != certificate.public_key():
+        return None
+    return _Pair(certificate, secret)
+
+
+def _save(directory: Path, name: str, pair: _Pair) -> None:
+    encoding = serialization.Encoding.PEM
+    secret = pair.key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    paths.write_private(directory / f"{name}.key", secret.decode())
+    paths.write_private(directory / f"{name}.crt", _pem(pair.certificate))
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
