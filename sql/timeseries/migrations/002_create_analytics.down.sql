@@ -1,0 +1,3 @@
+DROP TABLE analytics_ts.risk_metrics;
+DROP TABLE analytics_ts.portfolio_snapshots;
+DROP SCHEMA analytics_ts;
