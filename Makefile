@@ -1,0 +1,40 @@
+# The tasks of a user and of a developer; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup up down purge check test bench soak lock
+
+STACK ?= dev
+BIN := .venv/bin
+IN := . .keelson/path &&
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## make this machine ready: host packages, Python environment, private Debian root, Pulumi engine
+	@tools/setup
+
+up: setup ## everything from nothing to a running stack (STACK=dev)
+	@$(IN) keelson up -s $(STACK) --yes
+
+down: setup ## take the stack down; backups stay
+	@$(IN) keelson destroy -s $(STACK) --yes
+
+purge: setup ## take the stack down and remove all that it left, backups too
+	@$(IN) keelson destroy -s $(STACK) --yes && python -m tools.purge $(STACK)
+
+check: setup ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: setup ## all tests, on real servers (ARGS='-k name' picks some)
+	@$(IN) pytest -n 2 $(ARGS)
+
+bench: setup ## the side-by-side benchmarks
+	@$(IN) python -m bench.stack
+
+soak: setup ## long fault runs
+	@$(IN) pytest -n 0 -m soak $(ARGS)
+
+lock: setup ## pin what pyproject.toml asks for into requirements.lock
+	@tools/setup lock

@@ -1,0 +1,1 @@
+"""Tools of the developer; never imported by the product."""

@@ -1,0 +1,1 @@
+"""What stands beside an engine built from Go modules, and the module that it is built from."""

@@ -1,0 +1,48 @@
+"""`python3 -m tools.machine [part …]`: set this machine up, all of it or the parts named. `tools/setup` calls it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from keelson.errors import KeelsonError
+from tools.machine import engine, environment, host, root, shell
+from tools.machine.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PARTS: dict[str, Callable[[], object]] = {
+    "host": host.check,
+    "python": environment.ensure,
+    "root": root.ensure,
+    "engine": engine.ensure,
+    "shell": shell.ensure,
+}
+EXTRAS: dict[str, Callable[[], object]] = {"lock": environment.lock}
+
+
+def main(names: list[str]) -> int:
+    """Set up the parts named, all without names; return the exit code."""
+    parts = PARTS | EXTRAS
+    if unknown := set(names) - set(parts):
+        print(
+            f"keelson: there is no part {', '.join(sorted(unknown))}; the parts are {', '.join(parts)}", file=sys.stderr
+        )
+        return 2
+    began = time.monotonic()
+    try:
+        for name in names or PARTS:
+            parts[name]()
+    except KeelsonError as fault:
+        print(f"keelson: {fault}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nkeelson: interrupted; run the set-up again and it goes on", file=sys.stderr)
+        return 130
+    say(f"this machine is set up ({time.monotonic() - began:.1f} s)")
+    return 0
+
+
+sys.exit(main(sys.argv[1:]))

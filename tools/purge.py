@@ -1,0 +1,26 @@
+"""`python -m tools.purge STACK`: remove what a destroyed stack of this checkout left on the machine, its backups too."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+from keelson import paths
+from keelson.errors import KeelsonError
+from keelson.project import find_project
+from keelson.settings.stack import stack_key
+
+
+def main(stack: str) -> None:
+    """Remove the stack's directories, and say which."""
+    key = stack_key(find_project().name, stack)
+    for directory in (paths.data() / "stacks" / key, paths.data() / "backups" / key, paths.state() / "stacks" / key):
+        if directory.exists():
+            shutil.rmtree(directory)
+            print(f"removed {directory}")
+
+
+try:
+    main(*sys.argv[1:2] or ["dev"])
+except (KeelsonError, OSError) as fault:
+    sys.exit(f"keelson: {fault}")
