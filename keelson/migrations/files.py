@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -81,7 +82,7 @@ def read_directory(path: Path, root: Path | None = None) -> tuple[MigrationFile,
     files = [read_file(path / name, root) for name in names if name not in undos]
     _refuse_orphans(path, root, undos, {file.name for file in files})
     files.sort(key=lambda file: file.version)
-    for earlier, later in zip(files, files[1:], strict=False):
+    for earlier, later in itertools.pairwise(files):
         if earlier.version == later.version:
             msg = f"{earlier.source} and {later.name} have the same version {later.version}; give one of them another number"
             raise MigrationError(msg)

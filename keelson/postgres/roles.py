@@ -2,9 +2,9 @@
 
 | role | login | is a member of |
 |---|---|---|
-| <svc>_owner | no | – ; owns the database and all in it |
+| <svc>_owner | no | nothing; owns the database and all in it |
 | <svc>_migrator | yes | owner, by SET ROLE alone: without it the login has no rights |
-| <svc>_app, <svc>_readonly | no | – ; hold the grants |
+| <svc>_app, <svc>_readonly | no | nothing; hold the grants |
 | <svc>_app_a, _b, <svc>_readonly_a, _b | yes | app or readonly, inherited |
 | further logins | yes | app or readonly, or privileges of their own in some schemas |
 """
@@ -75,7 +75,7 @@ def ensure_roles(  # noqa: PLR0913 - what a role is made of
     wanted = [*roles.groups, *roles.logins, *logins]
     _refuse_missing_passwords([*roles.logins, *logins], passwords)
     with server_lock(admin):
-        _drop(admin, owner, [name for name in ownership.owned_roles(admin, owner) if name not in wanted])
+        _drop(admin, [name for name in ownership.owned_roles(admin, owner) if name not in wanted])
         with admin.transaction():
             _keep_verifiers_out_of_logs(admin)
             for name in wanted:
@@ -95,7 +95,7 @@ def drop_roles(admin: psycopg.Connection, stack_id: str, service: str) -> None:
     """
     owner = Owner(stack_id, service)
     with server_lock(admin):
-        _drop(admin, owner, list(ownership.owned_roles(admin, owner)))
+        _drop(admin, list(ownership.owned_roles(admin, owner)))
         ownership.release_roles(admin, owner)
 
 
@@ -155,8 +155,8 @@ def _memberships(admin: psycopg.Connection, roles: RoleNames, members: list[str]
     return set(admin.execute(query, [list(roles.groups), members]).fetchall())
 
 
-def _drop(admin: psycopg.Connection, owner: Owner, names: list[str]) -> None:
-    """Drop roles of `owner`, after what refers to them in each database that pg_shdepend names."""
+def _drop(admin: psycopg.Connection, names: list[str]) -> None:
+    """Drop roles, after what refers to them in each database that pg_shdepend names."""
     if not names:
         return
     admin.execute("SELECT pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE usename = ANY(%s)", [names])
