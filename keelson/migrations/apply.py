@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +17,6 @@ from keelson.migrations.statements import split
 from keelson.postgres.locks import advisory_lock
 
 LOCK_DEADLINE = 60.0  # s
-ATTEMPTS = 4  # at a file that others' locks stop
 
 Progress = Callable[[str], None]
 State = Literal["applied", "pending", "changed", "missing", "out of order"]
@@ -57,17 +54,17 @@ def apply(
         MigrationError: a file failed (those before it stay), or files and ledger contradict each other.
         LockError: another runner holds the database for longer than the deadline.
     """
-    tell = on_progress or _tell_nobody
+    tell = on_progress or tell_nobody
     if not _pending(connection, files, owner):
         return _ledger(connection, owner)
-    what = f"migrations of database {connection.info.dbname!r}"
+    what = f"migrations and seeds of database {connection.info.dbname!r}"
     with advisory_lock(connection, session.LOCK_KEY, what, lock_deadline):
         with session.reading_ledger(connection), session.as_owner(connection, owner):
             ensure_ledger(connection)
         pending = _pending(connection, files, owner)
         for number, file in enumerate(pending, 1):
             tell(f"{connection.info.dbname}: {file.name} ({number} of {len(pending)})")
-            _apply_patiently(connection, file, owner, tell)
+            _apply_one(connection, file, owner, tell)
         return _ledger(connection, owner)
 
 
@@ -130,30 +127,15 @@ def _way_back(entry: Entry, by_hash: Mapping[str, MigrationFile]) -> str:
     return f"rename {twin.source} back" if twin else "put it back, or use the checkout that has it"
 
 
-def _apply_patiently(connection: psycopg.Connection, file: MigrationFile, owner: str | None, tell: Progress) -> None:
-    """Apply one file; try again when only others' locks stopped it, since nothing of it was kept."""
+def _apply_one(connection: psycopg.Connection, file: MigrationFile, owner: str | None, tell: Progress) -> None:
     statements = split(file.text(), file.source)
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            session.clean(connection)
-            with session.told(file.source), session.as_owner(connection, owner):
-                session.run_statements(connection, statements, file.source)
-                session.set_owner(connection, owner)
-                record(connection, file, session.who())
-        except session.FileFailedError as fault:
-            if not fault.may_succeed_later or attempt == ATTEMPTS:
-                raise
-            tell(f"{file.source}: others hold a lock that it needs; trying again ({attempt} of {ATTEMPTS - 1})")
-            time.sleep(random.uniform(0.5, 1.0) * 2 ** (attempt - 1))  # noqa: S311 - spreads attempts
-        else:
-            break
-        finally:
-            _clean_up(connection)
 
+    def work() -> None:
+        session.run_statements(connection, statements, file.source)
+        session.set_owner(connection, owner)
+        record(connection, file, session.who())
 
-def _clean_up(connection: psycopg.Connection) -> None:
-    if not connection.closed:
-        session.clean(connection)
+    session.run_file(connection, file.source, owner, work, tell)
 
 
 def _ledger(connection: psycopg.Connection, owner: str | None) -> dict[str, str]:
@@ -161,5 +143,5 @@ def _ledger(connection: psycopg.Connection, owner: str | None) -> dict[str, str]
         return read_ledger(connection)
 
 
-def _tell_nobody(_line: str) -> None:
-    pass
+def tell_nobody(_line: str) -> None:
+    """Drop a line of progress."""

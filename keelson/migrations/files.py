@@ -77,7 +77,7 @@ def read_directory(path: Path, root: Path | None = None) -> tuple[MigrationFile,
         MigrationError: the directory is missing, a name is not allowed, a file is empty or not UTF-8, two files have
             one version, or an undo has no migration.
     """
-    names = _names(path, relative(path, root))
+    names = list_names(path, relative(path, root))
     undos = {name for name in names if name.endswith(UNDO_SUFFIX)}
     files = [read_file(path / name, root) for name in names if name not in undos]
     _refuse_orphans(path, root, undos, {file.name for file in files})
@@ -172,7 +172,8 @@ def relative(path: Path, root: Path | None) -> str:
     return path.relative_to(root).as_posix() if root and path.is_relative_to(root) else str(path)
 
 
-def _names(path: Path, source: str) -> list[str]:
+def list_names(path: Path, source: str) -> list[str]:
+    """Return the names of the files in a directory, but for hidden ones and notes; raises MigrationError."""
     try:
         entries = sorted(path.iterdir())
     except FileNotFoundError:

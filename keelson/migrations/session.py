@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import getpass
+import random
 import re
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
@@ -15,6 +17,7 @@ from psycopg import sql
 from keelson.errors import MigrationError
 from keelson.migrations.statements import Statement
 
+ATTEMPTS = 4  # at a file that others' locks stop
 LOCK_KEY = 0x6D69677261746521  # "migrate!" in ASCII
 
 _CLEAN = """
@@ -54,6 +57,31 @@ def set_owner(connection: psycopg.Connection, owner: str | None) -> None:
     """Be the role `owner`, with the usual search_path, to the end of the transaction."""
     role = sql.SQL("SET LOCAL ROLE {};").format(sql.Identifier(owner)) if owner else sql.SQL("")
     connection.execute(sql.Composed([sql.SQL("RESET SESSION AUTHORIZATION;"), role, sql.SQL("SET LOCAL search_path = public")]))
+
+
+def run_file(
+    connection: psycopg.Connection, source: str, owner: str | None, work: Callable[[], None], tell: Callable[[str], None]
+) -> None:
+    """Do a file's work as the owner in one transaction; try again when only others' locks stopped it.
+
+    Raises:
+        FileFailedError: it failed, and nothing of it was kept.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            clean(connection)
+            with told(source), as_owner(connection, owner):
+                work()
+        except FileFailedError as fault:
+            if not fault.may_succeed_later or attempt == ATTEMPTS:
+                raise
+            tell(f"{source}: others hold a lock that it needs; trying again ({attempt} of {ATTEMPTS - 1})")
+            time.sleep(random.uniform(0.5, 1.0) * 2 ** (attempt - 1))  # noqa: S311 - spreads attempts
+        else:
+            return
+        finally:
+            if not connection.closed:
+                clean(connection)
 
 
 def run_statements(connection: psycopg.Connection, statements: Iterable[Statement], source: str) -> None:

@@ -258,7 +258,7 @@ def test_four_runners_on_a_fresh_database_apply_each_file_once(project: Project)
 def test_one_who_waits_too_long_learns_who_migrates(project: Project) -> None:
     project.write(_1="SELECT 1")
     with project.service.as_admin() as other, advisory_lock(other, LOCK_KEY, "test", 1):
-        with pytest.raises(LockError, match=rf"migrations of database '{project.service.name}', which is held by keelson test \(pid {other.info.backend_pid}, login postgres"):
+        with pytest.raises(LockError, match=rf"migrations and seeds of database '{project.service.name}', which is held by keelson test \(pid {other.info.backend_pid}, login postgres"):
             project.apply(lock_deadline=0.3)
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
         assert other.execute(waiting).fetchone() == (0,)
