@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from keelson import paths
 from keelson.errors import ServerError, SettingsError
-from keelson.local import tls
+from keelson.local import files, tls
 from keelson.local.root import DATA, PrivateRoot
 
 if TYPE_CHECKING:
@@ -114,16 +114,17 @@ def render(settings: Mapping[str, str]) -> str:
     return "\n".join(["# Written by Keelson from the stack's settings; changes here are lost.", *lines]) + "\n"
 
 
-def write(spec: ServerSpec, port: int) -> None:
-    """Write a server's configuration and see to its certificate."""
+def write(spec: ServerSpec, port: int) -> bool:
+    """Write a server's configuration and see to its certificate; True if that is a new one."""
     pgdata = spec.directory / "pgdata"
-    tls.ensure_server(spec.key, spec.directory / "tls", spec.name)
-    paths.private_directory(spec.directory / "run")
+    certified = tls.ensure_server(spec.key, spec.directory / "tls", spec.name)
+    files.private_directory(spec.directory / "run")
     _replace(pgdata / "keelson.conf", render(values(spec, port)))
     _replace(pgdata / "pg_hba.conf", HBA)
     main = _read(pgdata / "postgresql.conf")
     if INCLUDE not in main.splitlines():
         paths.write_private(pgdata / "postgresql.conf", f"{main.rstrip()}\n\n{INCLUDE}\n")
+    return certified
 
 
 def _own(spec: ServerSpec, port: int) -> dict[str, str]:
@@ -153,7 +154,7 @@ def _check_name(spec: ServerSpec, name: str, value: str) -> None:
     elif name == "wal_level" and value == "minimal":
         reason = "backups need `replica` or `logical`"
     elif not re.fullmatch(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?", name):
-        reason = "that is not a parameter's name"
+        name, reason = repr(name), "that is not a parameter's name"
     elif dot and prefix not in values(spec, 0)["shared_preload_libraries"].split(","):
         reason = f"the server does not load {prefix}"
     else:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from keelson import paths
 from keelson.errors import PortInUseError
-from keelson.local import processes, registry
+from keelson.local import files, processes, registry
 from keelson.local.locks import exclusive
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _bindable(address: str, port: int) -> bool:
 
 
 def _directory() -> Path:
-    return paths.private_directory(Path(tempfile.gettempdir()) / f"keelson-{os.getuid()}")
+    return files.private_directory(Path(tempfile.gettempdir()) / f"keelson-{os.getuid()}")
 
 
 def _recorded() -> dict[int, str]:
@@ -201,10 +201,20 @@ def _descriptors(pid: int) -> Iterator[str]:
 def _speaks_postgres(port: int) -> bool:
     """Ask for TLS as PostgreSQL's clients do: its servers answer with one letter, S or N."""
     for address in LOOPBACK:
-        with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1) as connection:
+        with contextlib.suppress(ConnectionRefusedError):
+            return _answers_to_ssl_request(address, port)
+    return False
+
+
+def _answers_to_ssl_request(address: str, port: int) -> bool:
+    try:
+        with socket.create_connection((address, port), timeout=1) as connection:
             connection.sendall(SSL_REQUEST)
             return connection.recv(2) in (b"S", b"N")
-    return False
+    except ConnectionRefusedError:
+        raise
+    except OSError:
+        return False
 
 
 def _version(pid: int) -> str:

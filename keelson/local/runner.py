@@ -1,12 +1,14 @@
 """The small process between supervisor and one server, run as a script: `python -I -S runner.py OPTIONS -- COMMAND…`.
 
-supervisor can neither signal through bubblewrap nor tell a killed server from one that cannot start. This process
+supervisor can neither signal through bubblewrap nor tell a killed server from one that cannot start, and it takes two
+seconds to notice either. This process
 
 - waits for the server's lock, which every process of the server before still holds, so that two never run at once;
 - learns the server's process id from bubblewrap (`--info-fd`) and passes signals on: TERM and INT as the stop signal,
   HUP as it is;
-- dies with its server, and its server with it; when supervisord dies, it stops the server cleanly;
-- passes the exit status on: at once if the server was killed or had been running, after a pause if it failed at start;
+- starts a server that ended again: at once if it was killed or had been running, after a pause if it failed at start;
+- stops its server cleanly when supervisord dies; if it is killed itself, the kernel kills its server;
+- passes the exit status on when the server was stopped;
 - writes what it knows into a JSON file: `runner` and `server` (process ids), `started`, `ended`, `status`, `failures`.
 
 It imports the standard library only, and little of that: one runs beside each server for ever.
@@ -72,16 +74,22 @@ class Child:
 
 
 def main(argv: list[str]) -> int:
-    """Run the command until it ends or a stop is asked for, and return the exit status."""
+    """Keep the command running until a stop is asked for, and return its last exit status."""
     options = Options(argv)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     if not follow_supervisor(options.supervisor):
         return 0
-    lock = wait_for_lock(options.lock)
-    if lock is None:
-        return 0
     failures = int(recall(options.state).get("failures", 0))
+    while (lock := wait_for_lock(options.lock)) is not None:
+        status, failures, stopped = run(options, lock, failures)
+        if stopped or (failures and paused(min(2.0 ** (failures - 1), LONGEST_PAUSE))):
+            return status
+    return 0
+
+
+def run(options: Options, lock: int, failures: int) -> tuple[int, int, bool]:
+    """Run the command once; return its exit status, how often in a row it failed at start, and whether it was stopped."""
     started = time.time()
     child = start(options, lock)
     os.close(lock)  # from here on the server's processes hold it, and they alone
@@ -92,9 +100,7 @@ def main(argv: list[str]) -> int:
     failed = not stopped and 0 < status < KILLED and ended - started < SHORT
     failures = failures + 1 if failed else 0
     remember(options.state, {**note, "ended": ended, "status": status, "failures": failures})
-    if failed:
-        pause(min(2.0 ** (failures - 1), LONGEST_PAUSE))
-    return status
+    return status, failures, stopped
 
 
 def follow_supervisor(pid_file: str) -> bool:
@@ -118,7 +124,7 @@ def wait_for_lock(path: str) -> int | None:
         lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as fault:
         os.write(2, f"cannot open {path}: {fault.strerror}\n".encode())
-        pause(LONGEST_PAUSE)
+        paused(LONGEST_PAUSE)
         return None
     while True:
         try:
@@ -193,11 +199,13 @@ def wait(child: Child, stop: signal.Signals) -> tuple[int, bool]:
     return status, stopping
 
 
-def pause(seconds: float) -> None:
-    """Wait, but not against a stop."""
+def paused(seconds: float) -> bool:
+    """Wait; True at once if a stop is asked for meanwhile."""
     end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0 and not asked_to_stop(left):
-        pass
+    while (left := end - time.monotonic()) > 0:
+        if asked_to_stop(left):
+            return True
+    return False
 
 
 def recall(path: str) -> dict[str, float]:

@@ -127,7 +127,7 @@ def connect(key: str, name: str, database: str = "postgres") -> psycopg.Connecti
         sslmode="verify-full",
         sslrootcert=str(tls.authority_file(key)),
         gssencmode="disable",
-        connect_timeout=5,
+        connect_timeout=2,
         application_name="keelson",
         autocommit=True,
     )
@@ -200,9 +200,11 @@ def _start_on_a_port(spec: ServerSpec, root: PrivateRoot, choice: ports.Choice) 
 
 def _launch(spec: ServerSpec, root: PrivateRoot, port: int) -> ServerState:
     """Start the server, or bring one that runs since before the configuration was written up to date."""
-    configuration.write(spec, port)
+    certified = configuration.write(spec, port)
     Registry(spec.key).record(spec.stack_id, spec.record(port))
     launch = _Launch.now(spec)
+    if certified:
+        supervisor.hang_up(spec.key, spec.name)  # until it reads the new certificate nobody can verify it
     supervisor.add_or_update(spec.key, program(spec, root))
     state = _await_answer(spec, launch)
     if _status(spec.key, spec.name).started > launch.at or not _reload(spec):
@@ -246,7 +248,7 @@ def _await_answer(spec: ServerSpec, launch: _Launch) -> ServerState:
         if "starting up" in said or "recovery" in said:
             deadline = max(deadline, launch.at - time.time() + time.monotonic() + RECOVERY_SECONDS)
         status = _status(spec.key, spec.name)
-        failed = status.failures > 0 and status.started > launch.at
+        failed = status.exit_status is not None and status.failures > 0 and status.started > launch.at
         if failed or time.monotonic() > deadline:
             supervisor.stop(spec.key, spec.name)
             raise _failure(spec, launch, "does not start" if failed else "does not answer", said)

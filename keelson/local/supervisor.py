@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from keelson import paths
 from keelson.errors import PlatformError, ServerError
-from keelson.local import processes, registry, runner
+from keelson.local import files, processes, registry, runner
 from keelson.local.locks import exclusive
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ProgramStatus:
 
     Attributes:
         name: the program's name.
-        state: RUNNING, STOPPED, EXITED, …; DOWN if supervisord does not run.
+        state: supervisor's word, such as RUNNING or STOPPED; FAILING if its starts fail, DOWN without supervisord.
         pid: the process id of the program itself, 0 if it does not run.
         started: when it was started last, in seconds since 1970; 0 if never.
         exit_status: how it ended last, None while it runs.
@@ -104,7 +104,7 @@ def ensure_running(key: str) -> None:
 def add_or_update(key: str, program: Program) -> None:
     """Run a program under the stack's supervisord; one whose command line has changed is stopped and started anew."""
     with _alone(key):
-        paths.private_directory(directory(key) / "programs")
+        files.private_directory(directory(key) / "programs")
         paths.write_private(_program_file(key, program.name), _program_text(key, program))
         _ensure_running(key)
         _reread(key)
@@ -140,6 +140,13 @@ def restart(key: str, part: str) -> None:
     """Stop a program cleanly and start it again."""
     stop(key, part)
     start(key, part)
+
+
+def hang_up(key: str, part: str) -> None:
+    """Let a program read its files again; nothing happens if it does not run."""
+    with _alone(key):
+        if _answers(key):
+            _call(key, "signalProcess", part, "HUP", ignore=(NOT_RUNNING, BAD_NAME))
 
 
 def status(key: str) -> list[ProgramStatus]:
@@ -210,15 +217,18 @@ class _Transport(xmlrpc.client.Transport):
         self._seconds = seconds
 
     def make_connection(self, host: object) -> http.client.HTTPConnection:  # noqa: ARG002  # there is one host
-        return _Connection(self._path, self._seconds)
+        connection = _Connection(self._path, self._seconds)
+        self._connection = ("localhost", connection)  # what `close` closes
+        return connection
 
 
 def _call(
     key: str, method: str, *arguments: object, ignore: tuple[int, ...] = (), seconds: float = STOP_SECONDS + 10
 ) -> Any:  # noqa: ANN401  # XML-RPC's values
-    proxy = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport(socket_path(key), seconds))
+    transport = _Transport(socket_path(key), seconds)
     try:
-        return getattr(proxy.supervisor, method)(*arguments)
+        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
     except xmlrpc.client.Fault as fault:
         if fault.faultCode in ignore:
             return None
@@ -346,9 +356,9 @@ def _program_file(key: str, name: str) -> Path:
 
 
 def _write_configuration(key: str) -> None:
-    paths.private_directory(directory(key) / "programs")
-    paths.private_directory(log_file(key, "x").parent)
-    paths.private_directory(socket_path(key).parent)
+    files.private_directory(directory(key) / "programs")
+    files.private_directory(log_file(key, "x").parent)
+    files.private_directory(socket_path(key).parent)
     values = {
         "logfile": _own_log(key),
         "logfile_maxbytes": "1MB",
@@ -415,15 +425,15 @@ def _section(name: str, values: Mapping[str, object]) -> str:
 
 
 def _value(text: str) -> str:
-    """Return `text` as supervisor's reader wants it.
+    """Return `text`, which supervisor's reader takes as it is.
 
     Raises:
-        PlatformError: it holds what that reader takes for a comment or a new line.
+        PlatformError: it holds what that reader takes for a comment, a new line or a variable.
     """
-    if any(mark in text for mark in ("\n", " ;", " #")):
-        msg = f"supervisor cannot read {text!r}; choose directories without line breaks, ' ;' and ' #' in their names"
+    if any(mark in text for mark in ("\n", " ;", " #", "%")):
+        msg = f"supervisor cannot read {text!r}; choose directories without line breaks, '%', ' ;' and ' #' in their names"
         raise PlatformError(msg)
-    return text.replace("%", "%%")
+    return text
 
 
 def _status(key: str, name: str, state: str) -> ProgramStatus:
@@ -432,11 +442,11 @@ def _status(key: str, name: str, state: str) -> ProgramStatus:
     except (OSError, ValueError):
         note = {}
     pid = int(note.get("server", 0)) if "ended" not in note else 0
-    alive = pid and processes.look(pid) is not None
+    pid = pid if pid and processes.look(pid) else 0
     return ProgramStatus(
         name,
-        state,
-        pid if alive else 0,
+        "FAILING" if state == "RUNNING" and not pid and note.get("failures") else state,
+        pid,
         float(note.get("started", 0)),
         note.get("status"),
         int(note.get("failures", 0)),
