@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import psycopg
+
+Edition = Literal["apache", "community"]
 
 
 def server_version(connection: psycopg.Connection) -> int:
@@ -39,3 +41,15 @@ def available_extensions(connection: psycopg.Connection) -> dict[str, str]:
     """Return {extension: default version} of what can be made on the server."""
     query = "SELECT name, default_version FROM pg_catalog.pg_available_extensions ORDER BY name"
     return dict(connection.execute(query).fetchall())
+
+
+def timescale_edition(connection: psycopg.Connection) -> Edition | None:
+    """Return the edition of TimescaleDB in the connected database, or None where the extension is missing."""
+    query = """
+        SELECT pg_catalog.current_setting('timescaledb.license', true)
+        FROM pg_catalog.pg_extension WHERE extname = 'timescaledb'
+    """
+    row = connection.execute(query).fetchone()
+    if row is None:
+        return None
+    return "community" if row[0] == "timescale" else "apache"

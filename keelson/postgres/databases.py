@@ -11,7 +11,7 @@ from psycopg import sql
 
 from keelson.errors import SettingsError
 from keelson.postgres import ownership
-from keelson.postgres.catalog import server_version
+from keelson.postgres.catalog import server_version, timescale_edition
 from keelson.postgres.connection import connect_beside, server_address
 from keelson.postgres.names import RoleNames, validate_service_name
 from keelson.postgres.ownership import MAINTENANCE_DATABASE, Owner, server_lock
@@ -63,6 +63,8 @@ def ensure_database(  # noqa: PLR0913, PLR0917 - what a database is made of
     with connect_to(name) as connection:
         for extension in wanted:
             _ensure_extension(connection, name, extension)
+        if timescale_edition(connection) == "community":
+            _let_jobs_run_as(connection, owner)
         _set_defaults(connection, RoleNames(name))
 
 
@@ -161,6 +163,11 @@ def _ensure_extension(connection: psycopg.Connection, database: str, extension: 
             f"{fault.diag.message_primary}; look at shared_preload_libraries of that server"
         )
         raise SettingsError(msg) from None
+
+
+def _let_jobs_run_as(connection: psycopg.Connection, owner: str) -> None:
+    """TimescaleDB refuses policies on tables whose owner is NOLOGIN (timescaledb#8920); no password, so no login."""
+    connection.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD NULL").format(sql.Identifier(owner)))
 
 
 def _set_defaults(connection: psycopg.Connection, roles: RoleNames) -> None:

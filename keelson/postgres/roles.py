@@ -2,7 +2,7 @@
 
 | role | login | is a member of |
 |---|---|---|
-| <svc>_owner | no | nothing; owns the database and all in it |
+| <svc>_owner | no (see `databases`) | nothing; owns the database and all in it |
 | <svc>_migrator | yes | owner, by SET ROLE alone: without it the login has no rights |
 | <svc>_app, <svc>_readonly | no | nothing; hold the grants |
 | <svc>_app_a, _b, <svc>_readonly_a, _b | yes | app or readonly, inherited |
@@ -80,8 +80,10 @@ def ensure_roles(  # noqa: PLR0913 - what a role is made of
             _keep_verifiers_out_of_logs(admin)
             for name in wanted:
                 _ensure_exists(admin, name, owner, adopt=adopt)
-            for name in roles.groups:
-                _alter(admin, name, sql.SQL("NOLOGIN"))
+            # The owner keeps its LOGIN where TimescaleDB's jobs need it; without a password it lets nobody in.
+            _alter(admin, roles.owner, sql.SQL("PASSWORD NULL"))
+            for name in (roles.app, roles.readonly):
+                _alter(admin, name, sql.SQL("NOLOGIN PASSWORD NULL"))
             for name in (*roles.logins, *logins):
                 limit = UNLIMITED if name == roles.migrator else connection_limit
                 _alter(admin, name, _login_options(admin, name, passwords[name], limit))

@@ -10,7 +10,7 @@ from keelson.errors import IdentifierError, OwnershipError, SettingsError, Unrea
 from keelson.postgres import catalog, ownership
 from keelson.postgres.databases import close_access, drop_database, ensure_database, grant_schemas
 from keelson.postgres.roles import ExtraLogin
-from tests.services import Service
+from tests.services import PASSWORD, Service
 
 
 def exists(admin: psycopg.Connection, name: str) -> bool:
@@ -244,6 +244,21 @@ def test_work_that_a_kill_cut_off_is_recognised(service: Service, admin: psycopg
     service.ensure_database()
     row = ownership.owned_by(admin, "database", service.name)
     assert row and row.oid == ownership.object_oid(admin, "database", service.name)
+
+
+def test_jobs_of_the_community_edition_may_run_as_the_owner_and_nobody_logs_in_as_it(
+    service: Service, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "SELECT rolcanlogin, rolpassword FROM pg_authid WHERE rolname = %s"
+    service.make("timescaledb")
+    assert admin.execute(query, [service.roles.owner]).fetchone() == (False, None)
+    monkeypatch.setattr("keelson.postgres.databases.timescale_edition", lambda _: "community")
+    service.make("timescaledb")
+    service.ensure_roles()
+    assert admin.execute(query, [service.roles.owner]).fetchone() == (True, None)
+    for password in ("", PASSWORD):
+        with pytest.raises(UnreachableError, match="password"):
+            service.server.connect(service.name, service.roles.owner, password or "x")
 
 
 def test_the_catalog_tells_size_and_versions(database: Service, admin: psycopg.Connection) -> None:
