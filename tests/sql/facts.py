@@ -202,10 +202,6 @@ AGGREGATES = [
 # database, login, what it may do to a table, what it may not
 LOGINS = [
     ("nexanest", "nexanest", "public.organizations", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
-    ("auth", "nexanest", "public.user_profiles", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
-    ("portfolio", "nexanest", "public.portfolios", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
-    ("analytics", "nexanest", "public.report_runs", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
-    ("notifications", "nexanest", "public.notifications", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
     ("timeseries", "timescale", "market_data.stock_prices", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
     ("market", "tetra_user", "market_data.ohlcv", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
     ("market", "tetra_app", "market_data.ohlcv", "SELECT INSERT UPDATE", "DELETE TRUNCATE"),
@@ -213,6 +209,14 @@ LOGINS = [
     ("market", "tetra_reader", "market_data.ohlcv", "SELECT", "INSERT UPDATE DELETE TRUNCATE"),
     ("market", "tetra_reader", "economic_data.economic_data", "SELECT", "INSERT UPDATE DELETE TRUNCATE"),
     ("market", "tetra_reader", "news.news_articles", "", "SELECT INSERT UPDATE DELETE TRUNCATE"),
+]
+
+# The same login in further databases of the product.
+SHARED_LOGINS = [
+    ("auth", "nexanest", "public.user_profiles", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
+    ("portfolio", "nexanest", "public.portfolios", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
+    ("analytics", "nexanest", "public.report_runs", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
+    ("notifications", "nexanest", "public.notifications", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
 ]
 
 # database, table, what the application's role may not do to it
