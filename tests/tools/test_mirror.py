@@ -70,6 +70,10 @@ def test_a_list_of_mirrors_is_passed_on(find):
     assert found == Mirror("mirror+file:///etc/apt/mirrors/debian.list", None)
 
 
+def test_a_machine_without_a_security_source_takes_the_one_beside_the_archive(find):
+    assert find(list="deb http://one.example/debian bookworm main\n").security == "http://one.example/debian-security"
+
+
 def test_another_distribution_takes_debootstraps_default(find):
     found = find(
         "ID=ubuntu\nVERSION_CODENAME=bookworm\n",

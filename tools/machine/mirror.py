@@ -82,8 +82,10 @@ def _of_host(found: list[Source], codename: str) -> Mirror | None:
     archives = [source for source in found if source.suite in stable and "main" in source.components]
     if not archives:
         return None
-    security = [s.uri for s in found if s.suite in {f"{name}-security" for name in stable} and "main" in s.components]
-    return Mirror(archives[0].uri, next(iter(security), None), archives[0].trusted)
+    wanted = {f"{name}-security" for name in stable}
+    security = [source.uri for source in found if source.suite in wanted and "main" in source.components]
+    beside = _beside(archives[0].uri)
+    return Mirror(archives[0].uri, next(iter(security), beside.security), archives[0].trusted)
 
 
 def _beside(archive: str) -> Mirror:
