@@ -64,9 +64,13 @@ def running(directory: Path) -> Iterator[Server]:
     data.mkdir(mode=0o700)
     (data / "password").write_text(password)
     options = ["--auth=scram-sha-256", f"--username={ADMINISTRATOR}", "--pwfile=/data/password"]
-    private_root.run([private_root.program("initdb"), "-D", "/data/pg", "--no-sync", "--locale=C.UTF-8", *options], data=data)
+    private_root.run(
+        [private_root.program("initdb"), "-D", "/data/pg", "--no-sync", "--locale=C.UTF-8", *options], data=data
+    )
     port = _free_port()
-    settings = [word for name, value in (PARAMETERS | {"port": str(port)}).items() for word in ("-c", f"{name}={value}")]
+    settings = [
+        word for name, value in (PARAMETERS | {"port": str(port)}).items() for word in ("-c", f"{name}={value}")
+    ]
     command = private_root.command([private_root.program("postgres"), "-D", "/data/pg", *settings], data=data)
     log = directory / "log"
     with log.open("wb") as output:

@@ -115,7 +115,9 @@ def _refuse_contradictions(files: Sequence[MigrationFile], entries: Iterable[Ent
             raise MigrationError(msg)
         file = found.get(entry.file)
         if file and file.sha256 != entry.checksum:
-            msg = f"{file.source} was changed after it was applied to {database!r}; put it back and write a new migration"
+            msg = (
+                f"{file.source} was changed after it was applied to {database!r}; put it back and write a new migration"
+            )
             raise MigrationError(msg)
         if file is None:
             msg = f"{entry.file} was applied to {database!r}, but its file is missing; {_way_back(entry, by_hash)}"

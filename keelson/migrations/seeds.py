@@ -89,7 +89,9 @@ def read_applied_seeds(connection: psycopg.Connection) -> dict[str, str]:
     """Return {name: sha256} of the seeds that were loaded."""
     if not _exists(connection):
         return {}
-    return dict(connection.execute("SELECT file, checksum FROM public.schema_seeds ORDER BY applied_at, file").fetchall())
+    return dict(
+        connection.execute("SELECT file, checksum FROM public.schema_seeds ORDER BY applied_at, file").fetchall()
+    )
 
 
 def _read_folder(folder: Path, root: Path | None) -> list[SeedFile]:
@@ -169,7 +171,9 @@ def _advance_sequence(connection: psycopg.Connection, table: tuple[str, ...], co
     name = sql.Identifier(*table).as_string(connection)
     row = connection.execute("SELECT pg_catalog.pg_get_serial_sequence(%s, %s)", [name, column]).fetchone()
     if row and row[0]:
-        query = sql.SQL("SELECT setval({name}, max({column})) FROM {table} HAVING max({column}) >= (SELECT last_value FROM {sequence})")
+        query = sql.SQL(
+            "SELECT setval({name}, max({column})) FROM {table} HAVING max({column}) >= (SELECT last_value FROM {sequence})"
+        )
         sequence = sql.SQL(row[0])  # quoted by the server where it needs quotes
         parts = {"name": sql.Literal(row[0]), "column": sql.Identifier(column), "table": sql.Identifier(*table)}
         connection.execute(query.format(sequence=sequence, **parts))

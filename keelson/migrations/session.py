@@ -56,11 +56,17 @@ def as_owner(connection: psycopg.Connection, owner: str | None) -> Iterator[None
 def set_owner(connection: psycopg.Connection, owner: str | None) -> None:
     """Be the role `owner`, with the usual search_path, to the end of the transaction."""
     role = sql.SQL("SET LOCAL ROLE {};").format(sql.Identifier(owner)) if owner else sql.SQL("")
-    connection.execute(sql.Composed([sql.SQL("RESET SESSION AUTHORIZATION;"), role, sql.SQL("SET LOCAL search_path = public")]))
+    connection.execute(
+        sql.Composed([sql.SQL("RESET SESSION AUTHORIZATION;"), role, sql.SQL("SET LOCAL search_path = public")])
+    )
 
 
 def run_file(
-    connection: psycopg.Connection, source: str, owner: str | None, work: Callable[[], None], tell: Callable[[str], None]
+    connection: psycopg.Connection,
+    source: str,
+    owner: str | None,
+    work: Callable[[], None],
+    tell: Callable[[str], None],
 ) -> None:
     """Do a file's work as the owner in one transaction; try again when only others' locks stopped it.
 
@@ -160,9 +166,15 @@ def _run(connection: psycopg.Connection, statement: Statement) -> None:
 
 def _sentence(fault: psycopg.Error, source: str, statement: Statement | None) -> str:
     if fault.sqlstate is None:
-        return f"{source}: the connection was lost while it ran; run the command again, it goes on where the ledger ends"
+        return (
+            f"{source}: the connection was lost while it ran; run the command again, it goes on where the ledger ends"
+        )
     where = f"{source}:{_line(fault, statement)}" if statement else source
-    step = "end the transaction that uses the table, or try later" if fault.sqlstate == _IN_USE else "correct it and run again"
+    step = (
+        "end the transaction that uses the table, or try later"
+        if fault.sqlstate == _IN_USE
+        else "correct it and run again"
+    )
     return f"{where}: {_message(fault)} (SQLSTATE {fault.sqlstate}); nothing of the file was kept; {step}"
 
 

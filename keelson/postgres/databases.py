@@ -184,7 +184,9 @@ def _grant_privileges(connection: psycopg.Connection, roles: RoleNames, name: st
         connection.execute(sql.SQL(_text("login_revoke.sql")).format(schema=sql.Identifier(row[0]), **names))
     if privileges is None:
         return
-    connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {role}").format(**names))  # where extensions' functions are
+    connection.execute(
+        sql.SQL("GRANT USAGE ON SCHEMA public TO {role}").format(**names)
+    )  # where extensions' functions are
     for schema in login.schemas or ("public",):
         query = sql.SQL(_text("login_grant.sql"))
         connection.execute(query.format(schema=sql.Identifier(schema), privileges=privileges, **names))

@@ -109,7 +109,11 @@ def _refuse_missing_passwords(logins: list[str], passwords: Mapping[str, str]) -
 
 
 def _keep_verifiers_out_of_logs(admin: psycopg.Connection) -> None:
-    for setting, value in (("log_statement", "none"), ("log_min_duration_statement", "-1"), ("log_min_error_statement", "panic")):
+    for setting, value in (
+        ("log_statement", "none"),
+        ("log_min_duration_statement", "-1"),
+        ("log_min_error_statement", "panic"),
+    ):
         admin.execute("SELECT pg_catalog.set_config(%s, %s, true)", [setting, value])
     admin.execute("SELECT pg_catalog.set_config('pg_stat_statements.track_utility', 'off', true)")
 

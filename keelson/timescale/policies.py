@@ -71,7 +71,11 @@ def report(definition: Definition, edition: Edition) -> Report:
     dropped = [name for name, table in definition.hypertables.items() if table.retention]
     aggregates = list(definition.aggregates)
     if edition == "community":
-        applied = [*compressed, *(f"{name}: retention" for name in dropped), *(f"{name}: continuous" for name in aggregates)]
+        applied = [
+            *compressed,
+            *(f"{name}: retention" for name in dropped),
+            *(f"{name}: continuous" for name in aggregates),
+        ]
         return Report(edition, tuple(applied), (), ())
     substituted = [
         *(f"{name}: retention by drop_chunks" for name in dropped),
@@ -80,7 +84,9 @@ def report(definition: Definition, edition: Edition) -> Report:
     return Report(edition, (), tuple(substituted), (*compressed, *_short_histories(definition, dropped)))
 
 
-def run_substitutes(connection: psycopg.Connection, definition: Definition, *, owner: str | None = None) -> tuple[str, ...]:
+def run_substitutes(
+    connection: psycopg.Connection, definition: Definition, *, owner: str | None = None
+) -> tuple[str, ...]:
     """Do once what the Apache edition does not do by itself; return a line for each thing that was done.
 
     On the Community edition there is nothing to do.
@@ -88,7 +94,7 @@ def run_substitutes(connection: psycopg.Connection, definition: Definition, *, o
     if _edition(connection, definition) == "community":
         return ()
     done: list[str] = []
-    for name, aggregate in definition.aggregates.items():
+    for name in definition.aggregates:
         with session.told(f"{definition.source}: {name}"), session.as_owner(connection, owner):
             connection.execute(statements.refresh_view(name))
         done.append(f"{name}: refreshed")
@@ -141,7 +147,9 @@ def _ensure_aggregate(  # noqa: PLR0913, PLR0917 - what an aggregate is made of
             connection.execute(*statements.refresh_continuously(name))
 
 
-def _building(name: str, aggregate: Aggregate, edition: Edition, mark: str, *, stands: bool) -> Iterator[statements.Bound]:
+def _building(
+    name: str, aggregate: Aggregate, edition: Edition, mark: str, *, stands: bool
+) -> Iterator[statements.Bound]:
     if edition == "community":
         if not stands:
             yield from statements.continuous_aggregate(name, aggregate, mark)

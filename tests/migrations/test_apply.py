@@ -75,7 +75,10 @@ def until(condition: Callable[[], bool], seconds: float = 10) -> float:
 
 
 def test_migrations_are_applied_in_order_once_and_stand_in_the_ledger(project: Project) -> None:
-    project.write(_001_users="CREATE TABLE users (a int); INSERT INTO users VALUES (1)", _2="-- Description: more\nINSERT INTO users VALUES (2)")
+    project.write(
+        _001_users="CREATE TABLE users (a int); INSERT INTO users VALUES (1)",
+        _2="-- Description: more\nINSERT INTO users VALUES (2)",
+    )
     (project.directory / "001_users.down.sql").write_text("DROP TABLE users")
     told: list[str] = []
     ledger = project.apply(on_progress=told.append)
@@ -97,7 +100,9 @@ def test_migrations_are_applied_in_order_once_and_stand_in_the_ledger(project: P
 
 def test_the_ledgers_first_columns_are_the_documents_and_the_owner_owns_all(project: Project) -> None:
     project.write(_1="CREATE TABLE t (); CREATE SCHEMA s; CREATE TABLE s.t ()").apply()
-    columns = project.query("SELECT attname FROM pg_attribute WHERE attrelid = 'schema_versions'::regclass AND attnum > 0 ORDER BY attnum")
+    columns = project.query(
+        "SELECT attname FROM pg_attribute WHERE attrelid = 'schema_versions'::regclass AND attnum > 0 ORDER BY attnum"
+    )
     assert [row[0] for row in columns] == [
         "version", "applied_at", "description", "file", "checksum", "duration", "applied_by", "outcome", "undo",
     ]  # fmt: skip
@@ -128,9 +133,15 @@ def test_a_reader_sees_the_status_without_any_other_right(project: Project) -> N
 
 
 def test_a_failed_file_leaves_nothing_and_the_earlier_ones_stay(project: Project) -> None:
-    project.write(_1="CREATE TABLE one ()", _2="CREATE TABLE two ();\n\nINSERT INTO two\n  SELECT nothing;\n", _3="CREATE TABLE three ()")
+    project.write(
+        _1="CREATE TABLE one ()",
+        _2="CREATE TABLE two ();\n\nINSERT INTO two\n  SELECT nothing;\n",
+        _3="CREATE TABLE three ()",
+    )
     message = project.refused()
-    assert message.startswith('migrations/2.sql:4: column "nothing" does not exist (SQLSTATE 42703); nothing of the file was kept')
+    assert message.startswith(
+        'migrations/2.sql:4: column "nothing" does not exist (SQLSTATE 42703); nothing of the file was kept'
+    )
     assert project.tables() == {"one"}
     assert project.query("SELECT file FROM schema_versions") == [("1.sql",)]
     project.write(_2="CREATE TABLE two ()").apply()
@@ -140,16 +151,26 @@ def test_a_failed_file_leaves_nothing_and_the_earlier_ones_stay(project: Project
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
-        ("CREATE TABLE t (a text UNIQUE);\nINSERT INTO t VALUES ('geheim'), ('geheim')", 2, '"t_a_key" (SQLSTATE 23505)'),
+        (
+            "CREATE TABLE t (a text UNIQUE);\nINSERT INTO t VALUES ('geheim'), ('geheim')",
+            2,
+            '"t_a_key" (SQLSTATE 23505)',
+        ),
         ("SELECT 1;\nSELECT 'geheim'::int", 2, "invalid input syntax for type integer: … (SQLSTATE 22P02)"),
         ("CREATE TABLE t (a int);\nCOPY t FROM stdin;\n1\n2\ngeheim\n\\.\n", 5, "type integer: … (SQLSTATE 22P02)"),
         ("CREATE TABLE t (a int CHECK (a < 5));\nINSERT INTO t\nVALUES (4711)", 2, '"t_a_check" (SQLSTATE 23514)'),
-        ("CREATE TABLE p (a int PRIMARY KEY);\nCREATE TABLE t (a int REFERENCES p DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO t VALUES (4711)", None, "(SQLSTATE 23503)"),
+        (
+            "CREATE TABLE p (a int PRIMARY KEY);\nCREATE TABLE t (a int REFERENCES p DEFERRABLE INITIALLY DEFERRED);\nINSERT INTO t VALUES (4711)",
+            None,
+            "(SQLSTATE 23503)",
+        ),
         ("SELECT 1;\nDO $$ BEGIN\n RAISE EXCEPTION 'no'; END $$", 2, "no (SQLSTATE P0001)"),
         ("SELECT 'ü☃';\nSELECT 'ü☃',\n  wrong", 3, "(SQLSTATE 42703)"),
     ],
 )
-def test_an_error_names_file_line_and_state_but_no_data(project: Project, text: str, line: int | None, what: str) -> None:
+def test_an_error_names_file_line_and_state_but_no_data(
+    project: Project, text: str, line: int | None, what: str
+) -> None:
     message = project.write(_1=text).refused()
     assert message.startswith(f"migrations/1.sql:{line}: " if line else "migrations/1.sql: ")
     assert what in message
@@ -159,7 +180,9 @@ def test_an_error_names_file_line_and_state_but_no_data(project: Project, text: 
 
 
 def test_inline_copy_data_is_loaded(project: Project) -> None:
-    project.write(_1="CREATE TABLE t (a int, b text);\nCOPY t FROM stdin;\n1\tit's; fine\n2\t\\N\n\\.\nINSERT INTO t VALUES (3, 'x');").apply()
+    project.write(
+        _1="CREATE TABLE t (a int, b text);\nCOPY t FROM stdin;\n1\tit's; fine\n2\t\\N\n\\.\nINSERT INTO t VALUES (3, 'x');"
+    ).apply()
     assert project.query("SELECT * FROM t ORDER BY a") == [(1, "it's; fine"), (2, None), (3, "x")]
 
 
@@ -199,9 +222,16 @@ def test_an_edited_applied_file_is_refused_by_name(project: Project) -> None:
 
 def test_a_file_out_of_order_is_refused_by_name(project: Project) -> None:
     project.write(_1="SELECT 1", _5="SELECT 1").apply()
-    assert "migrations/3.sql comes before 5.sql, which is applied; give it a number above 5" in project.write(_3="SELECT 1").refused()
+    assert (
+        "migrations/3.sql comes before 5.sql, which is applied; give it a number above 5"
+        in project.write(_3="SELECT 1").refused()
+    )
     with project.service.as_admin() as admin:
-        assert [item.state for item in migrations.status(admin, project.files())] == ["applied", "out of order", "applied"]
+        assert [item.state for item in migrations.status(admin, project.files())] == [
+            "applied",
+            "out of order",
+            "applied",
+        ]
 
 
 def test_a_database_ahead_of_the_files_is_shown_and_not_touched(project: Project) -> None:
@@ -222,14 +252,19 @@ def test_a_renamed_file_is_recognised(project: Project) -> None:
 def test_a_file_that_changes_after_the_plan_is_refused_before_it_runs(project: Project) -> None:
     files = project.write(_1="CREATE TABLE t ()").files()
     project.write(_1="CREATE TABLE u ()")
-    with project.service.as_migrator() as connection, pytest.raises(MigrationError, match="1.sql changed since the plan was made"):
+    with (
+        project.service.as_migrator() as connection,
+        pytest.raises(MigrationError, match=r"1.sql changed since the plan was made"),
+    ):
         migrations.apply(connection, files, owner=project.service.roles.owner)
     assert project.tables() == set()
 
 
 def test_rows_of_another_tool_ask_for_a_baseline(project: Project) -> None:
     with project.service.as_admin() as admin:
-        admin.execute("CREATE TABLE schema_versions (version bigint PRIMARY KEY, applied_at timestamptz DEFAULT now(), description text)")
+        admin.execute(
+            "CREATE TABLE schema_versions (version bigint PRIMARY KEY, applied_at timestamptz DEFAULT now(), description text)"
+        )
         admin.execute(f"ALTER TABLE schema_versions OWNER TO {project.service.roles.owner}")
     project.write(_1="CREATE TABLE t ()").apply()
     assert project.tables() == {"t"}, "an empty table of the documents' form is completed"
@@ -242,7 +277,9 @@ def test_a_login_without_rights_gets_one_clear_sentence(project: Project) -> Non
     project.write(_1="CREATE TABLE t ()")
     with project.service.as_login(project.service.roles.app_a) as app:
         for owner in (None, project.service.roles.owner):
-            with pytest.raises(MigrationError, match=r"permission denied .*\(SQLSTATE 42501\); check the rights of that login"):
+            with pytest.raises(
+                MigrationError, match=r"permission denied .*\(SQLSTATE 42501\); check the rights of that login"
+            ):
                 migrations.apply(app, project.files(), owner=owner)
 
 
@@ -258,7 +295,10 @@ def test_four_runners_on_a_fresh_database_apply_each_file_once(project: Project)
 def test_one_who_waits_too_long_learns_who_migrates(project: Project) -> None:
     project.write(_1="SELECT 1")
     with project.service.as_admin() as other, advisory_lock(other, LOCK_KEY, "test", 1):
-        with pytest.raises(LockError, match=rf"migrations and seeds of database '{project.service.name}', which is held by keelson test \(pid {other.info.backend_pid}, login postgres"):
+        with pytest.raises(
+            LockError,
+            match=rf"migrations and seeds of database '{project.service.name}', which is held by keelson test \(pid {other.info.backend_pid}, login postgres",
+        ):
             project.apply(lock_deadline=0.3)
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
         assert other.execute(waiting).fetchone() == (0,)
@@ -288,7 +328,9 @@ def test_the_server_ends_the_work_of_a_killed_runner(project: Project) -> None:
     roles = project.service.roles
     parameters = project.service.server.parameters(project.service.name, roles.migrator, PASSWORD)
     command = [sys.executable, "-c", RUNNER, str(project.directory), roles.owner]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
+    )
     assert process.stdin
     with process.stdin as stdin:
         stdin.write(psycopg.conninfo.make_conninfo(**parameters) + "\n")
@@ -297,7 +339,13 @@ def test_the_server_ends_the_work_of_a_killed_runner(project: Project) -> None:
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert until(lambda: not project.query(running)) < 2
-    until(lambda: not project.query("SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"))
+    until(
+        lambda: (
+            not project.query(
+                "SELECT FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            )
+        )
+    )
     assert project.tables() == {"one"}
     project.write(_2="CREATE TABLE two ()").apply(lock_deadline=1)
     assert project.tables() == {"one", "two"}
@@ -308,7 +356,11 @@ def test_a_migration_can_be_cancelled(project: Project) -> None:
     event = threading.Event()
     timer = threading.Timer(0.3, event.set)
     timer.start()
-    with project.service.as_migrator() as connection, pytest.raises(MigrationError, match="SQLSTATE 57014"), migrations.cancel_on(connection, event):
+    with (
+        project.service.as_migrator() as connection,
+        pytest.raises(MigrationError, match="SQLSTATE 57014"),
+        migrations.cancel_on(connection, event),
+    ):
         migrations.apply(connection, project.files(), owner=project.service.roles.owner)
     timer.join()
 

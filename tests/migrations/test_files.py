@@ -74,7 +74,19 @@ def test_an_empty_directory_has_no_migrations(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["users.sql", "V1__users.sql", "001 users.sql", "001_users.sql~", "001-users.sql", "001_.sql", "_1.sql", "1_a.SQL", "1.down", "001_a.py"]
+    "name",
+    [
+        "users.sql",
+        "V1__users.sql",
+        "001 users.sql",
+        "001_users.sql~",
+        "001-users.sql",
+        "001_.sql",
+        "_1.sql",
+        "1_a.SQL",
+        "1.down",
+        "001_a.py",
+    ],
 )
 def test_a_bad_name_is_refused_and_never_skipped(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("SELECT 1")

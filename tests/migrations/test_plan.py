@@ -51,7 +51,7 @@ def test_a_migration_is_one_line(tmp_path: Path, text: str, line: str) -> None:
 
 
 def test_a_file_that_is_no_sql_has_no_plan(tmp_path: Path) -> None:
-    with pytest.raises(MigrationError, match="001_a.sql:1: syntax error"):
+    with pytest.raises(MigrationError, match=r"001_a.sql:1: syntax error"):
         described(tmp_path, "CRATE TABLE t")
 
 
@@ -60,5 +60,5 @@ def test_a_file_that_changed_since_it_was_read_has_no_plan(tmp_path: Path) -> No
     path.write_text("SELECT 1")
     file = read_file(path, tmp_path)
     path.write_text("SELECT 2")
-    with pytest.raises(MigrationError, match="001_a.sql changed since the plan was made"):
+    with pytest.raises(MigrationError, match=r"001_a.sql changed since the plan was made"):
         describe(file)

@@ -54,7 +54,9 @@ def seeded(database: Service, tmp_path: Path) -> Seeded:
 
 def test_seeds_run_folder_by_folder_once_and_again_when_their_text_changes(seeded: Seeded) -> None:
     seeded.write("reference/002_b.sql", "INSERT INTO users (name) VALUES ('b') ON CONFLICT DO NOTHING")
-    seeded.write("reference/010_c.sql", "SELECT 1").write("dev/001_a.sql", "INSERT INTO users (name) SELECT name || '2' FROM users ON CONFLICT DO NOTHING")
+    seeded.write("reference/010_c.sql", "SELECT 1").write(
+        "dev/001_a.sql", "INSERT INTO users (name) SELECT name || '2' FROM users ON CONFLICT DO NOTHING"
+    )
     assert seeded.apply("reference", "dev") == ["reference/002_b.sql", "reference/010_c.sql", "dev/001_a.sql"]
     assert seeded.apply("reference", "dev") == []
     assert seeded.query("SELECT name FROM users ORDER BY name") == [("b",), ("b2",)]
@@ -62,20 +64,34 @@ def test_seeds_run_folder_by_folder_once_and_again_when_their_text_changes(seede
     assert seeded.apply("reference", "dev") == ["reference/002_b.sql"]
     assert seeded.query("SELECT name FROM users ORDER BY name") == [("b",), ("b2",), ("x",)]
     rows = seeded.query("SELECT file, duration > '0', applied_by ~ '_migrator from' FROM schema_seeds ORDER BY file")
-    assert rows == [("dev/001_a.sql", True, True), ("reference/002_b.sql", True, True), ("reference/010_c.sql", True, True)]
+    assert rows == [
+        ("dev/001_a.sql", True, True),
+        ("reference/002_b.sql", True, True),
+        ("reference/010_c.sql", True, True),
+    ]
 
 
 def test_rows_of_a_csv_file_are_loaded_and_those_that_exist_are_kept(seeded: Seeded) -> None:
     seeded.write("dev/001_market_data.symbols.csv", 'symbol,name\nAAPL,"Apple, Inc."\nMSFT,"Micro\nsoft"\n').apply()
-    assert seeded.query("SELECT * FROM market_data.symbols ORDER BY 1") == [("AAPL", "Apple, Inc."), ("MSFT", "Micro\nsoft")]
+    assert seeded.query("SELECT * FROM market_data.symbols ORDER BY 1") == [
+        ("AAPL", "Apple, Inc."),
+        ("MSFT", "Micro\nsoft"),
+    ]
     seeded.query("UPDATE market_data.symbols SET name = 'changed' WHERE symbol = 'AAPL' RETURNING 1")
     seeded.write("dev/001_market_data.symbols.csv", "symbol,name\nAAPL,Apple\nNVDA,Nvidia\n").apply()
-    assert seeded.query("SELECT * FROM market_data.symbols ORDER BY 1") == [("AAPL", "changed"), ("MSFT", "Micro\nsoft"), ("NVDA", "Nvidia")]
+    assert seeded.query("SELECT * FROM market_data.symbols ORDER BY 1") == [
+        ("AAPL", "changed"),
+        ("MSFT", "Micro\nsoft"),
+        ("NVDA", "Nvidia"),
+    ]
 
 
 def test_header_names_are_columns_and_the_others_take_their_defaults(seeded: Seeded) -> None:
     seeded.write("dev/001_users.csv", "born,name\n2001-02-03,Ünal\n,nobody\n").apply()
-    assert seeded.query("SELECT name, born::text, note FROM users ORDER BY name") == [("nobody", None, "none"), ("Ünal", "2001-02-03", "none")]
+    assert seeded.query("SELECT name, born::text, note FROM users ORDER BY name") == [
+        ("nobody", None, "none"),
+        ("Ünal", "2001-02-03", "none"),
+    ]
 
 
 def test_a_sequence_goes_on_above_loaded_values(seeded: Seeded) -> None:
@@ -100,18 +116,34 @@ def test_sql_seeds_take_inline_copy_data(seeded: Seeded) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "where", "what"),
     [
-        ("001_users.csv", "name,born\na,2001-01-01\nb,geheim\n", ":3: ", "invalid input syntax for type date: … (SQLSTATE 22007)"),
+        (
+            "001_users.csv",
+            "name,born\na,2001-01-01\nb,geheim\n",
+            ":3: ",
+            "invalid input syntax for type date: … (SQLSTATE 22007)",
+        ),
         ("001_users.csv", "name,born\na\n", ":2: ", "missing data for column"),
         ("001_users.csv", "name,shoe_size\na,4\n", ":1: ", 'column "shoe_size" does not exist'),
         ("001_people.csv", "name\na\n", ":1: ", 'relation "people" does not exist'),
         ("001_users.csv", "name,name\na,b\n", ":1: ", "must name each column once"),
         ("001_market_data.symbols.csv", "symbol\ngeheim\n", ":1: ", 'null value in column "name"'),
         ("001_a.sql", "SELECT 1;\nSELEC 2", ":2: ", "syntax error"),
-        ("001_a.sql", "SELECT 1;\nINSERT INTO users (nme) VALUES ('geheim')", ":2: ", '"nme" of relation "users" does not exist'),
+        (
+            "001_a.sql",
+            "SELECT 1;\nINSERT INTO users (nme) VALUES ('geheim')",
+            ":2: ",
+            '"nme" of relation "users" does not exist',
+        ),
     ],
 )
-def test_a_wrong_seed_is_named_with_its_line_and_leaves_nothing(seeded: Seeded, name: str, text: str, where: str, what: str) -> None:
-    message = seeded.write("dev/000_fine.sql", "INSERT INTO users (name) VALUES ('fine')").write(f"dev/{name}", text).refused()
+def test_a_wrong_seed_is_named_with_its_line_and_leaves_nothing(
+    seeded: Seeded, name: str, text: str, where: str, what: str
+) -> None:
+    message = (
+        seeded.write("dev/000_fine.sql", "INSERT INTO users (name) VALUES ('fine')")
+        .write(f"dev/{name}", text)
+        .refused()
+    )
     assert message.startswith(f"seeds/dev/{name}{where}")
     assert what in message
     assert "geheim" not in message

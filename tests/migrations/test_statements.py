@@ -27,7 +27,10 @@ COUNTS = {
     "trailing block comment": ("SELECT 1; /* ; */", 1),
     "byte order mark is the reader's work": ("SELECT 1; SELECT 2", 2),
     "restrict tokens of a dump": ("\\restrict abc\nSELECT 1;\nSELECT 2;\n\\unrestrict abc\n", 2),
-    "backslash in texts": ("SELECT '\\d', E'\\\\d', $$\\q$$, \"\\x\" FROM (SELECT 1) AS t(\"\\x\"); -- \\q\nSELECT 2", 2),
+    "backslash in texts": (
+        "SELECT '\\d', E'\\\\d', $$\\q$$, \"\\x\" FROM (SELECT 1) AS t(\"\\x\"); -- \\q\nSELECT 2",
+        2,
+    ),
     "identifier with a dollar": ("SELECT a$b$ FROM (SELECT 1) AS t(a$b$); SELECT 2", 2),
 }
 
@@ -50,20 +53,26 @@ def test_text_splits_where_the_grammar_says(text: str, count: int) -> None:
 
 def test_lines_are_those_of_the_file_whatever_comes_before() -> None:
     text = "-- ☃\nSELECT 'ä\n;';\n\n/* c\n */ SELECT 2;\n\\restrict x\nCREATE TABLE t (a int)"
-    assert [(statement.line, statement.kind) for statement in parse(text)] == [(2, "select_stmt"), (6, "select_stmt"), (8, "create_stmt")]
+    assert [(statement.line, statement.kind) for statement in parse(text)] == [
+        (2, "select_stmt"),
+        (6, "select_stmt"),
+        (8, "create_stmt"),
+    ]
     assert parse(text)[0].text == "SELECT 'ä\n;'"
 
 
 def test_copy_takes_its_rows_along_and_keeps_the_lines() -> None:
     text = "CREATE TABLE t (a text);\nCOPY t FROM stdin; -- rows\nit's; a row\n\\N\n\\\\x\n\\.\nSELECT 1"
     create, copy, select = parse(text)
-    assert copy.copy_data and copy.copy_data.text == "it's; a row\n\\N\n\\\\x\n"
+    assert copy.copy_data
+    assert copy.copy_data.text == "it's; a row\n\\N\n\\\\x\n"
     assert (create.line, copy.line, copy.copy_data.line, select.line) == (1, 2, 3, 7)
 
 
 def test_copy_of_no_rows_and_with_options() -> None:
     copy, _ = parse("COPY t (a) FROM STDIN WITH (FORMAT csv);\n\\.\nSELECT 1")
-    assert copy.copy_data and copy.copy_data.text == ""
+    assert copy.copy_data
+    assert copy.copy_data.text == ""
 
 
 def test_copy_without_rows_is_refused() -> None:
@@ -108,7 +117,16 @@ def test_what_cannot_be_part_of_a_migration_is_refused_with_its_line(text: str, 
 
 
 @pytest.mark.parametrize(
-    "text", ["ANALYZE t", "REINDEX TABLE t", "CLUSTER t USING i", "CREATE INDEX ON t (a)", "DROP INDEX i", "CALL p()", "COPY t FROM '/x'"]
+    "text",
+    [
+        "ANALYZE t",
+        "REINDEX TABLE t",
+        "CLUSTER t USING i",
+        "CREATE INDEX ON t (a)",
+        "DROP INDEX i",
+        "CALL p()",
+        "COPY t FROM '/x'",
+    ],
 )
 def test_their_harmless_sisters_pass(text: str) -> None:
     assert len(parse(text)) == 1

@@ -13,6 +13,7 @@ from keelson.errors import UnreachableError
 from keelson.postgres.connection import connect
 from keelson.postgres.roles import ensure_roles
 from tests.servers import Server
+from tests.services import Service
 
 SECRET = "h0rse-battery"
 
@@ -37,7 +38,7 @@ def test_a_session_survives_no_dead_client_and_waits_for_no_lock_for_long(server
     assert connection.autocommit
 
 
-def test_a_session_keeps_its_pins_when_database_and_role_say_otherwise(server: Server, database) -> None:
+def test_a_session_keeps_its_pins_when_database_and_role_say_otherwise(database: Service) -> None:
     with database.as_admin() as admin:
         admin.execute(f"ALTER DATABASE {database.name} SET search_path = evil, pg_catalog")
         admin.execute(f"ALTER ROLE {database.roles.migrator} SET lock_timeout = 0")
@@ -73,9 +74,10 @@ def test_an_unreadable_connection_string_does_not_show_its_password() -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["it's", 'a "b"', "per%20cent", "p@ss:w/rd", "back\\slash", "snow☃🎉", "two\nlines", "x", "y" * 1000, " edge "]
+    "password",
+    ["it's", 'a "b"', "per%20cent", "p@ss:w/rd", "back\\slash", "snow☃🎉", "two\nlines", "x", "y" * 1000, " edge "],
 )
-def test_odd_passwords_work_by_mapping_and_by_url(server: Server, service, password: str) -> None:
+def test_odd_passwords_work_by_mapping_and_by_url(server: Server, service: Service, password: str) -> None:
     login = service.roles.migrator
     with server.connect() as admin:
         ensure_roles(admin, service.stack_id, service.name, dict.fromkeys(service.roles.logins, password))
@@ -95,8 +97,7 @@ def test_a_server_that_starts_is_waited_for(server: Server) -> None:
         attempts = []
 
         def slam() -> None:
-            for _ in range(3):
-                attempts.append(front.accept()[0].close())
+            attempts.extend(front.accept()[0].close() for _ in range(3))
             with front.accept()[0] as client:
                 _relay(client, server.port)
 

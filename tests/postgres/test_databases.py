@@ -26,7 +26,9 @@ def migrate(service: Service, statement: str) -> None:
         grant_schemas(connection, service.name)
 
 
-def test_a_database_is_utf8_owned_by_the_service_and_has_its_extensions(service: Service, admin: psycopg.Connection) -> None:
+def test_a_database_is_utf8_owned_by_the_service_and_has_its_extensions(
+    service: Service, admin: psycopg.Connection
+) -> None:
     service.make("timescaledb", "citext")
     query = """SELECT pg_encoding_to_char(encoding), pg_get_userbyid(datdba), datlocprovider::text, datlocale
         FROM pg_database WHERE datname = %s"""
@@ -34,9 +36,9 @@ def test_a_database_is_utf8_owned_by_the_service_and_has_its_extensions(service:
     with service.as_admin() as connection:
         made = {row[0] for row in connection.execute("SELECT extname FROM pg_extension")}
         assert {"timescaledb", "citext", "pg_stat_statements"} <= made
-        assert connection.execute("SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'public'").fetchone() == (
-            service.roles.owner,
-        )
+        assert connection.execute(
+            "SELECT nspowner::regrole::text FROM pg_namespace WHERE nspname = 'public'"
+        ).fetchone() == (service.roles.owner,)
 
 
 def test_making_it_twice_keeps_it_and_adds_new_extensions(service: Service) -> None:
@@ -48,9 +50,13 @@ def test_making_it_twice_keeps_it_and_adds_new_extensions(service: Service) -> N
         assert connection.execute("SELECT count(*) FROM pg_extension WHERE extname = 'citext'").fetchone() == (1,)
 
 
-def test_an_extension_that_the_server_lacks_is_named_before_anything_is_made(service: Service, admin: psycopg.Connection) -> None:
+def test_an_extension_that_the_server_lacks_is_named_before_anything_is_made(
+    service: Service, admin: psycopg.Connection
+) -> None:
     service.ensure_roles()
-    with pytest.raises(SettingsError, match=f"'postgis' of the database '{service.name}' .* 127.0.0.1:{service.server.port}"):
+    with pytest.raises(
+        SettingsError, match=f"'postgis' of the database '{service.name}' .* 127.0.0.1:{service.server.port}"
+    ):
         service.ensure_database("postgis")
     assert not exists(admin, service.name)
 
@@ -106,7 +112,13 @@ def test_the_application_reads_and_writes_but_makes_nothing(database: Service) -
         app.execute("UPDATE t SET a = 2")
         app.execute("CREATE TEMP TABLE mine AS SELECT * FROM t")
         app.execute("DELETE FROM t")
-        for forbidden in ("CREATE TABLE x (a int)", "CREATE SCHEMA s", "DROP TABLE t", "TRUNCATE t", "ALTER TABLE t ADD b int"):
+        for forbidden in (
+            "CREATE TABLE x (a int)",
+            "CREATE SCHEMA s",
+            "DROP TABLE t",
+            "TRUNCATE t",
+            "ALTER TABLE t ADD b int",
+        ):
             with pytest.raises(errors.InsufficientPrivilege):
                 app.execute(forbidden)
         with pytest.raises(errors.InsufficientPrivilege):
@@ -115,7 +127,10 @@ def test_the_application_reads_and_writes_but_makes_nothing(database: Service) -
 
 def test_a_reader_reads_and_writes_nothing(database: Service) -> None:
     database.open()
-    migrate(database, "CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW v AS SELECT a FROM t; CREATE MATERIALIZED VIEW m AS SELECT a FROM t")
+    migrate(
+        database,
+        "CREATE TABLE t AS SELECT 1 AS a; CREATE VIEW v AS SELECT a FROM t; CREATE MATERIALIZED VIEW m AS SELECT a FROM t",
+    )
     with database.as_login(database.roles.readonly_b) as reader:
         for name in "tvm":
             assert reader.execute(f"SELECT a FROM {name}").fetchone() == (1,)
@@ -145,7 +160,9 @@ def test_tables_and_schemas_of_later_migrations_are_readable_at_once(database: S
 def test_tables_that_another_role_made_become_readable(database: Service) -> None:
     database.open()
     with database.as_admin() as admin:
-        admin.execute("CREATE SCHEMA made_by_hand; CREATE TABLE made_by_hand.t AS SELECT 1 AS a; CREATE SEQUENCE made_by_hand.s")
+        admin.execute(
+            "CREATE SCHEMA made_by_hand; CREATE TABLE made_by_hand.t AS SELECT 1 AS a; CREATE SEQUENCE made_by_hand.s"
+        )
         with database.as_login(database.roles.readonly_a) as reader, pytest.raises(errors.InsufficientPrivilege):
             reader.execute("SELECT * FROM made_by_hand.t")
         grant_schemas(admin, database.name)
@@ -158,7 +175,10 @@ def test_tables_that_another_role_made_become_readable(database: Service) -> Non
 def test_what_a_migration_revoked_stays_revoked(database: Service) -> None:
     database.open()
     app = database.roles.app
-    migrate(database, f"CREATE TABLE audit (a int); REVOKE UPDATE, DELETE ON audit FROM {app}; CREATE TABLE hidden (); REVOKE ALL ON hidden FROM {app}")
+    migrate(
+        database,
+        f"CREATE TABLE audit (a int); REVOKE UPDATE, DELETE ON audit FROM {app}; CREATE TABLE hidden (); REVOKE ALL ON hidden FROM {app}",
+    )
     with database.as_admin() as admin:
         grant_schemas(admin, database.name)
         held = "SELECT has_table_privilege(%s, 'audit', 'INSERT'), has_table_privilege(%s, 'audit', 'DELETE'), has_table_privilege(%s, 'hidden', 'SELECT')"
@@ -193,7 +213,9 @@ def test_an_unknown_privilege_is_refused(database: Service) -> None:
         database.open({"somebody": ExtraLogin(privileges=("truncate",))})
 
 
-def test_dropping_takes_a_database_in_use_and_is_done_when_it_is_gone(database: Service, admin: psycopg.Connection) -> None:
+def test_dropping_takes_a_database_in_use_and_is_done_when_it_is_gone(
+    database: Service, admin: psycopg.Connection
+) -> None:
     with database.as_migrator():
         drop_database(admin, database.stack_id, database.name)
     assert not exists(admin, database.name)
@@ -243,7 +265,8 @@ def test_work_that_a_kill_cut_off_is_recognised(service: Service, admin: psycopg
         other.ensure_database()
     service.ensure_database()
     row = ownership.owned_by(admin, "database", service.name)
-    assert row and row.oid == ownership.object_oid(admin, "database", service.name)
+    assert row
+    assert row.oid == ownership.object_oid(admin, "database", service.name)
 
 
 def test_jobs_of_the_community_edition_may_run_as_the_owner_and_nobody_logs_in_as_it(

@@ -76,7 +76,9 @@ def test_a_bad_name_changes_nothing(admin: psycopg.Connection, bad: str) -> None
     assert admin.execute("SELECT count(*) FROM pg_roles").fetchone() == before
 
 
-def test_a_role_that_somebody_made_by_hand_is_refused_and_adopted_on_request(service: Service, admin: psycopg.Connection) -> None:
+def test_a_role_that_somebody_made_by_hand_is_refused_and_adopted_on_request(
+    service: Service, admin: psycopg.Connection
+) -> None:
     admin.execute(f"CREATE ROLE {service.roles.app}")
     with pytest.raises(OwnershipError, match=f"'{service.roles.app}' .* is not Keelson's; adopt it"):
         service.ensure_roles()
@@ -116,13 +118,18 @@ def test_further_logins_follow_the_settings(service: Service, admin: psycopg.Con
 def test_the_connection_limit_holds_for_the_applications_logins(database: Service) -> None:
     database.open()
     database.ensure_roles(connection_limit=1)
-    with database.as_login(database.roles.app_a), pytest.raises(UnreachableError, match="too many connections for role"):
+    with (
+        database.as_login(database.roles.app_a),
+        pytest.raises(UnreachableError, match="too many connections for role"),
+    ):
         database.as_login(database.roles.app_a)
     with database.as_migrator(), database.as_migrator():
         pass
 
 
-def test_dropping_walks_all_databases_where_the_roles_own_something(service: Service, admin: psycopg.Connection) -> None:
+def test_dropping_walks_all_databases_where_the_roles_own_something(
+    service: Service, admin: psycopg.Connection
+) -> None:
     service.ensure_roles()
     elsewhere = f"{service.name}_elsewhere"
     for name in (service.name, elsewhere):
@@ -194,14 +201,19 @@ def test_one_who_waits_too_long_learns_who_holds_the_server(service: Service, ad
     thread.start()
     held.wait(10)
     try:
-        with pytest.raises(LockError, match=r"held by keelson test \(pid \d+, login postgres, connected for"), server_lock(admin, 0.2):
+        with (
+            pytest.raises(LockError, match=r"held by keelson test \(pid \d+, login postgres, connected for"),
+            server_lock(admin, 0.2),
+        ):
             pass
     finally:
         done.set()
         thread.join()
     with server_lock(admin, 0.2), server_lock(admin, 0.2):
         pass
-    assert admin.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s::bigint & 4294967295", [LOCK_KEY]).fetchone() == (0,)
+    assert admin.execute(
+        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = %s::bigint & 4294967295", [LOCK_KEY]
+    ).fetchone() == (0,)
 
 
 def test_work_on_roles_from_a_services_database_is_refused(database: Service) -> None:

@@ -73,7 +73,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_the_report_says_what_each_edition_does(tmp_path: Path) -> None:
     definition = read(tmp_path, GOOD)
     apache, community = report(definition, "apache"), report(definition, "community")
-    assert apache.substituted == ("market_data.ohlcv: retention by drop_chunks", "market_data.ohlcv_daily: a materialized view")
+    assert apache.substituted == (
+        "market_data.ohlcv: retention by drop_chunks",
+        "market_data.ohlcv_daily: a materialized view",
+    )
     assert apache.lacking == (
         "market_data.ohlcv: compression",
         "market_data.ohlcv_daily: rows older than the retention of market_data.ohlcv",
@@ -105,5 +108,7 @@ def test_the_community_editions_statements_are_sql(tmp_path: Path) -> None:
         "timescaledb.compress_segmentby = 'symbol', timescaledb.compress_orderby = 'timestamp DESC')"
     )
     assert ["2 years" in parameters for _, parameters in bound].count(True) == 1
-    assert texts[5].startswith('CREATE MATERIALIZED VIEW "market_data"."ohlcv_daily" WITH (timescaledb.continuous) AS SELECT')
+    assert texts[5].startswith(
+        'CREATE MATERIALIZED VIEW "market_data"."ohlcv_daily" WITH (timescaledb.continuous) AS SELECT'
+    )
     assert texts[5].endswith("WITH NO DATA")

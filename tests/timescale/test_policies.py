@@ -73,7 +73,9 @@ def test_an_aggregate_is_a_filled_view_of_the_same_name_that_the_owner_owns_and_
     assert report.edition == "apache"
     assert report.lacking[0] == "market_data.ohlcv: compression"
     assert market.query(ROWS) == [(90,)]
-    assert market.query("SELECT relkind::text, relowner::regrole::text FROM pg_class WHERE relname = 'ohlcv_daily'") == [("m", market.service.roles.owner)]
+    assert market.query(
+        "SELECT relkind::text, relowner::regrole::text FROM pg_class WHERE relname = 'ohlcv_daily'"
+    ) == [("m", market.service.roles.owner)]
     market.service.open()
     with market.service.as_login(market.service.roles.readonly_a) as reader:
         assert reader.execute(ROWS).fetchone() == (90,)
@@ -97,20 +99,24 @@ def test_substitutes_refresh_views_and_drop_old_chunks_once(market: Market) -> N
     assert refreshed == "market_data.ohlcv_daily: refreshed"
     assert market.query(ROWS) == [(91,)]
     assert dropped in {"market_data.ohlcv: 4 chunks dropped", "market_data.ohlcv: 3 chunks dropped"}
-    oldest = market.query("SELECT min(timestamp) > now() - interval '68 days', min(timestamp) < now() - interval '59 days' FROM market_data.ohlcv")
+    oldest = market.query(
+        "SELECT min(timestamp) > now() - interval '68 days', min(timestamp) < now() - interval '59 days' FROM market_data.ohlcv"
+    )
     assert oldest == [(True, True)]
     assert market.run_substitutes()[1] == "market_data.ohlcv: 0 chunks dropped"
 
 
 def test_a_plain_table_is_named(market: Market) -> None:
     market.path.write_text(YAML.replace("  market_data.ohlcv:\n", "  market_data.quotes:\n"))
-    with pytest.raises(MigrationError, match=r"timescale.yaml: market_data.quotes is no hypertable of 'svc\d+'; make it one"):
+    with pytest.raises(
+        MigrationError, match=r"timescale.yaml: market_data.quotes is no hypertable of 'svc\d+'; make it one"
+    ):
         market.apply()
 
 
 def test_a_table_in_the_way_is_neither_dropped_nor_used(market: Market) -> None:
     market.run("CREATE TABLE market_data.ohlcv_daily AS SELECT 1 AS a")
-    with pytest.raises(MigrationError, match="market_data.ohlcv_daily is there and was not made from timescale.yaml"):
+    with pytest.raises(MigrationError, match=r"market_data.ohlcv_daily is there and was not made from timescale.yaml"):
         market.apply()
     assert market.query("SELECT a FROM market_data.ohlcv_daily") == [(1,)]
 
@@ -119,14 +125,19 @@ def test_a_view_that_others_use_is_not_torn_away(market: Market) -> None:
     market.apply()
     market.run("CREATE VIEW market_data.top AS SELECT * FROM market_data.ohlcv_daily")
     market.path.write_text(YAML.replace("'X%'", "'Y%'"))
-    with pytest.raises(MigrationError, match=r"timescale.yaml: market_data.ohlcv_daily: cannot drop .* depend on it \(SQLSTATE 2BP01\)"):
+    with pytest.raises(
+        MigrationError, match=r"timescale.yaml: market_data.ohlcv_daily: cannot drop .* depend on it \(SQLSTATE 2BP01\)"
+    ):
         market.apply()
     assert market.query(ROWS) == [(90,)]
 
 
 def test_an_aggregate_that_the_server_refuses_is_named(market: Market) -> None:
     market.path.write_text(YAML.replace("max(price)", "max(cost)"))
-    with pytest.raises(MigrationError, match=r'timescale.yaml: market_data.ohlcv_daily: column "cost" does not exist \(SQLSTATE 42703\)'):
+    with pytest.raises(
+        MigrationError,
+        match=r'timescale.yaml: market_data.ohlcv_daily: column "cost" does not exist \(SQLSTATE 42703\)',
+    ):
         market.apply()
 
 
