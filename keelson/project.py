@@ -35,7 +35,9 @@ class Project:
 
     def stack_names(self) -> list[str]:
         """Return the names of the stacks that have a file."""
-        return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in self.root.glob("Pulumi.*.yaml"))
+        return sorted(
+            path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in self.root.glob("Pulumi.*.yaml")
+        )
 
 
 def find_project(start: Path | None = None) -> Project:
@@ -75,11 +77,13 @@ def _mapping(path: Path) -> dict[str, Any]:
 def _text(value: object) -> str:
     """Return a value as the engine would hand it to the program."""
     if isinstance(value, dict):
-        return json.dumps({key: inner for key, inner in value.items() if not _secret(inner)}) if not _secret(value) else "{}"
+        return (
+            json.dumps({key: inner for key, inner in value.items() if not _secret(inner)})
+            if not _secret(value)
+            else "{}"
+        )
     return json.dumps(value) if isinstance(value, list | bool) else str(value)
 
 
 def _secret(value: object) -> bool:
     return isinstance(value, dict) and value.keys() == {"secure"}
-
-

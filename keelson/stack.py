@@ -88,7 +88,9 @@ class Engine:
     def run(self, *arguments: str) -> int:
         """Run a pulumi command on the stack with this process's terminal; return its exit status."""
         command = [str(find_engine()), *arguments, "--stack", self.stack]
-        return subprocess.run(command, cwd=self.project.root, env=environment(self.project, self.stack), check=False).returncode
+        return subprocess.run(
+            command, cwd=self.project.root, env=environment(self.project, self.stack), check=False
+        ).returncode
 
     def _ask(self, *arguments: str) -> str:
         return run(self.project, *arguments, "--stack", self.stack, stack=self.stack)
@@ -113,7 +115,9 @@ class Engine:
 def selected_stack(project: Project) -> str:
     """Return the stack that is selected, else dev; raises EngineError where the engine is missing."""
     command = [str(find_engine()), "stack", "--show-name"]
-    done = subprocess.run(command, cwd=project.root, env=environment(project), check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=project.root, env=environment(project), check=False, capture_output=True, text=True
+    )
     return done.stdout.strip().rsplit("/", 1)[-1] if done.returncode == 0 else "dev"
 
 
@@ -121,7 +125,13 @@ def run(project: Project, *arguments: str, stack: str | None = None, given: str 
     """Run a pulumi command and return its standard output; raises EngineError with what it said."""
     command = [str(find_engine()), *arguments, "--non-interactive"]
     done = subprocess.run(
-        command, cwd=project.root, env=environment(project, stack), input=given, check=False, capture_output=True, text=True
+        command,
+        cwd=project.root,
+        env=environment(project, stack),
+        input=given,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         _refuse(arguments, done.stderr or done.stdout)

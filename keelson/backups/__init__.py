@@ -1,1 +1,1 @@
-"""Backups of databases."""
+"""Backups: dumps that are read back before they count."""

@@ -5,9 +5,82 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from keelson.errors import ServerError, UnreachableError
-from keelson.local import registry, root, server, supervisor, tls
-from keelson.local.registry import Registry
+from keelson.errors import ServerError, SettingsError, UnreachableError
+from keelson.local import client, server, supervisor, tls
+from keelson.local.registry import Registry, ServerRecord
 from keelson.target import Address, Part
 
 LOOPBACK = "127.0.0.1"
+
+
+class LocalTarget:
+    """What the registry and supervisord know; see `keelson.target.Target` for what each method is for."""
+
+    def locate(self, stack: str, server: str) -> Address:
+        """Return where `server` listens; raises UnreachableError when the stack has no such server here."""
+        record = Registry(stack).server(server)
+        if record is None:
+            msg = f"stack {stack} has no server {server} on this machine; run `keelson up`"
+            raise UnreachableError(msg)
+        return Address(host=LOOPBACK, port=record.port, root_certificate=tls.authority_file(stack))
+
+    def password(self, stack: str, server: str, role: str) -> str:
+        """Return the password of `role`; raises UnreachableError when there is none."""
+        try:
+            return Registry(stack).password(server, role)
+        except ServerError as fault:
+            raise UnreachableError(str(fault)) from None
+
+    def ensure_password(self, stack: str, server: str, role: str, chosen: str | None) -> str:
+        """Keep `chosen`, else the password that is there, else a new one, and return it."""
+        registry = Registry(stack)
+        if chosen:
+            registry.set_password(server, role, chosen)
+            return chosen
+        return registry.ensure_password(server, role)
+
+    def client(self, program: str) -> list[str]:
+        """Return the command that runs a client program of the private root, with this user's files as they are."""
+        return client.command(program)
+
+    def parts(self, stack: str) -> tuple[Part, ...]:
+        """Return the stack's servers as they are now."""
+        records = Registry(stack).servers()
+        return tuple(
+            self._part(stack, records[status.name], status)
+            for status in supervisor.status(stack)
+            if status.name in records
+        )
+
+    def start(self, stack: str, parts: Sequence[str] = (), *, new_port: bool = False) -> tuple[str, ...]:
+        """Start servers and wait until they answer; nothing to do for a stack that was never brought up."""
+        known = [name for name in Registry(stack).servers() if supervisor.knows(stack, name)]
+        self._refuse_unknown(stack, parts, known)
+        states = server.start_stack(stack, parts, new_port=new_port) if known else {}
+        return tuple(note for state in states.values() for note in state.notes)
+
+    def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
+        """Stop servers; with the last one supervisord."""
+        self._refuse_unknown(stack, parts, list(Registry(stack).servers()))
+        if not parts:
+            server.stop_stack(stack)
+        for part in parts:
+            server.stop(stack, part)
+
+    def log(self, stack: str, part: str) -> Path:
+        """Return the file that a server logs to."""
+        self._refuse_unknown(stack, [part], list(Registry(stack).servers()))
+        return supervisor.log_file(stack, part)
+
+    @staticmethod
+    def _part(stack: str, record: ServerRecord, status: supervisor.ProgramStatus) -> Part:
+        answering = server.answering(stack, record.name)
+        detail = "" if answering else f"{status.state.lower()}; `keelson logs {record.name}`"
+        return Part(name=record.name, running=bool(status.pid), answering=answering, port=record.port, detail=detail)
+
+    @staticmethod
+    def _refuse_unknown(stack: str, parts: Sequence[str], known: Sequence[str]) -> None:
+        for part in parts:
+            if part not in known:
+                msg = f"stack {stack} has no part {part!r}; it has {', '.join(known) or 'none, run `keelson up`'}"
+                raise SettingsError(msg)

@@ -1,0 +1,1 @@
+"""Settings: typed, read once, refused as a whole when one key is wrong."""

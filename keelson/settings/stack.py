@@ -42,10 +42,18 @@ class ServerSettings(Settings):
     port: Port | None = None  # fixed; None: the preferred one or the next that is free
     preferred_port: Port = 5432
     version: str = "17"
-    data_directory: str | None = None
+    data_directory: Path | None = None
     postgres: dict[str, str] = Field(default_factory=dict)
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
+
+    @field_validator("data_directory")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        if path and not path.is_absolute():
+            msg = "must be an absolute path"
+            raise ValueError(msg)
+        return path
 
 
 def _usual_servers() -> dict[str, ServerSettings]:
@@ -121,6 +129,7 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
         databases[database] = read_database(root / SQL_DIRECTORY / database, root)
     for database, definition in databases.items():
         _check_server(database, definition, settings)
+    _refuse_shared_logins(databases)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
 
 
@@ -149,3 +158,16 @@ def _check_server(database: str, definition: DatabaseDefinition, settings: Stack
         known = ", ".join(sorted(settings.servers))
         msg = f"{SQL_DIRECTORY}/{database}/database.yaml: the setting 'server' names {definition.server!r}, but the stack has {known}"
         raise SettingsError(msg)
+
+
+def _refuse_shared_logins(databases: Mapping[str, DatabaseDefinition]) -> None:
+    owners: dict[tuple[str, str], str] = {}
+    for database, definition in databases.items():
+        for login in definition.logins:
+            first = owners.setdefault((definition.server, login), database)
+            if first != database:
+                msg = (
+                    f"{SQL_DIRECTORY}/{database}/database.yaml: the login {login!r} of 'logins' is {first}'s already; "
+                    "a login belongs to one service, so choose another name"
+                )
+                raise SettingsError(msg)

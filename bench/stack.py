@@ -1,0 +1,105 @@
+"""How long a stack takes, from nothing to nothing, and what it costs by number of services.
+
+Usage: python -m bench.stack [--runs N] [--services 1,10,100,300]
+
+Prints tables in Markdown: medians over the runs, in seconds, of whole commands (interpreter, engine and preview
+included), with caches warm; and the idle memory of the servers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from keelson.local import processes
+from tests.conftest import SERVERS
+from tests.stack.harness import CHECKOUT, NOTES, StackUnderTest
+
+SETTLED = 5.0  # seconds after which a server without clients is idle
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--services", default="1,10,100,300")
+    arguments = parser.parse_args()
+    print(f"{_machine()}; medians of {arguments.runs} runs\n")
+    _print_shipped(arguments.runs)
+    _print_scale([int(number) for number in arguments.services.split(",")])
+
+
+def _print_shipped(runs: int) -> None:
+    measured: dict[str, list[float]] = {}
+    for _ in range(runs):
+        with _shipped() as stack:
+            for step, seconds in _steps(stack):
+                measured.setdefault(step, []).append(seconds)
+    print("| the ten databases | median | worst |\n|---|---|---|")
+    for step, values in measured.items():
+        print(f"| {step} | {statistics.median(values):.2f} | {max(values):.2f} |")
+
+
+def _steps(stack: StackUnderTest) -> Iterator[tuple[str, float]]:
+    yield "nothing → ten databases migrated, seeded, answering (s)", _timed(lambda: stack.keelson("up"))
+    yield "no-op `up` (s)", _timed(lambda: stack.keelson("up"))
+    yield "`preview` (s)", _timed(lambda: stack.keelson("preview"))
+    time.sleep(SETTLED)
+    yield "idle memory of both servers, PSS (MB)", _servers_memory(stack) / 1e6
+    yield "`destroy` (s)", _timed(lambda: stack.keelson("destroy", "--yes"))
+
+
+def _print_scale(numbers: list[int]) -> None:
+    print("\n| services | first `up` (s) | per service | no-op `up` (s) | per service |\n|---|---|---|---|---|")
+    for number in numbers:
+        with _stack() as stack:
+            for index in range(number):
+                stack.write_service(f"service_{index:03d}", NOTES)
+            first, again = _timed(lambda: stack.keelson("up", timeout=3600)), _timed(lambda: stack.keelson("up"))
+            print(f"| {number} | {first:.1f} | {first / number:.2f} | {again:.1f} | {again / number:.3f} |", flush=True)
+
+
+@contextmanager
+def _stack(**settings: object) -> Iterator[StackUnderTest]:
+    home = Path(tempfile.mkdtemp(prefix="keelson-bench-"))
+    stack = StackUnderTest(home, settings=settings)
+    try:
+        yield stack
+    finally:
+        stack.end()
+        shutil.rmtree(home)
+
+
+@contextmanager
+def _shipped() -> Iterator[StackUnderTest]:
+    with _stack(servers=SERVERS) as stack:
+        shutil.copytree(CHECKOUT / "sql", stack.root / "sql", dirs_exist_ok=True)
+        yield stack
+
+
+def _servers_memory(stack: StackUnderTest) -> float:
+    """Return the proportional set size of all processes of PostgreSQL, in bytes."""
+    return sum(found.memory for found in map(processes.look, stack.postgres_processes()) if found)
+
+
+def _timed(call: Callable[[], object]) -> float:
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
+def _machine() -> str:
+    cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8").count("processor\t")
+    memory = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1]) / 1e6
+    return f"{cpus} cores, {memory:.0f} GB, Linux {platform.release()}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""One service's database, from its roles to its application's right to connect."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
+
+from components.server import Server
+from keelson import migrations
+from keelson.endpoint import Reference
+from keelson.migrations import seeds
+from keelson.postgres.names import RoleNames
+from keelson.settings.database import DatabaseDefinition
+from keelson.settings.stack import Stack
+from providers.access import Access
+from providers.database import Database
+from providers.policies import Policies
+from providers.roles import Roles
+from providers.schema import Schema
+from providers.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class ServicePlace:
+    """Where one service's database stands: the stack, its folder of SQL, its server."""
+
+    stack: Stack
+    stack_id: Output[str]
+    server: Server
+
+    def directory(self, service: str) -> Path:
+        """Return the service's folder, relative to the project."""
+        return self.stack.directory(service)
+
+
+class ServiceDatabase(ComponentResource):
+    """One service's database on a server.
+
+    Makes: Roles <name>-roles, Database <name>, Schema <name>-schema, Seeds <name>-seeds, Policies <name>-policies where
+    there is a timescale.yaml, Access <name>-access.
+    """
+
+    def __init__(
+        self, name: str, definition: DatabaseDefinition, place: ServicePlace, opts: ResourceOptions | None = None
+    ) -> None:
+        super().__init__("keelson:index:ServiceDatabase", name, {}, opts)
+        self._service, self._definition, self._place = name, definition, place
+        self.server = place.server
+        self.roles = self._roles()
+        self.database = self._database()
+        self.schema = self._schema()
+        self.seeds = self._seeds()
+        self.policies = self._policies()
+        self.access = self._access()
+        self._announce()
+        self.register_outputs({"database": name, "version": self.schema.version})
+
+    @property
+    def _administrator(self) -> Reference:
+        return self._place.server.reference
+
+    @property
+    def _migrator(self) -> Reference:
+        return self._administrator.to(database=self._service, role=RoleNames(self._service).migrator)
+
+    @property
+    def _directory(self) -> Path:
+        return self._place.directory(self._service)
+
+    def _roles(self) -> Roles:
+        chosen = self._place.stack.settings.passwords
+        ours = {*RoleNames(self._service).logins, *self._definition.logins}
+        inputs = self._named(self._administrator) | {
+            "stack_id": self._place.stack_id,
+            "logins": self._logins(),
+            "connection_limit": self._definition.connection_limit,
+            "passwords": Output.secret(
+                {role: text.get_secret_value() for role, text in chosen.items() if role in ours}
+            ),
+        }
+        return Roles(f"{self._service}-roles", inputs, self._after(self._place.server.process, retained=True))
+
+    def _database(self) -> Database:
+        inputs = {
+            "reference": self._administrator.as_input(),
+            "stack_id": self._place.stack_id,
+            "name": self._service,
+            "extensions": list(self._definition.extensions) + ["timescaledb"] * self._place.server.timescaledb,
+        }
+        return Database(self._service, inputs, self._after(self.roles, retained=True))
+
+    def _schema(self) -> Schema:
+        directory = self._directory / "migrations"
+        files = migrations.read_directory(self._place.stack.root / directory, self._place.stack.root)
+        inputs = self._named(self._migrator) | {
+            "directory": str(directory),
+            "files": {file.name: file.sha256 for file in files},
+        }
+        return Schema(f"{self._service}-schema", inputs, self._after(self.database))
+
+    def _seeds(self) -> Seeds:
+        root, directory = self._place.stack.root, self._directory
+        folders = self._definition.seed_folders(self._place.stack.settings.environment, root / directory)
+        files = seeds.read_seeds(root / directory / "seeds", folders)
+        inputs = self._named(self._migrator) | {
+            "directory": str(directory / "seeds"),
+            "folders": list(folders),
+            "files": {file.name: file.sha256 for file in files},
+        }
+        return Seeds(f"{self._service}-seeds", inputs, self._after(self.schema))
+
+    def _policies(self) -> Policies | None:
+        path = self._directory / "timescale.yaml"
+        if not (self._place.stack.root / path).is_file():
+            return None
+        sha256 = hashlib.sha256((self._place.stack.root / path).read_bytes()).hexdigest()
+        inputs = self._named(self._migrator) | {"definition": str(path), "sha256": sha256}
+        return Policies(f"{self._service}-policies", inputs, self._after(self.seeds))
+
+    def _access(self) -> Access:
+        inputs = self._named(self._administrator) | {"logins": self._logins()}
+        return Access(f"{self._service}-access", inputs, self._after(self.policies or self.seeds))
+
+    def _logins(self) -> dict[str, Any]:
+        return {name: login.model_dump(mode="json") for name, login in self._definition.logins.items()}
+
+    def _named(self, reference: Reference) -> dict[str, Any]:
+        return {"reference": reference.as_input(), "service": self._service}
+
+    def _after(self, *earlier: Resource, retained: bool = False) -> ResourceOptions:
+        """Options of a part that lives on the server's volume; protected stacks keep what is `retained`."""
+        return ResourceOptions(
+            parent=self,
+            depends_on=list(earlier),
+            deleted_with=self._place.server.volume,
+            retain_on_delete=retained and self._place.stack.settings.protected,
+        )
+
+    def _announce(self) -> None:
+        """Name what is pending in the plain preview, beside the resource that will do it."""
+        if not pulumi.runtime.is_dry_run():
+            return
+        for part in (self.schema, self.seeds):
+            part.pending.apply(partial(self._log, part))
+
+    def _log(self, part: Schema | Seeds, names: str) -> None:
+        if names:
+            pulumi.log.info(f"{self._service}: pending {names}", part)

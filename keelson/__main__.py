@@ -1,0 +1,5 @@
+"""`python -m keelson`: the command line."""
+
+from keelson.cli import main
+
+main()

@@ -1,0 +1,26 @@
+"""The command line: `keelson`. Exit status 0: as it should be; 1: not; 2: wrong use."""
+
+from __future__ import annotations
+
+import sys
+
+from keelson.cli.application import application
+from keelson.cli.output import complain
+from keelson.errors import KeelsonError
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command line; every expected fault is one sentence."""
+    try:
+        application()
+    except KeelsonError as fault:
+        complain(str(fault))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        complain("interrupted; run the command again to finish")
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of a pipe has gone
+        sys.stderr.close()
+        sys.exit(1)

@@ -1,0 +1,81 @@
+"""What every command needs: the project, the stack, its settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+import typer
+
+from keelson.endpoint import Endpoint, Reference, resolve
+from keelson.errors import SettingsError
+from keelson.postgres.names import RoleNames
+from keelson.project import Project, find_project
+from keelson.settings.stack import Stack
+from keelson.stack import Engine, selected_stack
+
+StackOption = Annotated[
+    str | None,
+    typer.Option("--stack", "-s", envvar="KEELSON_STACK", help="The stack; by default the one that is selected."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+ServiceArgument = Annotated[str, typer.Argument(help="A service's database, for example auth.")]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The project and the stack that a command works on."""
+
+    project: Project
+    stack_name: str
+
+    @cached_property
+    def stack(self) -> Stack:
+        """The stack's settings."""
+        return self.project.stack(self.stack_name)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine for this stack."""
+        return Engine(self.project, self.stack_name)
+
+    def server_of(self, service: str) -> str:
+        """Return the server that holds `service`; raises SettingsError when the stack has no such service."""
+        try:
+            return self.stack.databases[service].server
+        except KeyError:
+            known = ", ".join(self.stack.databases) or "none yet"
+            msg = f"stack {self.stack_name} has no service {service!r}; it has {known}"
+            raise SettingsError(msg) from None
+
+    def administrator(self, server: str, database: str = "postgres") -> Reference:
+        """Return the reference to `database` as the server's administrator."""
+        return Reference(stack=self.stack.key, target=self.stack.settings.target, server=server, database=database)
+
+    def reference(self, service: str, role: str) -> Reference:
+        """Return the reference to a service's database as one of its logins, or as `admin`."""
+        administrator = self.administrator(self.server_of(service), service)
+        return administrator if role == "admin" else administrator.to(role=self.login(service, role))
+
+    def endpoint(self, service: str, role: str) -> Endpoint:
+        """Return the live endpoint of `reference`."""
+        return resolve(self.reference(service, role))
+
+    def login(self, service: str, role: str) -> str:
+        """Return the login that `role` (app, readonly, migrator, or a login's own name) stands for."""
+        names = RoleNames(service)
+        known = {"app": names.app_a, "readonly": names.readonly_a, "migrator": names.migrator}
+        logins = {*names.logins, *self.stack.databases[service].logins}
+        if role in known:
+            return known[role]
+        if role in logins:
+            return role
+        msg = f"{service} has no role {role!r}; it has {', '.join([*known, 'admin', *sorted(logins)])}"
+        raise SettingsError(msg)
+
+
+def context(stack: str | None) -> Context:
+    """Return the context for the stack that was named, else for the one that is selected."""
+    project = find_project()
+    return Context(project, stack or selected_stack(project))

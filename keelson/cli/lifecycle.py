@@ -1,0 +1,111 @@
+"""Bring a stack up, preview, take it down."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from keelson.cli.context import Context, StackOption, context
+from keelson.cli.output import note, print_table, say
+from keelson.errors import SettingsError
+from keelson.target import target
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+NewPort = Annotated[
+    bool, typer.Option("--new-port", help="Give a server another port when its own was taken while it was down.")
+]
+Extra = Annotated[list[str] | None, typer.Argument(help="Further arguments for pulumi, after --.")]
+
+
+def up(stack: StackOption = None, *, yes: Yes = False, new_port: NewPort = False, extra: Extra = None) -> None:
+    """Bring the stack to what its settings and files say: servers, databases, migrations, seeds, roles.
+
+    Example: keelson up -s dev
+    """
+    chosen = context(stack)
+    began = time.monotonic()
+    chosen.stack  # noqa: B018 - wrong settings are told before anything runs
+    chosen.engine.prepare()
+    _wake(chosen, new_port=new_port)
+    status = chosen.engine.run("up", *_consent(yes), *(extra or ()))
+    if status:
+        raise typer.Exit(1)
+    show_endpoints(chosen)
+    say(f"\nup in {time.monotonic() - began:.1f} s")
+
+
+def preview(
+    stack: StackOption = None,
+    *,
+    diff: Annotated[bool, typer.Option("--diff", help="Show every property.")] = False,
+    extra: Extra = None,
+) -> None:
+    """Show what `up` would do, with no connection made: every pending migration by name and what it locks.
+
+    Example: keelson preview -s dev --diff
+    """
+    chosen = context(stack)
+    if not chosen.engine.exists():
+        chosen.engine.prepare()
+    raise typer.Exit(min(chosen.engine.run("preview", *(["--diff"] if diff else []), *(extra or ())), 1))
+
+
+def destroy(
+    stack: StackOption = None,
+    *,
+    yes: Yes = False,
+    confirm: Annotated[str, typer.Option(help="The stack's name, typed, to destroy a protected one.")] = "",
+    extra: Extra = None,
+) -> None:
+    """Take the stack down: processes, data, roles; backups stay. A staging or prod stack needs its name typed.
+
+    Example: keelson destroy -s dev
+    """
+    chosen = context(stack)
+    protected = chosen.stack.settings.protected
+    if protected and confirm != chosen.stack_name:
+        msg = f"stack {chosen.stack_name} is protected ({chosen.stack.settings.environment}); to destroy it, add --confirm {chosen.stack_name}"
+        raise SettingsError(msg)
+    if not chosen.engine.exists():
+        say(f"stack {chosen.stack_name} is not there; nothing to destroy")
+        return
+    chosen.engine.prepare()
+    if protected:
+        chosen.engine.run("state", "unprotect", "--all", "--yes")
+    raise typer.Exit(min(chosen.engine.run("destroy", *_consent(yes), *(extra or ())), 1))
+
+
+def show_endpoints(chosen: Context) -> None:
+    """Print where everything answers and the commands that connect."""
+    stack = chosen.stack
+    place = target(stack.settings.target)
+    addresses = {name: place.locate(stack.key, name) for name in stack.settings.servers}
+    say("")
+    print_table(
+        ("SERVICE", "SERVER", "ADDRESS", "CONNECT"),
+        (
+            (
+                name,
+                database.server,
+                f"{addresses[database.server].host}:{addresses[database.server].port}",
+                f"keelson psql {name}",
+            )
+            for name, database in stack.databases.items()
+        ),
+    )
+    say(
+        "\nkeelson status · keelson url SERVICE · keelson env SERVICE (`. .keelson/env` puts keelson and pulumi on the path)"
+    )
+
+
+def _wake(chosen: Context, *, new_port: bool) -> None:
+    """Start a stack that is down, so that the providers find its servers."""
+    for sentence in target(chosen.stack.settings.target).start(chosen.stack.key, new_port=new_port):
+        note(sentence)
+
+
+def _consent(yes: bool) -> list[str]:  # noqa: FBT001 - the flag itself is what travels
+    return ["--yes"] if yes or not sys.stdin.isatty() else []

@@ -1,0 +1,28 @@
+"""Read what a part of the stack logged."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from keelson.cli.context import StackOption, context
+from keelson.target import target
+
+
+def logs(
+    part: Annotated[str, typer.Argument(help="A part of the stack, for example main.")],
+    stack: StackOption = None,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes.")] = False,
+) -> None:
+    """Print the last lines of a part's log.
+
+    Example: keelson logs main -f
+    """
+    chosen = context(stack)
+    path = target(chosen.stack.settings.target).log(chosen.stack.key, part)
+    command = ["tail", f"--lines={lines}", *(["--follow=name", "--retry"] if follow else []), "--", str(path)]
+    os.execvp(command[0], command)  # noqa: S606 - tail takes this process's place

@@ -1,0 +1,72 @@
+"""What a target knows and can do on the machine that asks: the small interface behind every command and connection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from keelson.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where a server answers now; without a root certificate connections are not encrypted."""
+
+    host: str
+    port: int
+    root_certificate: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One part of a running stack, as `status` shows it."""
+
+    name: str
+    running: bool
+    answering: bool
+    port: int | None = None
+    detail: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+
+class Target(Protocol):
+    """What a target knows about the servers of a stack, and can do with them; `stack` is a stack's key."""
+
+    def locate(self, stack: str, server: str) -> Address:
+        """Return where `server` answers; raises UnreachableError."""
+
+    def password(self, stack: str, server: str, role: str) -> str:
+        """Return the password of `role`; raises UnreachableError when there is none."""
+
+    def ensure_password(self, stack: str, server: str, role: str, chosen: str | None) -> str:
+        """Keep `chosen`, else the password that is there, else a new one, and return it."""
+
+    def client(self, program: str) -> list[str]:
+        """Return the command that runs a PostgreSQL client program of the servers' version (psql, pg_dump)."""
+
+    def parts(self, stack: str) -> tuple[Part, ...]:
+        """Return the stack's parts as they are now."""
+
+    def start(self, stack: str, parts: Sequence[str] = (), *, new_port: bool = False) -> tuple[str, ...]:
+        """Start the named parts (all where none is named) and wait until they answer; return what the user should know."""
+
+    def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
+        """Stop the named parts, all where none is named."""
+
+    def log(self, stack: str, part: str) -> Path:
+        """Return the file that a part logs to; raises SettingsError when there is no such part."""
+
+
+def target(name: str) -> Target:
+    """Return the target `name`; raises SettingsError when there is no such target.
+
+    A target is imported when it is used: what one needs is not loaded for the others.
+    """
+    if name == "local":
+        from keelson.local.target import LocalTarget  # noqa: PLC0415
+
+        return LocalTarget()
+    msg = f"the target {name!r} is not built yet; set keelson:target to local"
+    raise SettingsError(msg)

@@ -1,0 +1,80 @@
+"""One service's database on a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import psycopg
+from pulumi import Output
+
+from keelson.backups.last import dump_before_drop
+from keelson.endpoint import Reference, resolve
+from keelson.postgres.databases import drop_database, ensure_database
+from keelson.postgres.names import RoleNames
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class DatabaseInputs:
+    """The server (as its administrator), the database's name and extensions, and what to do when it leaves the settings."""
+
+    reference: Reference
+    stack_id: str
+    name: str
+    extensions: tuple[str, ...] = ()
+
+
+class DatabaseProvider(Provider[DatabaseInputs]):
+    """A database made from template0; taken out of the settings it is dumped, the dump read back, and only then dropped."""
+
+    inputs = DatabaseInputs
+    compared: ClassVar = ("extensions", "stack_id")
+    fixed: ClassVar = {
+        "reference.server": "a database stays on its server: put the setting back, or dump and restore it"
+    }
+
+    def identify(self, inputs: DatabaseInputs) -> str:
+        """Return `server/database`."""
+        return f"{inputs.reference.server}/{inputs.name}"
+
+    def make(self, inputs: DatabaseInputs) -> Bag:
+        """Make the database and its extensions."""
+        with resolve(inputs.reference).connect() as admin:
+            ensure_database(
+                admin,
+                lambda name: resolve(inputs.reference.to(database=name)).connect(),
+                inputs.stack_id,
+                inputs.name,
+                RoleNames(inputs.name).owner,
+                inputs.extensions,
+            )
+        return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether the database is there."""
+        reference = Reference(**state["reference"])
+        with resolve(reference).connect() as admin:
+            return {} if _exists(admin, state["name"]) else None
+
+    def remove(self, state: Bag) -> None:
+        """Dump, verify, drop."""
+        reference = Reference(**state["reference"])
+        with resolve(reference).connect() as admin:
+            if not _exists(admin, state["name"]):
+                return
+            dump = dump_before_drop(reference.to(database=state["name"]))
+            print(f"{state['name']}: dumped to {dump.path} before it is dropped", flush=True)  # noqa: T201 - the engine shows it
+            drop_database(admin, state["stack_id"], state["name"])
+
+
+def _exists(admin: psycopg.Connection, name: str) -> bool:
+    return admin.execute("select 1 from pg_database where datname = %s", [name]).fetchone() is not None
+
+
+class Database(Managed, module="keelson", name="Database"):
+    """One service's database."""
+
+    provider = DatabaseProvider
+
+    name: Output[str]

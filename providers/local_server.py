@@ -1,0 +1,93 @@
+"""A PostgreSQL server as a supervised process of this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from pulumi import Output
+from pulumi.output import Unknown
+
+from keelson.local import server
+from keelson.local.registry import Registry
+from keelson.local.spec import ServerSpec
+from providers import values
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class LocalServerInputs:
+    """The server's data directory, its port or where to look for one, and PostgreSQL's parameters."""
+
+    key: str
+    stack_id: str
+    server: str
+    version: str
+    data: str
+    timescaledb: bool = False
+    port: int = 0  # 0: a free one
+    preferred_port: int = 5432
+    avoid_ports: tuple[int, ...] = ()
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def spec(self) -> ServerSpec:
+        """What the library takes."""
+        return ServerSpec(
+            key=self.key,
+            stack_id=self.stack_id,
+            name=self.server,
+            version_label=self.version,
+            data_directory=Path(self.data),
+            port=self.port or None,
+            preferred_port=self.preferred_port,
+            avoid_ports=self.avoid_ports,
+            parameters=self.parameters,
+            timescale=self.timescaledb,
+        )
+
+
+class LocalServerProvider(Provider[LocalServerInputs]):
+    """Started and waited for; reloaded, or restarted where a parameter needs it; stopped cleanly."""
+
+    inputs = LocalServerInputs
+    compared: ClassVar = ("version", "data", "timescaledb", "port", "preferred_port", "parameters")
+
+    def identify(self, inputs: LocalServerInputs) -> str:
+        """Return `stack/server`."""
+        return f"{inputs.key}/{inputs.server}"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:
+        """Let PostgreSQL itself read parameters that changed; no server runs for that."""
+        changed = inputs.get("parameters") != old.get("parameters") or inputs["timescaledb"] != old.get("timescaledb")
+        if changed and not isinstance(inputs.get("parameters"), Unknown):
+            known = {key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()}
+            server.check(values.decode(LocalServerInputs, known).spec)
+        return inputs
+
+    def make(self, inputs: LocalServerInputs) -> Bag:
+        """Start it, or bring the running one up to date, and wait until it answers."""
+        state = server.start(inputs.spec)
+        for note in state.notes:
+            print(note, flush=True)  # noqa: T201 - the engine shows what a provider prints
+        return {"listens_on": state.port, "server_version": state.version}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Read where it listens."""
+        record = Registry(state["key"]).server(state["server"])
+        return {"listens_on": record.port} if record else None
+
+    def remove(self, state: Bag) -> None:
+        """Stop it; its data stays."""
+        server.remove(state["key"], state["server"])
+
+
+class LocalServer(Managed, module="keelson", name="LocalServer"):
+    """A server of this machine; `listens_on` is its port."""
+
+    provider = LocalServerProvider
+    computed = ("listens_on", "server_version")
+
+    listens_on: Output[int]
+    server_version: Output[str]

@@ -1,0 +1,61 @@
+"""What TimescaleDB does by itself in one database: compression, aggregates, retention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from pulumi import Output
+
+from keelson import timescale
+from keelson.endpoint import Reference, resolve
+from keelson.postgres.databases import grant_schemas
+from keelson.postgres.names import RoleNames
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class PoliciesInputs:
+    """A database (as its migrator), its timescale.yaml relative to the project, and that file's sha256."""
+
+    reference: Reference
+    service: str
+    definition: str
+    sha256: str
+
+
+class PoliciesProvider(Provider[PoliciesInputs]):
+    """Declared once; on the Apache edition done by other means, and what that edition lacks is reported."""
+
+    inputs = PoliciesInputs
+    compared: ClassVar = ("sha256",)
+
+    def identify(self, inputs: PoliciesInputs) -> str:
+        """Return `server/database/timescale`."""
+        return f"{inputs.reference.server}/{inputs.reference.database}/timescale"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:  # noqa: ARG002
+        """Refuse a definition that cannot be read."""
+        timescale.read_definition(Path(inputs["definition"]))
+        return inputs
+
+    def make(self, inputs: PoliciesInputs) -> Bag:
+        """Bring the database to the definition."""
+        definition = timescale.read_definition(Path(inputs.definition))
+        owner = RoleNames(inputs.service).owner
+        with resolve(inputs.reference).connect() as connection:
+            report = timescale.apply_policies(connection, definition, owner=owner)
+            grant_schemas(connection, inputs.service)
+        return {"edition": report.edition, "substituted": list(report.substituted), "lacking": list(report.lacking)}
+
+
+class Policies(Managed, module="keelson", name="Policies"):
+    """The TimescaleDB policies of one database; `lacking` says what the server's edition cannot do."""
+
+    provider = PoliciesProvider
+    computed = ("edition", "substituted", "lacking")
+
+    edition: Output[str]
+    substituted: Output[list[str]]
+    lacking: Output[list[str]]

@@ -1,0 +1,69 @@
+"""The roles of one service on a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from keelson.endpoint import Reference, resolve
+from keelson.postgres.names import RoleNames
+from keelson.postgres.roles import ExtraLogin, drop_roles, ensure_roles
+from keelson.target import target
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class RolesInputs:
+    """The server (as its administrator), the service, and what differs from the usual."""
+
+    reference: Reference
+    stack_id: str
+    service: str
+    logins: dict[str, ExtraLogin] = field(default_factory=dict)
+    connection_limit: int = -1
+    passwords: dict[str, str] = field(default_factory=dict)  # role: the one that the user chose
+
+
+class RolesProvider(Provider[RolesInputs]):
+    """Group roles, logins and their passwords; no login can connect before its database is opened."""
+
+    inputs = RolesInputs
+    compared: ClassVar = ("logins", "connection_limit", "passwords", "stack_id")
+    fixed: ClassVar = {
+        "reference.server": "a service stays on its server: put the setting back, or dump and restore it"
+    }
+
+    def identify(self, inputs: RolesInputs) -> str:
+        """Return `server/service/roles`."""
+        return f"{inputs.reference.server}/{inputs.service}/roles"
+
+    def make(self, inputs: RolesInputs) -> Bag:
+        """Make roles that are missing and bring the others to what the inputs say."""
+        logins = [*RoleNames(inputs.service).logins, *inputs.logins]
+        at = inputs.reference
+        place = target(at.target)
+        passwords = {
+            role: place.ensure_password(at.stack, at.server, role, inputs.passwords.get(role)) for role in logins
+        }
+        with resolve(at).connect() as admin:
+            ensure_roles(
+                admin,
+                inputs.stack_id,
+                inputs.service,
+                passwords,
+                inputs.logins,
+                connection_limit=inputs.connection_limit,
+            )
+        return {}
+
+    def remove(self, state: Bag) -> None:
+        """Drop the roles that this stack owns."""
+        reference = Reference(**state["reference"])
+        with resolve(reference).connect() as admin:
+            drop_roles(admin, state["stack_id"], state["service"])
+
+
+class Roles(Managed, module="keelson", name="Roles"):
+    """The roles of one service."""
+
+    provider = RolesProvider

@@ -1,0 +1,92 @@
+"""Brings one database to the version that its migration files describe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from pulumi import Output
+
+from keelson import migrations
+from keelson.endpoint import Reference, resolve
+from keelson.errors import MigrationError
+from keelson.postgres.databases import grant_schemas
+from keelson.postgres.names import RoleNames
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class SchemaInputs:
+    """A database (as its migrator) and the migration files under `directory`, relative to the project."""
+
+    reference: Reference
+    service: str
+    directory: str
+    files: dict[str, str] = field(default_factory=dict)  # name: sha256, in order
+
+
+class SchemaProvider(Provider[SchemaInputs]):
+    """One run of all pending migrations; the state holds the ledger, so a preview needs no connection."""
+
+    inputs = SchemaInputs
+    compared: ClassVar = ("files",)
+    fixed: ClassVar = {
+        "reference.server": "a database stays on its server: put the setting back, or dump and restore it"
+    }
+
+    def identify(self, inputs: SchemaInputs) -> str:
+        """Return `server/database/schema`."""
+        return f"{inputs.reference.server}/{inputs.reference.database}/schema"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:
+        """Add the plan (file: what it does and locks) and the names of the files that the last run did not have."""
+        known, files = old.get("files", {}), inputs["files"]
+        _refuse_rewritten_history(inputs["service"], known, files)
+        pending = [name for name in files if name not in known]
+        folder = Path(inputs["directory"])
+        plan = {name: text for name, text in old.get("plan", {}).items() if name in files}
+        plan |= {name: migrations.describe(migrations.read_file(folder / name)) for name in pending}
+        return inputs | {"plan": plan, "pending": ", ".join(pending)}
+
+    def differs(self, state: Bag, new: Bag) -> bool:
+        """Compare the files with the ledger."""
+        return bool(state.get("ledger", {}) != new["files"])
+
+    def make(self, inputs: SchemaInputs) -> Bag:
+        """Apply what is pending; the ledger in the database decides what that is."""
+        roles = RoleNames(inputs.service)
+        files = migrations.read_directory(Path(inputs.directory))
+        migrations.refuse_changed(files, inputs.files)
+        with resolve(inputs.reference).connect() as connection:
+            ledger = migrations.apply(connection, files, owner=roles.owner)
+            grant_schemas(connection, inputs.service)
+        return {"ledger": ledger, "version": str(max((file.version for file in files), default=0)), "pending": ""}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Read the ledger."""
+        reference = Reference(**state["reference"])
+        with resolve(reference).connect() as connection:
+            return {"ledger": migrations.read_ledger(connection)}
+
+
+def _refuse_rewritten_history(service: str, known: dict[str, str], files: dict[str, str]) -> None:
+    for name, checksum in known.items():
+        if name not in files:
+            msg = f"{service}: {name} was applied, but its file is gone; put it back"
+            raise MigrationError(msg)
+        if files[name] != checksum:
+            msg = f"{service}: {name} was changed after it was applied; put it back as it was and write a new migration"
+            raise MigrationError(msg)
+
+
+class Schema(Managed, module="keelson", name="Schema"):
+    """The migrations of one database; `pending` names those that the last preview found."""
+
+    provider = SchemaProvider
+    computed = ("ledger", "version", "plan", "pending")
+
+    ledger: Output[dict[str, str]]
+    version: Output[str]
+    plan: Output[dict[str, str]]
+    pending: Output[str]

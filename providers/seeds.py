@@ -1,0 +1,60 @@
+"""Loads the seeds of one database for the stack's environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+from pulumi import Output
+
+from keelson.endpoint import Reference, resolve
+from keelson.migrations import seeds
+from keelson.postgres.names import RoleNames
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class SeedsInputs:
+    """A database (as its migrator), the folder seeds/ relative to the project, and its files in order."""
+
+    reference: Reference
+    service: str
+    directory: str
+    folders: tuple[str, ...]
+    files: dict[str, str] = field(default_factory=dict)  # folder/name: sha256
+
+
+class SeedsProvider(Provider[SeedsInputs]):
+    """A seed runs once, and again when its text changes; seeds that left the settings leave their rows."""
+
+    inputs = SeedsInputs
+    compared: ClassVar = ("files",)
+
+    def identify(self, inputs: SeedsInputs) -> str:
+        """Return `server/database/seeds`."""
+        return f"{inputs.reference.server}/{inputs.reference.database}/seeds"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:
+        """Add the names of the files that are new or changed."""
+        known = old.get("files", {})
+        return inputs | {
+            "pending": ", ".join(name for name, sum_ in inputs["files"].items() if known.get(name) != sum_)
+        }
+
+    def make(self, inputs: SeedsInputs) -> Bag:
+        """Run what is new or changed."""
+        files = seeds.read_seeds(Path(inputs.directory), inputs.folders)
+        seeds.refuse_changed(files, inputs.files)
+        with resolve(inputs.reference).connect() as connection:
+            seeds.apply_seeds(connection, files, owner=RoleNames(inputs.service).owner)
+        return {"pending": ""}
+
+
+class Seeds(Managed, module="keelson", name="Seeds"):
+    """The seeds of one database; `pending` names those that the last preview found."""
+
+    provider = SeedsProvider
+    computed = ("pending",)
+
+    pending: Output[str]

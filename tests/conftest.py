@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from tests.fixtures import admin, database, server, service  # noqa: F401 - offered to all tests
+from tests.stack.harness import CHECKOUT, StackUnderTest
+
+SERVERS = {"main": {"preferred_port": 5432}, "timescale": {"preferred_port": 5433, "timescaledb": True}}
+
+
+@pytest.fixture(scope="session")
+def ten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
+    """The project's own stack with its ten databases, up."""
+    made = StackUnderTest(tmp_path_factory.mktemp("ten"), settings={"servers": SERVERS})
+    (made.root / "sql").rmdir()
+    shutil.copytree(CHECKOUT / "sql", made.root / "sql")
+    try:
+        made.keelson("up")
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture(scope="session")
+def stack_databases(ten: StackUnderTest) -> Callable[[str], psycopg.Connection]:
+    """Connect to one of the ten databases as the administrator."""
+
+    def connect(database: str) -> psycopg.Connection:
+        return ten.connect(database, "admin")
+
+    return connect

@@ -1,0 +1,116 @@
+"""Settings: every wrong key is one sentence that names it, and nothing is read half."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from keelson.errors import KeelsonError
+from keelson.settings.stack import read_stack, stack_key
+
+GOOD = {"keelson:environment": "dev", "keelson:target": "local"}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "sql" / "auth"
+    folder.mkdir(parents=True)
+    (folder / "database.yaml").write_text("server: main\n")
+    return tmp_path
+
+
+def test_every_folder_under_sql_is_a_database_when_none_is_listed(root: Path) -> None:
+    stack = read_stack(GOOD, "keelson", "dev", root)
+    assert list(stack.databases) == ["auth"]
+    assert stack.key == "keelson-dev"
+
+
+def test_server_parameters_override_those_of_the_stack(root: Path) -> None:
+    config = GOOD | {
+        "keelson:postgres": json.dumps({"work_mem": "4MB", "max_connections": 100, "fsync": True}),
+        "keelson:servers": json.dumps({"main": {"postgres": {"work_mem": "8MB"}}}),
+    }
+    parameters = read_stack(config, "keelson", "dev", root).settings.parameters_of("main")
+    assert parameters == {"work_mem": "8MB", "max_connections": "100", "fsync": "on"}
+
+
+def test_keys_of_other_packages_are_not_ours(root: Path) -> None:
+    assert read_stack(GOOD | {"docker:host": "unix:///x"}, "keelson", "dev", root).databases
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"keelson:targett": "local"}, "Pulumi.dev.yaml: unknown setting 'keelson:targett'; did you mean 'target'?"),
+        ({"keelson:target": "moon"}, "Pulumi.dev.yaml: the setting 'keelson:target' is wrong: input should be 'local'"),
+        ({"keelson:environment": "qa"}, "the setting 'keelson:environment' is wrong"),
+        (
+            {"keelson:servers": '{"main": {"prot": 1}}'},
+            "unknown setting 'keelson:servers.main.prot'; did you mean 'port'?",
+        ),
+        (
+            {"keelson:servers": '{"main": {"port": 80}}'},
+            "'keelson:servers.main.port' is wrong: input should be greater",
+        ),
+        (
+            {"keelson:servers": '{"timescale": {}}'},
+            "sql/auth/database.yaml: the setting 'server' names 'main', but the stack has",
+        ),
+        ({"keelson:databases": '["auth", "auth"]'}, "'keelson:databases' names 'auth' twice"),
+        ({"keelson:databases": '["billing"]'}, "sql/billing/database.yaml is missing; `keelson service add billing`"),
+        ({"keelson:databases": '["Billing"]'}, "'Billing' is not allowed"),
+        ({"keelson:databases": '["bill ing"]'}, "'bill ing' is not allowed"),
+        ({"keelson:databases": '["a\\"b"]'}, "is not allowed"),
+        ({"keelson:databases": '["postgres"]'}, "'postgres' is not allowed"),
+        ({"keelson:databases": '["select"]'}, "'select' is not allowed"),
+        ({"keelson:databases": '["../auth"]'}, "'../auth' is not allowed"),
+        ({"keelson:databases": '["x; DROP DATABASE auth; --"]'}, "is not allowed"),
+        ({"keelson:databases": f'["{"a" * 41}"]'}, "41 characters"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence_that_names_it(root: Path, change: dict[str, str], sentence: str) -> None:
+    with pytest.raises(KeelsonError) as caught:
+        read_stack(GOOD | change, "keelson", "dev", root)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("sevrer: main\n", "sql/auth/database.yaml: unknown setting 'sevrer'; did you mean 'server'?"),
+        ("description: x\n", "sql/auth/database.yaml: the setting 'server' is missing; add it"),
+        ("server: [main\n", "sql/auth/database.yaml, line 2: not YAML"),
+        ("- a\n", "sql/auth/database.yaml must hold keys"),
+        ("server: main\nseeds: {demo: [nowhere]}\n", "'seeds.demo' names 'nowhere', but seeds/nowhere is missing"),
+        ("server: main\nlogins: {reader: {privileges: [drop]}}\n", "'logins.reader.privileges.0' is wrong"),
+    ],
+)
+def test_a_wrong_database_yaml_is_one_sentence_that_names_it(root: Path, text: str, sentence: str) -> None:
+    (root / "sql" / "auth" / "database.yaml").write_text(text)
+    with pytest.raises(KeelsonError) as caught:
+        read_stack(GOOD, "keelson", "dev", root)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_login_of_two_services_is_refused(root: Path) -> None:
+    for name in ("auth", "billing"):
+        (root / "sql" / name).mkdir(exist_ok=True)
+        (root / "sql" / name / "database.yaml").write_text("server: main\nlogins: {reporter: {inherits: readonly}}\n")
+    with pytest.raises(
+        KeelsonError, match=r"^sql/billing/database.yaml: the login 'reporter' of 'logins' is auth's already"
+    ):
+        read_stack(GOOD, "keelson", "dev", root)
+
+
+def test_a_database_yaml_that_is_not_utf_8_is_named(root: Path) -> None:
+    (root / "sql" / "auth" / "database.yaml").write_bytes(b"server: m\xe4in\n")
+    with pytest.raises(KeelsonError, match=r"sql/auth/database.yaml is not UTF-8 \(byte 9\)"):
+        read_stack(GOOD, "keelson", "dev", root)
+
+
+def test_a_qualified_stack_name_counts_by_its_last_part() -> None:
+    assert stack_key("keelson", "organization/keelson/dev") == "keelson-dev"

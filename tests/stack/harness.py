@@ -1,0 +1,177 @@
+"""A whole stack in a folder, a home and a backend of its own, brought up by the real engine on real servers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import yaml
+
+from keelson.local import processes
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+DEADLINE = 120.0
+
+NOTES = {
+    "database.yaml": "server: main\n",
+    "migrations/001_notes.sql": "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text NOT NULL);\n",
+    "migrations/001_notes.down.sql": "DROP TABLE notes;\n",
+    "seeds/dev/001_notes.sql": "INSERT INTO notes (body) SELECT 'note ' || n FROM generate_series(1, 10) AS n\n"
+    "WHERE NOT EXISTS (SELECT FROM notes);\n",
+}
+
+
+@dataclass
+class StackUnderTest:
+    """One stack; `settings` are the keys of its stack file without their namespace."""
+
+    home: Path
+    name: str = "dev"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.root = self.home / "project"
+        self.root.mkdir(parents=True)
+        shutil.copy(CHECKOUT / "__main__.py", self.root)
+        shutil.copy(CHECKOUT / "Pulumi.yaml", self.root)
+        (self.root / ".venv").symlink_to(Path(sys.prefix))
+        (self.root / "sql").mkdir()
+        self.settings = {"environment": "dev", "target": "local", "servers": {"main": {}}} | self.settings
+        self.write_settings()
+
+    @property
+    def key(self) -> str:
+        return f"keelson-{self.name}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KEELSON_", "PG"))}
+        return kept | {
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_DATA_HOME": str(self.home / "data"),
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
+            "XDG_RUNTIME_DIR": str(self.home / "run"),
+            "PULUMI_HOME": str(self.home / "pulumi"),
+            "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "COLUMNS": "200",
+        }
+
+    def write_settings(self, **changes: Any) -> None:
+        self.settings |= changes
+        path = self.root / f"Pulumi.{self.name}.yaml"
+        kept = yaml.safe_load(path.read_text()) if path.exists() else {}
+        kept["config"] = {f"keelson:{key}": value for key, value in self.settings.items()}
+        path.write_text(yaml.safe_dump(kept, sort_keys=False))
+
+    def write_service(self, service: str, files: dict[str, str] = NOTES) -> None:
+        for name, text in files.items():
+            path = self.root / "sql" / service / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def keelson(self, *arguments: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.prefix) / "bin" / "keelson"), *arguments]
+        more["env"] = self.environment | {"KEELSON_STACK": self.name} | more.get("env", {})
+        return self.run(command, check=check, **more)
+
+    def run(self, command: list[str], *, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+        options = {
+            "cwd": self.root,
+            "env": self.environment,
+            "text": True,
+            "stdin": subprocess.DEVNULL,
+            "timeout": 300,
+        } | more
+        done = subprocess.run(command, capture_output=True, check=False, **options)
+        if check and done.returncode:
+            msg = f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+            raise AssertionError(msg)
+        return done
+
+    def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run pulumi as `keelson` would, and as a person who sourced the environment does."""
+        script = (
+            "import os, sys; from keelson.project import find_project; from keelson import stack;"
+            "os.execve(stack.find_engine(), ['pulumi', *sys.argv[2:]], stack.environment(find_project(), sys.argv[1]))"
+        )
+        return self.run([sys.executable, "-c", script, self.name, *arguments, "--stack", self.name], check=check)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a keelson command in a session of its own, to be killed or waited for."""
+        return subprocess.Popen(
+            [str(Path(sys.prefix) / "bin" / "keelson"), *arguments, "--stack", self.name],
+            cwd=self.root,
+            env=self.environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def export(self) -> dict[str, Any]:
+        return dict(json.loads(self.pulumi("stack", "export").stdout))
+
+    def url(self, service: str, role: str = "app") -> str:
+        return self.keelson("url", service, "--role", role).stdout.strip()
+
+    def connect(self, service: str, role: str = "app") -> psycopg.Connection:
+        return psycopg.connect(self.url(service, role), autocommit=True)
+
+    def count(self, service: str, table: str) -> int:
+        with self.connect(service, "admin") as connection:
+            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - names of the test's own
+        assert row
+        return int(row[0])
+
+    def processes(self) -> dict[int, str]:
+        """Every process that has this test's home in its environment or command line, and what descends from it."""
+        mark = os.fsencode(self.home)
+        everything = {process.pid: process for process in processes.running() if process.pid != os.getpid()}
+        found = {pid for pid in everything if mark in _environment_and_command(pid)}
+        while more := {pid for pid, process in everything.items() if process.parent in found} - found:
+            found |= more
+        return {pid: everything[pid].command for pid in sorted(found)}
+
+    def engine_processes(self) -> dict[int, str]:
+        """Of these, the engine's own: the engine, its language host, its providers."""
+        return {pid: command for pid, command in self.processes().items() if "pulumi" in command.lower()}
+
+    def postgres_processes(self) -> list[int]:
+        """The servers' processes, the postmasters first."""
+        return sorted(pid for pid, command in self.processes().items() if "postgres" in command.split(" ")[0])
+
+    def end(self) -> None:
+        """End every process of this test by its id."""
+        for kind in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self.processes():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, kind)
+            with contextlib.suppress(AssertionError):
+                wait_until(lambda: not self.processes(), "processes ended", seconds=20)
+
+
+def _environment_and_command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
+    """Poll `condition` until it holds; AssertionError after the deadline."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not so after {seconds} s: {what}"
+        time.sleep(0.02)

@@ -1,0 +1,153 @@
+"""Kills at any moment: what was committed stays, the next run finishes, nothing is left running."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import psycopg
+import pytest
+
+from tests.stack.harness import StackUnderTest, wait_until
+
+KILLS = 20
+SEED = 20_261_121
+
+
+def _engine(stack: StackUnderTest) -> int | None:
+    for pid, command in stack.processes().items():
+        if "pulumi up" in command and "keelson" not in command.split(" ")[0]:
+            return pid
+    return None
+
+
+def _kill_up_after(stack: StackUnderTest, seconds: float) -> bool:
+    """Start `keelson up`, kill the engine after `seconds`; False if it had ended before."""
+    running = stack.start("up")
+    drain = threading.Thread(target=running.communicate, daemon=True)
+    drain.start()
+    wait_until(lambda: _engine(stack) or running.poll() is not None, "the engine runs")
+    ended = threading.Event()
+    ended.wait(seconds)
+    pid = _engine(stack)
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+    drain.join(120)
+    return pid is not None
+
+
+@pytest.mark.timeout(900)
+def test_up_killed_at_twenty_random_moments_is_finished_by_the_next(stack: StackUnderTest) -> None:
+    chance = random.Random(SEED)
+    slow = "SELECT pg_sleep(0.4);\n"
+    for number in range(2, 8):
+        stack.write_service(
+            "notes",
+            {
+                f"migrations/{number:03d}_t{number}.sql": f"CREATE TABLE t{number} (id int);\n{slow}INSERT INTO t{number} VALUES (1);\n",
+                f"migrations/{number:03d}_t{number}.down.sql": f"DROP TABLE t{number};\n",
+            },
+        )
+    killed = sum(_kill_up_after(stack, chance.uniform(0, 6)) for _ in range(KILLS))
+    assert killed >= KILLS // 4
+    wait_until(lambda: not stack.engine_processes(), "no process of the engine is left", seconds=10)
+    stack.keelson("up")
+    assert stack.count("notes", "notes") == 10
+    assert [stack.count("notes", f"t{number}") for number in range(2, 8)] == [1] * 6
+    with stack.connect("notes", "admin") as connection:
+        running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(0.4)%' AND pid <> pg_backend_pid()"
+        assert connection.execute(running).fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM pg_database WHERE NOT datistemplate").fetchone() == (2,)
+    assert "unchanged" in stack.keelson("up").stdout
+    assert "pending_operations" not in stack.export()["deployment"]
+
+
+def test_sql_of_a_killed_up_stops_running(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    stack.write_service(
+        "notes", {"migrations/002_slow.sql": "SELECT pg_sleep(120);\n", "migrations/002_slow.down.sql": "SELECT 1;\n"}
+    )
+    running = stack.start("up")
+    threading.Thread(target=running.communicate, daemon=True).start()
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(120)%' AND state = 'active' AND pid <> pg_backend_pid()"
+    with stack.connect("notes", "admin") as connection:
+        wait_until(lambda: connection.execute(asleep).fetchone() == (1,), "the migration runs")
+        engine = _engine(stack)
+        assert engine
+        os.kill(engine, signal.SIGKILL)
+        wait_until(lambda: connection.execute(asleep).fetchone() == (0,), "the migration ended", seconds=10)
+    wait_until(lambda: not stack.engine_processes(), "no process of the engine is left", seconds=10)
+
+
+def test_a_second_up_says_who_holds_the_stack(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    stack.write_service(
+        "notes", {"migrations/002_slow.sql": "SELECT pg_sleep(5);\n", "migrations/002_slow.down.sql": "SELECT 1;\n"}
+    )
+    first = stack.start("up")
+    output: list[str] = []
+    drain = threading.Thread(target=lambda: output.append(first.communicate()[0]), daemon=True)
+    drain.start()
+    locks = stack.home / "state/keelson/pulumi/.pulumi/locks"
+    wait_until(lambda: list(locks.rglob("*.json")), "the first run holds the stack")
+    second = stack.keelson("up", check=False)
+    assert second.returncode == 1
+    assert "stack dev is held by" in second.stderr
+    assert "process " in second.stderr
+    drain.join(60)
+    assert first.returncode == 0, output
+
+
+def test_a_killed_server_answers_again_within_five_seconds_and_loses_nothing(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    url = stack.url("notes", "migrator")
+    log = stack.home / "state/keelson/stacks" / stack.key
+    for committed in range(1, 4):
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SET ROLE notes_owner")
+            connection.execute("INSERT INTO notes (body) VALUES ('committed')")
+        os.kill(_postmaster(stack), signal.SIGKILL)
+        began = time.monotonic()
+        wait_until(lambda: _answers(url), "the server answers", seconds=5)
+        assert time.monotonic() - began < 5
+        assert stack.count("notes", "notes") == 10 + committed
+    assert _log_lines(log, "not properly shut down") == 3
+    stack.keelson("restart", "main")
+    assert _log_lines(log, "not properly shut down") == 3
+
+
+def _postmaster(stack: StackUnderTest) -> int:
+    found = [
+        pid
+        for pid, command in stack.processes().items()
+        if command.split(" ")[0].endswith("/postgres") and " -D " in f" {command} "
+    ]
+    assert found, stack.processes()
+    return min(found)
+
+
+def _answers(url: str) -> bool:
+    try:
+        psycopg.connect(url, connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _log_lines(folder: os.PathLike[str], text: str) -> int:
+    done = subprocess.run(["grep", "-rho", text, str(folder)], capture_output=True, text=True, check=False)
+    return len(done.stdout.splitlines())
+
+
+def test_nothing_of_a_stack_outlives_its_supervisor(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    supervisors = [pid for pid, command in stack.processes().items() if "supervisord" in command]
+    assert len(supervisors) == 1
+    os.kill(supervisors[0], signal.SIGKILL)
+    wait_until(lambda: not stack.processes(), "all processes ended", seconds=60)
+    stack.keelson("start")
+    assert stack.count("notes", "notes") == 10

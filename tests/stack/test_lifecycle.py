@@ -1,0 +1,130 @@
+"""A stack from nothing to answering, again, previewed, and taken down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from tests.stack.harness import NOTES, StackUnderTest, wait_until
+
+SECOND = {
+    "migrations/002_tags.sql": "CREATE TABLE tags (name text PRIMARY KEY);\n",
+    "migrations/002_tags.down.sql": "DROP TABLE tags;\n",
+}
+
+
+def test_up_makes_a_service_that_answers_and_a_second_up_changes_nothing(stack: StackUnderTest) -> None:
+    first = stack.keelson("up")
+    assert "keelson psql notes" in first.stdout
+    with stack.connect("notes") as connection:
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (10,)
+    second = stack.keelson("up")
+    assert "unchanged" in second.stdout
+    assert "to create" not in second.stdout
+    assert "to update" not in second.stdout
+    assert stack.keelson("status").returncode == 0
+
+
+def test_a_pending_migration_shows_by_name_with_every_server_down(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    stack.keelson("stop")
+    stack.write_service("notes", SECOND)
+    plain = stack.pulumi("preview").stdout
+    assert "notes: pending 002_tags.sql" in plain
+    assert "001_notes.sql" not in plain
+    detailed = stack.pulumi("preview", "--diff").stdout
+    assert '+ 002_tags.sql: "' in detailed
+    stack.keelson("up")
+    assert stack.count("notes", "tags") == 0
+    assert "pending" not in stack.pulumi("preview").stdout
+
+
+def test_destroy_leaves_nothing_and_a_second_one_is_clean(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    stack.keelson("destroy", "--yes")
+    assert not stack.processes()
+    left = [
+        path
+        for folder in ("data", "state/keelson/stacks", "run")
+        for path in (stack.home / folder).rglob("*")
+        if path.is_file()
+    ]
+    assert not left
+    assert stack.keelson("destroy", "--yes").returncode == 0
+    assert stack.export()["deployment"].get("resources", []) == []
+
+
+def test_what_was_destroyed_comes_up_again(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    stack.keelson("destroy", "--yes")
+    stack.keelson("up")
+    assert stack.count("notes", "notes") == 10
+
+
+def test_a_service_is_added_beside_the_others(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    made = stack.keelson("service", "add", "billing").stdout
+    assert "made sql/billing" in made
+    assert "billing: pending 001_initial_schema.sql" in stack.keelson("preview").stdout
+    stack.keelson("up")
+    assert stack.count("billing", "example") == 0
+    assert stack.count("notes", "notes") == 10
+
+
+def test_an_application_cannot_connect_before_its_migrations_are_done(stack: StackUnderTest) -> None:
+    stack.write_service(
+        "notes", {"migrations/002_bad.sql": "SELECT 1/0;\n", "migrations/002_bad.down.sql": "SELECT 1;\n"}
+    )
+    failed = stack.keelson("up", check=False)
+    assert failed.returncode == 1
+    assert "002_bad.sql" in failed.stdout
+    assert "22012" in failed.stdout
+    assert "Traceback" not in failed.stdout + failed.stderr
+    with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+        stack.connect("notes")
+    (stack.root / "sql/notes/migrations/002_bad.sql").write_text("SELECT 1;\n")
+    stack.keelson("up")
+    assert stack.count("notes", "notes") == 10
+
+
+def test_a_protected_stack_is_destroyed_only_by_its_name(make_stack: Callable[..., StackUnderTest]) -> None:
+    stack = make_stack("live", environment="staging")
+    stack.write_service("notes")
+    stack.keelson("up")
+    refused = stack.keelson("destroy", "--yes", check=False)
+    assert refused.returncode == 1
+    assert "add --confirm live" in refused.stderr
+    assert stack.count("notes", "notes") == 0  # seeds of dev are not staging's
+    stack.keelson("destroy", "--yes", "--confirm", "live")
+    assert not stack.processes()
+
+
+def test_outputs_name_ports_and_no_password(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    outputs = json.loads(stack.pulumi("stack", "output", "--json").stdout)
+    assert outputs["endpoints"]["main"]["databases"] == ["notes"]
+    assert outputs["versions"] == {"notes": "1"}
+
+
+def test_a_stack_that_is_down_is_started_by_up(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    port = stack.keelson("status", "--json").stdout
+    stack.keelson("stop")
+    assert stack.keelson("status", check=False).returncode == 1
+    stack.write_service("other", NOTES)
+    stack.keelson("up")
+    assert (
+        json.loads(stack.keelson("status", "--json").stdout)["parts"][0]["port"] == json.loads(port)["parts"][0]["port"]
+    )
+
+
+def test_after_a_reboot_start_brings_all_back(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    stack.end()  # every process of the stack at once, as a machine that goes down
+    wait_until(lambda: not stack.processes(), "all ended")
+    stack.keelson("start")
+    assert stack.count("notes", "notes") == 10
+    assert stack.keelson("status").returncode == 0

@@ -1,0 +1,82 @@
+"""What may happen to a service: taken out, put back, renamed, moved. Refused or done, never lost."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from tests.stack.harness import NOTES, StackUnderTest
+
+
+def _dumps(stack: StackUnderTest, service: str) -> list[Path]:
+    return sorted((stack.home / "data/keelson/backups" / stack.key / service).glob("*.dump"))
+
+
+def test_a_service_that_is_taken_out_is_dumped_first_and_comes_back_with_its_migrations(stack: StackUnderTest) -> None:
+    stack.write_service("other", NOTES)
+    stack.keelson("up")
+    with stack.connect("notes", "app") as connection:
+        connection.execute("INSERT INTO notes (body) VALUES ('mine')")
+    kept = stack.home / "kept"
+    shutil.move(stack.root / "sql/notes", kept)
+    stack.keelson("up")
+    assert len(_dumps(stack, "notes")) == 1
+    with stack.connect("other", "admin") as connection:
+        assert connection.execute("SELECT count(*) FROM pg_database WHERE datname = 'notes'").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'notes%'").fetchone() == (0,)
+    assert stack.count("other", "notes") == 10
+    shutil.move(kept, stack.root / "sql/notes")
+    stack.keelson("up")
+    assert stack.count("notes", "notes") == 10
+    assert len(_dumps(stack, "notes")) == 1
+
+
+def test_the_dump_of_a_dropped_service_restores(stack: StackUnderTest) -> None:
+    stack.write_service("other", NOTES)
+    stack.keelson("up")
+    with stack.connect("notes", "app") as connection:
+        connection.execute("INSERT INTO notes (body) VALUES ('mine')")
+    shutil.move(stack.root / "sql/notes", stack.home / "kept")
+    stack.keelson("up")
+    [dump] = _dumps(stack, "notes")
+    with stack.connect("other", "admin") as connection:
+        connection.execute("CREATE DATABASE restored TEMPLATE template0")
+    text = subprocess.run(
+        _pg_restore(), stdin=dump.open("rb"), capture_output=True, check=True, env=stack.environment
+    ).stdout.decode()
+    url = stack.url("other", "admin").replace("/other?", "/restored?")
+    assert text.count("mine") == 1
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_tables WHERE tablename = 'notes'").fetchone() == (0,)
+
+
+def _pg_restore() -> list[str]:
+    from keelson.local import root
+
+    found = root.find()
+    return found.command([found.program("pg_restore"), "--file=-"])
+
+
+def test_a_service_that_is_renamed_keeps_its_rows_in_a_dump(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    with stack.connect("notes", "app") as connection:
+        connection.execute("INSERT INTO notes (body) VALUES ('mine')")
+    (stack.root / "sql/notes").rename(stack.root / "sql/memos")
+    stack.keelson("up")
+    assert stack.count("memos", "notes") == 10
+    assert len(_dumps(stack, "notes")) == 1
+
+
+def test_a_service_that_is_moved_to_another_server_is_refused_and_untouched(stack: StackUnderTest) -> None:
+    stack.write_settings(servers={"main": {}, "second": {"preferred_port": 5532}})
+    stack.keelson("up")
+    (stack.root / "sql/notes/database.yaml").write_text("server: second\n")
+    refused = stack.keelson("up", check=False)
+    assert refused.returncode == 1
+    assert "server cannot change from 'main' to 'second'; a database stays on its server" in refused.stdout
+    (stack.root / "sql/notes/database.yaml").write_text("server: main\n")
+    assert stack.count("notes", "notes") == 10
+    assert "to update" not in stack.keelson("up").stdout

@@ -1,0 +1,114 @@
+"""The project as it ships: ten databases on two servers, and every command of its documents."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.stack.harness import CHECKOUT, StackUnderTest
+
+pytestmark = pytest.mark.xdist_group("ten")
+
+DATABASES = [
+    "analytics",
+    "auth",
+    "market",
+    "nexanest",
+    "notifications",
+    "portfolio",
+    "securities",
+    "signals",
+    "timeseries",
+    "trading",
+]
+COMMAND = re.compile(r"^(?:keelson|pulumi) .*$", re.MULTILINE)
+BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def test_all_ten_answer_to_their_applications(ten: StackUnderTest) -> None:
+    status = json.loads(ten.keelson("status", "--json").stdout)
+    assert status["well"]
+    assert [database["name"] for database in status["databases"]] == DATABASES
+    for name in DATABASES:
+        with ten.connect(name) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == (f"{name}_app_a",)
+
+
+def test_a_second_up_is_all_unchanged(ten: StackUnderTest) -> None:
+    said = ten.keelson("up").stdout
+    assert re.search(r"^    \d+ unchanged$", said, re.MULTILINE)
+    assert not re.search(r"\d+ (?:created|updated|replaced|deleted|to )", said)
+
+
+def test_a_login_cannot_reach_another_services_database(ten: StackUnderTest) -> None:
+    url = ten.url("auth")
+    for name in ("portfolio", "nexanest", "postgres"):
+        with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
+            psycopg.connect(url.replace("/auth?", f"/{name}?"))
+
+
+@pytest.mark.parametrize("form", ["plain", "asyncpg", "sqlalchemy", "jdbc"])
+def test_every_form_of_a_url_has_all_that_a_driver_needs(ten: StackUnderTest, form: str) -> None:
+    printed = ten.keelson("url", "auth", "--form", form).stdout.strip()
+    assert {
+        "plain": "postgresql://",
+        "asyncpg": "postgresql://",
+        "sqlalchemy": "postgresql+asyncpg://",
+        "jdbc": "jdbc:postgresql://",
+    }[form] == printed[: printed.index("://") + 3]
+    assert "auth_app_a" in printed
+
+
+def test_the_env_file_works_for_libpq(ten: StackUnderTest) -> None:
+    lines = dict(line.split("=", 1) for line in ten.keelson("env", "auth").stdout.splitlines())
+    done = ten.run(["psql", "-Atc", "select current_user"], env=ten.environment | lines)
+    assert done.stdout.strip() == "auth_app_a"
+    with psycopg.connect(lines["DATABASE_URL"]) as connection:
+        assert connection.info.dbname == "auth"
+
+
+def test_a_container_is_told_that_it_cannot_reach_loopback(ten: StackUnderTest) -> None:
+    refused = ten.keelson("url", "auth", "--from", "container", check=False)
+    assert refused.returncode == 1
+    assert "answers on this host only" in refused.stderr
+
+
+def test_wrong_use_ends_with_two(ten: StackUnderTest) -> None:
+    assert ten.keelson("url", "auth", "--form", "odbc", check=False).returncode == 2
+    assert ten.keelson("nonsense", check=False).returncode == 2
+
+
+def test_an_unknown_service_is_one_sentence(ten: StackUnderTest) -> None:
+    refused = ten.keelson("url", "billing", check=False)
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: stack dev has no service 'billing'; it has analytics")
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_the_checks_of_a_database_find_nothing(ten: StackUnderTest, database: str) -> None:
+    with ten.connect(database, "admin") as connection:
+        for path in sorted((ten.root / "sql" / database / "checks").glob("*.sql")):
+            assert connection.execute(path.read_bytes()).fetchall() == [], path.name
+
+
+def _documents() -> list[Path]:
+    return [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+
+
+@pytest.mark.timeout(600)
+def test_every_command_of_the_documents_runs(ten: StackUnderTest) -> None:
+    ran = 0
+    for document in (path for path in _documents() if path.name != "take-down.md"):
+        for block in BLOCK.findall(document.read_text(encoding="utf-8")):
+            for line in COMMAND.findall(block):
+                words = shlex.split(line, comments=True)
+                done = (ten.keelson if words[0] == "keelson" else ten.pulumi)(*words[1:], check=False)
+                assert done.returncode == 0, f"{document.name}: {line}\n{done.stdout}\n{done.stderr}"
+                ran += 1
+    assert ran > 15

@@ -1,0 +1,87 @@
+"""The lines that the architecture draws: imports point one way, and importing registers nothing."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pulumi
+import pytest
+from pulumi.dynamic.dynamic import serialize_provider
+
+import providers
+from providers.base import Managed, Provider
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+LAYERS = ["__main__", "components", "providers", "keelson"]
+ENGINE_PACKAGES = {"pulumi", "pulumi_docker", "pulumi_kubernetes"}
+
+
+def _sources() -> list[Path]:
+    return [
+        CHECKOUT / "__main__.py",
+        *(path for layer in LAYERS[1:] for path in sorted((CHECKOUT / layer).rglob("*.py"))),
+    ]
+
+
+def _imported(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def _provider_classes() -> list[type[Provider]]:
+    for module in pkgutil.iter_modules(providers.__path__):
+        importlib.import_module(f"providers.{module.name}")
+    return sorted(Provider.__subclasses__(), key=lambda kind: kind.__name__)
+
+
+@pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_imports_point_to_the_library(path: Path) -> None:
+    layer = path.relative_to(CHECKOUT).parts[0].removesuffix(".py")
+    forbidden = set(LAYERS[: LAYERS.index(layer)]) | (ENGINE_PACKAGES if layer == "keelson" else set())
+    assert not _imported(path) & forbidden
+
+
+def test_importing_components_and_providers_registers_nothing() -> None:
+    script = (
+        "import pulumi, pkgutil, importlib, components, providers\n"
+        "def refuse(*a, **k): raise SystemExit('registered a resource')\n"
+        "pulumi.Resource.__init__ = refuse\n"
+        "for package in (components, providers):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_command_line_starts_without_the_engine_sdk() -> None:
+    script = "import sys, keelson.cli; sys.exit(any(name.split('.')[0] == 'pulumi' for name in sys.modules))"
+    assert subprocess.run([sys.executable, "-c", script], check=False, cwd=CHECKOUT).returncode == 0
+
+
+@pytest.mark.parametrize("kind", _provider_classes(), ids=lambda kind: kind.__name__)
+def test_a_provider_is_stored_by_reference(kind: type[Provider]) -> None:
+    assert len(serialize_provider(kind())) < 200
+
+
+def test_every_resource_has_a_type_of_its_own() -> None:
+    _provider_classes()
+    types = [kind._resource_type_name for kind in Managed.__subclasses__()]
+    assert len(set(types)) == len(types)
+    assert all(name.startswith("dynamic/keelson:") for name in types)
+
+
+def test_components_are_resources_of_this_project() -> None:
+    importlib.import_module("components.platform")
+    own = [kind for kind in pulumi.ComponentResource.__subclasses__() if kind.__module__.startswith("components.")]
+    assert {kind.__name__ for kind in own} >= {"Platform", "Server", "ServiceDatabase"}
