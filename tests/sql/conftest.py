@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
@@ -7,6 +8,18 @@ import psycopg
 import pytest
 
 from tests.sql import project
+
+
+@pytest.fixture(scope="session")
+def stack_databases(stack_databases: Callable[[str], psycopg.Connection]) -> Callable[[str], psycopg.Connection]:
+    """Connect as the stack does, but ask it for the address of each database once: asking takes a program's start."""
+
+    @functools.cache
+    def address(database: str) -> dict[str, str]:
+        with stack_databases(database) as opened:
+            return {**opened.info.get_parameters(), "password": opened.info.password}
+
+    return lambda database: psycopg.connect(**address(database), autocommit=True)
 
 
 @pytest.fixture
