@@ -43,11 +43,12 @@ class SchemaProvider(Provider[SchemaInputs]):
         """Add the plan (file: what it does and locks) and the names of the files that the last run did not have."""
         known, files = old.get("files", {}), inputs["files"]
         _refuse_rewritten_history(inputs["service"], known, files)
-        pending = [name for name in files if name not in known]
+        # Dictionaries lose their order on the way through the engine.
         folder = Path(inputs["directory"])
+        pending = sorted((migrations.read_file(folder / name) for name in files if name not in known), key=_version)
         plan = {name: text for name, text in old.get("plan", {}).items() if name in files}
-        plan |= {name: migrations.describe(migrations.read_file(folder / name)) for name in pending}
-        return inputs | {"plan": plan, "pending": ", ".join(pending)}
+        plan |= {file.name: migrations.describe(file) for file in pending}
+        return inputs | {"plan": plan, "pending": ", ".join(file.name for file in pending)}
 
     def differs(self, state: Bag, new: Bag) -> bool:
         """Compare the files with the ledger."""
@@ -68,6 +69,10 @@ class SchemaProvider(Provider[SchemaInputs]):
         reference = Reference(**state["reference"])
         with resolve(reference).connect() as connection:
             return {"ledger": migrations.read_ledger(connection)}
+
+
+def _version(file: migrations.MigrationFile) -> int:
+    return file.version
 
 
 def _refuse_rewritten_history(service: str, known: dict[str, str], files: dict[str, str]) -> None:

@@ -211,14 +211,6 @@ LOGINS = [
     ("market", "tetra_reader", "news.news_articles", "", "SELECT INSERT UPDATE DELETE TRUNCATE"),
 ]
 
-# The same login in further databases of the product.
-SHARED_LOGINS = [
-    ("auth", "nexanest", "public.user_profiles", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
-    ("portfolio", "nexanest", "public.portfolios", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
-    ("analytics", "nexanest", "public.report_runs", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
-    ("notifications", "nexanest", "public.notifications", "SELECT INSERT UPDATE DELETE", "TRUNCATE"),
-]
-
 # database, table, what the application's role may not do to it
 NARROWED = [
     ("signals", "public.events", "UPDATE DELETE"),

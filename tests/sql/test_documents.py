@@ -89,16 +89,7 @@ def test_aggregate_has_its_columns_and_rows(connection, view, columns):
     assert connection.execute(f"SELECT count(*) FROM {view}").fetchone()[0] > 0
 
 
-SHARED_LOGINS = [
-    pytest.param(
-        *fact,
-        marks=pytest.mark.xfail(reason="a login belongs to one service until services can share one", strict=True),
-    )
-    for fact in facts.SHARED_LOGINS
-]
-
-
-@pytest.mark.parametrize(("database", "login", "table", "granted", "refused"), facts.LOGINS + SHARED_LOGINS)
+@pytest.mark.parametrize(("database", "login", "table", "granted", "refused"), facts.LOGINS)
 def test_login_may_do_what_it_is_for_and_no_more(connection, login, table, granted, refused):
     assert connection.execute("SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname = %s", [login]).fetchone() == (
         True,
