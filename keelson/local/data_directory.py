@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from keelson import paths
 from keelson.errors import KeelsonError, ServerError
-from keelson.local import configuration, files, supervisor
+from keelson.local import configuration, files, shared_memory, supervisor
 from keelson.local import root as private_root
 from keelson.local.locks import exclusive
 from keelson.local.registry import Registry
@@ -89,6 +89,7 @@ def remove_data(key: str, stack_id: str, name: str, directory: Path) -> None:
         if marker is not None and not _is_ours(marker, stack_id, name):
             raise _foreign(directory, marker)
         supervisor.remove(key, name)
+        shared_memory.release(directory / "pgdata")
         _remove_tree(directory)
         Registry(key).forget(name)
         Registry(key).forget_passwords(name)

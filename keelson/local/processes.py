@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelson.local import registry
+from keelson.local import registry, shared_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,12 +39,16 @@ class Process:
 
 def of_stack(key: str) -> list[Process]:
     """Return all processes of a stack: supervisord, runners, sandboxes, servers."""
-    mark = f"{MARK}={registry.directory(key)}".encode()
     everything = {process.pid: process for process in running()}
-    found = {pid for pid in everything if mark in _read(pid, "environ").split(b"\0")}
+    found = {pid for pid in everything if is_marked(pid, key)}
     while more := {pid for pid, process in everything.items() if process.parent in found} - found:
         found |= more
     return [everything[pid] for pid in sorted(found)]
+
+
+def is_marked(pid: int, key: str) -> bool:
+    """Return whether a process lives and bears a stack's mark; a program that rewrites its title may lose it."""
+    return f"{MARK}={registry.directory(key)}".encode() in _read(pid, "environ").split(b"\0")
 
 
 def running() -> list[Process]:
@@ -70,6 +74,8 @@ def end_all(key: str, *, seconds: float = 10) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         wait_until_gone((process.pid for process in left), seconds=deadline - time.monotonic())
+    for server in registry.Registry(key).servers().values():
+        shared_memory.release(Path(server.data_directory) / "pgdata")
 
 
 def wait_until_gone(pids: Iterable[int], *, seconds: float) -> bool:

@@ -76,9 +76,8 @@ def start(spec: ServerSpec, *, new_port: bool = False) -> ServerState:
         Registry(spec.key).claim(spec.stack_id)
         old = Registry(spec.key).server(spec.name)
         running = old is not None and _status(spec.key, spec.name).pid != 0
-        if old and running and spec.port in (None, old.port):
-            return _launch(spec, root, old.port)
-        choice = _choose(spec, old, new_port=new_port)
+        keeps = running and old is not None and spec.port in (None, old.port)
+        choice = ports.Choice(old.port) if old and keeps else _choose(spec, old, new_port=new_port)
         if old and old.port != choice.port:
             supervisor.stop(spec.key, spec.name)
         return _start_on_a_port(spec, root, choice)
@@ -273,12 +272,12 @@ def _failure(spec: ServerSpec, launch: _Launch, what: str, said: str) -> ServerE
 def _choose(spec: ServerSpec, old: ServerRecord | None, *, new_port: bool) -> ports.Choice:
     """Return the port for a server that is down: the one that it had, if it may keep that."""
     if spec.port is not None:
-        if not _foreign_holder(spec.key, spec.port):
+        if not _foreign_holder(spec, spec.port):
             return ports.Choice(spec.port)
         raise ports.in_use(spec.port)
     if old is None:
         return ports.choose(spec.preferred_port, spec.avoid_ports, mine=spec.label)
-    taken_by = _foreign_holder(spec.key, old.port)
+    taken_by = _foreign_holder(spec, old.port)
     if not taken_by:
         return ports.Choice(old.port)
     if new_port:
@@ -290,12 +289,13 @@ def _choose(spec: ServerSpec, old: ServerRecord | None, *, new_port: bool) -> po
     raise PortInUseError(msg)
 
 
-def _foreign_holder(key: str, port: int) -> str:
-    """Return who holds a port, in words; nothing if it is free or the stack's own server still ends or just starts."""
+def _foreign_holder(spec: ServerSpec, port: int) -> str:
+    """Return who holds a port, in words; nothing if it is free or this server itself still ends or just starts."""
     if ports.is_free(port):
         return ""
     holder = ports.holder(port)
-    if holder is None or holder.pid in {process.pid for process in processes.of_stack(key)}:
+    ours = {process.pid for process in processes.of_stack(spec.key)}
+    if holder is None or (holder.pid in ours and holder.cluster in ("", spec.label)):
         return ""
     return str(holder)
 

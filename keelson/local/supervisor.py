@@ -441,8 +441,9 @@ def _status(key: str, name: str, state: str) -> ProgramStatus:
         note: dict[str, Any] = json.loads(note_file(key, name).read_text(encoding="ascii"))
     except (OSError, ValueError):
         note = {}
-    pid = int(note.get("server", 0)) if "ended" not in note else 0
-    pid = pid if pid and processes.look(pid) else 0
+    # After a loss of power the ids in the note may be anybody's; with its runner a server ends too.
+    lives = "ended" not in note and processes.is_marked(int(note.get("runner", 0)), key)
+    pid = int(note["server"]) if lives and processes.look(int(note["server"])) else 0
     return ProgramStatus(
         name,
         "FAILING" if state == "RUNNING" and not pid and note.get("failures") else state,

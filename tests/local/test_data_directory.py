@@ -15,7 +15,6 @@ from keelson.errors import OwnershipError, PlatformError, ServerError
 from keelson.local import data_directory, registry, root, server, stack
 from tests.local.conftest import LocalStack, wait_until
 
-
 MEMORY = Path("/dev/shm")  # noqa: S108
 
 

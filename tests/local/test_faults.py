@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from keelson.errors import PlatformError
-from keelson.local import processes, root, server, supervisor
+from keelson.local import data_directory, processes, root, server, supervisor
 from tests.local import namespaces
 from tests.local.conftest import LocalStack, wait_until
 
@@ -86,6 +91,33 @@ def test_supervisord_inherits_neither_pipes_nor_secrets(local: LocalStack, monke
     mine = {str(Path(f"/proc/self/fd/{number}").readlink()) for number in (0, 1, 2)} - {"/dev/null"}
     held = {str(entry.readlink()) for entry in Path(f"/proc/{_supervisord(local)}/fd").iterdir()}
     assert not held & mine
+
+
+def test_a_start_killed_at_random_moments_is_finished_by_the_next(local: LocalStack) -> None:
+    spec = local.spec()
+    program = (
+        "from keelson.local import server; from keelson.local.spec import ServerSpec;"
+        f"s = ServerSpec({spec.key!r}, {spec.stack_id!r}, 'main', preferred_port={spec.preferred_port});"
+        "server.make_data_directory(s); server.start(s)"
+    )
+    for _ in range(12):
+        starter = subprocess.Popen([sys.executable, "-c", program], cwd=namespaces.CHECKOUT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            starter.wait(random.uniform(0.1, 1.2))  # noqa: S311
+        starter.kill()
+        starter.wait()
+    state = local.up()
+    mine = [process.command for process in processes.of_stack(local.key)]
+    assert sum(command.startswith("/usr/lib/postgresql") for command in mine) == 1
+    assert sum("supervisor.supervisord" in command for command in mine) == 1
+    assert local.execute("show port") == [(str(state.port),)]
+
+
+def test_two_starts_at_once_agree(local: LocalStack) -> None:
+    data_directory.make_data_directory(local.spec())
+    with ThreadPoolExecutor() as pool:
+        states = list(pool.map(server.start, [local.spec()] * 3))
+    assert len({(state.port, state.pid) for state in states}) == 1
 
 
 def test_a_stale_pid_file_is_no_obstacle(running: LocalStack) -> None:

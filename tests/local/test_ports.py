@@ -102,6 +102,12 @@ def test_a_port_taken_while_the_stack_was_down_asks_for_new_port(running: LocalS
     assert server.start_stack(running.key)["main"].port == state.port
 
 
+def test_a_fixed_port_that_a_sibling_has_is_refused(local: LocalStack) -> None:
+    first = local.up("main")
+    with pytest.raises(PortInUseError, match="server main of stack test-dev"):
+        local.up("second", port=first.port)
+
+
 def test_a_changed_fixed_port_moves_the_server(running: LocalStack) -> None:
     port = free_port()
     assert server.start(running.spec(port=port)).port == port

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -216,12 +218,45 @@ def test_a_server_that_fails_at_start_is_paced(running: LocalStack) -> None:
     control = running.spec().directory / "pgdata/global/pg_control"
     control.rename(control.with_suffix(".away"))
     os.kill(running.pid(), signal.SIGKILL)
-    wait_until(lambda: supervisor.noted(running.key, "main").failures >= 2)
-    first = running.log().count("could not open file")
-    time.sleep(1.5)  # what is tested is that nothing happens
-    assert running.log().count("could not open file") - first <= 1
+    starts = [wait_until(lambda n=n: _failed(running, n)) for n in (1, 2, 3)]
+    assert starts[1] - starts[0] > 0.9
+    assert starts[2] - starts[1] > 1.9
+    assert [status.state for status in supervisor.status(running.key)] == ["FAILING"]
     control.with_suffix(".away").rename(control)
     wait_until(running.answering)
+
+
+def _failed(local: LocalStack, times: int) -> float:
+    status = supervisor.noted(local.key, "main")
+    return status.started if status.failures == times and status.exit_status is not None else 0.0
+
+
+def test_ids_of_other_processes_in_a_note_mislead_nobody(running: LocalStack) -> None:
+    server.stop_stack(running.key)
+    note = supervisor.note_file(running.key, "main")
+    note.write_text(json.dumps({"runner": os.getpid(), "server": os.getpid(), "started": 1.0, "failures": 0}))
+    assert running.pid() == 0
+    server.start_stack(running.key)
+    assert running.pid() not in (0, os.getpid())
+
+
+def test_both_servers_idle_in_less_than_250_megabytes(local: LocalStack) -> None:
+    local.up("main")
+    local.up("timescale", timescale=True)
+    with server.connect(local.key, "timescale") as connection:
+        connection.execute("create extension timescaledb")
+    assert sum(process.memory for process in processes.of_stack(local.key)) < 250_000_000
+
+
+def test_a_killed_server_that_is_removed_leaves_no_shared_memory(running: LocalStack) -> None:
+    spec = running.spec()
+    key = (spec.directory / "pgdata/postmaster.pid").read_text().splitlines()[6].split()[0]
+    assert key in Path("/proc/sysvipc/shm").read_text().split()
+    os.kill(running.process("supervisor.supervisord").pid, signal.SIGSTOP)
+    os.kill(running.process("runner.py").pid, signal.SIGKILL)
+    running.end()
+    data_directory.remove_data(spec.key, spec.stack_id, spec.name, spec.directory)
+    assert key not in Path("/proc/sysvipc/shm").read_text().split()
 
 
 def test_a_missing_data_directory_is_named(local: LocalStack) -> None:
