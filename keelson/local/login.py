@@ -99,7 +99,7 @@ def _systemctl(*arguments: str) -> None:
 
 
 def _profile() -> Path:
-    return Path.home() / ".profile"
+    return (Path.home() / ".profile").resolve()  # often a link into a repository of such files
 
 
 def _marks(key: str) -> tuple[str, str]:

@@ -40,6 +40,14 @@ def test_without_systemd_a_block_in_profile_comes_and_goes(user: Path) -> None:
     assert login.undo("a-dev") == "stack a-dev did not start at login"
 
 
+def test_a_profile_that_is_a_link_stays_one(user: Path) -> None:
+    (user / "dotfiles").write_text("umask 022\n")
+    (user / ".profile").symlink_to("dotfiles")
+    login.start_at_login("a-dev", COMMAND, user)
+    assert (user / ".profile").is_symlink()
+    assert "keelson a-dev" in (user / "dotfiles").read_text()
+
+
 def test_with_systemd_a_user_unit_comes_and_goes(user: Path, systemd: Path) -> None:
     assert "keelson-a-dev.service" in login.start_at_login("a-dev", COMMAND, user)
     unit = user / "config/systemd/user/keelson-a-dev.service"
