@@ -14,7 +14,7 @@ from keelson.errors import MigrationError
 
 # What pg_dump of the releases since August 2025 writes round its text.
 _HARMLESS = re.compile(r"\\(un)?restrict\b[^\n]*")
-_COPY = re.compile(r"\bcopy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL)
+_COPY = re.compile(r"\A\s*copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL)
 _END_OF_DATA = re.compile(r"^\\\.[ \t]*$", re.MULTILINE)
 _TOKEN = re.compile(
     r"""

@@ -60,12 +60,14 @@ def split(text: str, source: str) -> tuple[Statement, ...]:
 
 def _statements(plain: psql.PlainSql, source: str) -> Iterator[Statement]:
     encoded, data = plain.text.encode(), iter(plain.data)
+    counted, line = 0, 1
     for raw in _parse(plain.text, source).stmts:
         start = raw.stmt_location
         end = start + raw.stmt_len if raw.stmt_len else len(encoded)
+        line += encoded.count(b"\n", counted, start)
+        counted = start
         kind = raw.stmt.WhichOneof("node")
         node = getattr(raw.stmt, kind)
-        line = encoded.count(b"\n", 0, start) + 1
         if reason := _refusal(kind, node):
             msg = f"{source}:{line}: {reason}"
             raise MigrationError(msg)

@@ -55,7 +55,11 @@ def ensure_database(  # noqa: PLR0913, PLR0917 - what a database is made of
     _refuse_missing_extensions(admin, name, wanted)
     who = Owner(stack_id, name)
     with server_lock(admin):
-        if not ownership.check(admin, "database", name, who, adopt=adopt):
+        there = ownership.check(admin, "database", name, who, adopt=adopt)
+        if there and _is_half_dropped(admin, name):
+            admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
+            there = False
+        if not there:
             ownership.intend(admin, "database", name, who)
             _create(admin, name, owner)
         _restrict(admin, name, owner)
@@ -137,6 +141,13 @@ def _refuse_missing_extensions(admin: psycopg.Connection, database: str, wanted:
         raise SettingsError(msg)
 
 
+def _is_half_dropped(admin: psycopg.Connection, name: str) -> bool:
+    """Say whether a DROP DATABASE was cut off: nobody can connect any more, and the data are gone."""
+    query = "SELECT datconnlimit = -2 FROM pg_catalog.pg_database WHERE datname = %s"
+    row = admin.execute(query, [name]).fetchone()
+    return bool(row and row[0])
+
+
 def _create(admin: psycopg.Connection, name: str, owner: str) -> None:
     # The builtin provider sorts the same on every machine, so no index breaks when the C library changes.
     provider = "LOCALE_PROVIDER builtin" if server_version(admin) >= BUILTIN_LOCALES_SINCE else "LOCALE_PROVIDER libc"
@@ -154,7 +165,7 @@ def _restrict(admin: psycopg.Connection, name: str, owner: str) -> None:
 def _ensure_extension(connection: psycopg.Connection, database: str, extension: str) -> None:
     if connection.execute("SELECT FROM pg_catalog.pg_extension WHERE extname = %s", [extension]).fetchone():
         return
-    query = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public CASCADE")
+    query = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} CASCADE")  # in public, but for those that fix their schema
     try:
         connection.execute(query.format(sql.Identifier(extension)))
     except psycopg.Error as fault:

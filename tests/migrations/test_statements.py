@@ -31,6 +31,7 @@ COUNTS = {
         "SELECT '\\d', E'\\\\d', $$\\q$$, \"\\x\" FROM (SELECT 1) AS t(\"\\x\"); -- \\q\nSELECT 2",
         2,
     ),
+    "words of a copy in a text": ("INSERT INTO t VALUES ('copy x from stdin');\nSELECT 1;\n\\unrestrict", 2),
     "identifier with a dollar": ("SELECT a$b$ FROM (SELECT 1) AS t(a$b$); SELECT 2", 2),
 }
 

@@ -269,6 +269,14 @@ def test_work_that_a_kill_cut_off_is_recognised(service: Service, admin: psycopg
     assert row.oid == ownership.object_oid(admin, "database", service.name)
 
 
+def test_a_database_that_a_kill_left_half_dropped_is_made_anew(database: Service, admin: psycopg.Connection) -> None:
+    admin.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = %s", [database.name])
+    with pytest.raises(UnreachableError, match="invalid database"):
+        database.as_admin()
+    database.ensure_database()
+    database.as_admin().close()
+
+
 def test_jobs_of_the_community_edition_may_run_as_the_owner_and_nobody_logs_in_as_it(
     service: Service, admin: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
