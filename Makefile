@@ -28,7 +28,7 @@ check: setup ## format, lint and types
 	$(BIN)/mypy
 
 test: setup ## all tests, on real servers (ARGS='-k name' picks some)
-	@$(IN) pytest -n 2 $(ARGS)
+	@$(IN) pytest -n 2 --dist loadgroup $(ARGS)
 
 bench: setup ## the side-by-side benchmarks
 	@$(IN) python -m bench.stack

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ADMINISTRATOR = "postgres"
 MAINTENANCE_DATABASE = "postgres"
+STARTING = 20.0  # seconds that a server may need until it answers
 
 Form = Literal["plain", "asyncpg", "sqlalchemy", "jdbc"]
 
@@ -60,9 +61,9 @@ class Endpoint:
             "password": self.password,
         } | self._tls()
 
-    def connect(self, application_name: str = "keelson") -> psycopg.Connection:
-        """Open a connection in autocommit; raises UnreachableError."""
-        return connect(self.connection_parameters(), application_name=application_name)
+    def connect(self, application_name: str = "keelson", patience: float = STARTING) -> psycopg.Connection:
+        """Open a connection in autocommit, waiting `patience` seconds for a server that starts; raises UnreachableError."""
+        return connect(self.connection_parameters(), application_name=application_name, deadline=patience)
 
     def url(self, form: Form = "plain") -> str:
         """Return a URL for libpq and asyncpg ("plain", "asyncpg"), for SQLAlchemy on asyncpg, or for JDBC."""

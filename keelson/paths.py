@@ -51,8 +51,10 @@ def private_directory(path: Path) -> Path:
         PlatformError: the directory cannot be made, for example in a read-only home.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.chmod(0o700)
+        for part in reversed((path, *path.parents)):
+            if part == path or not part.exists():
+                part.mkdir(mode=0o700, exist_ok=True)
+                part.chmod(0o700)  # whatever the umask says
     except OSError as fault:
         msg = f"cannot make the directory {path}: {fault.strerror}; free the place or set the XDG_* variables to another one"
         raise PlatformError(msg) from None

@@ -66,7 +66,7 @@ def _look(chosen: Context, name: str) -> DatabaseStatus:
     root = chosen.project.root
     try:
         files = migrations.read_directory(root / chosen.stack.directory(name) / "migrations", root)
-        with resolve(chosen.administrator(server, name)).connect() as connection:
+        with resolve(chosen.administrator(server, name)).connect("keelson status", patience=0) as connection:
             ledger = migrations.read_ledger(connection)
             size, connections = catalog.database_size(connection, name), catalog.connections(connection, name)
     except KeelsonError as fault:

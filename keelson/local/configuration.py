@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from keelson import paths
 from keelson.errors import ServerError, SettingsError
-from keelson.local import files, tls
+from keelson.local import tls
 from keelson.local.root import DATA, PrivateRoot
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def write(spec: ServerSpec, port: int) -> bool:
     """Write a server's configuration and see to its certificate; True if that is a new one."""
     pgdata = spec.directory / "pgdata"
     certified = tls.ensure_server(spec.key, spec.directory / "tls", spec.name)
-    files.private_directory(spec.directory / "run")
+    paths.private_directory(spec.directory / "run")
     _replace(pgdata / "keelson.conf", render(values(spec, port)))
     _replace(pgdata / "pg_hba.conf", HBA)
     main = _read(pgdata / "postgresql.conf")

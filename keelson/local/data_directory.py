@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from keelson import paths
 from keelson.errors import KeelsonError, ServerError
-from keelson.local import configuration, files, shared_memory, supervisor
+from keelson.local import configuration, shared_memory, supervisor
 from keelson.local import root as private_root
 from keelson.local.locks import exclusive
 from keelson.local.registry import Registry
@@ -45,7 +45,7 @@ def make_data_directory(spec: ServerSpec) -> Path:
     registry.claim(spec.stack_id)
     with alone(spec.key, spec.name):
         examine(spec, root)
-        files.private_directory(spec.directory)
+        paths.private_directory(spec.directory)
         _mark(spec, root)
         if not (spec.directory / "pgdata").exists():
             _initialise(spec, root, registry.ensure_password(spec.name, ADMINISTRATOR))
@@ -190,7 +190,7 @@ def _entries(directory: Path) -> set[str]:
 def _move(old: Path, new: Path) -> None:
     """Rename, or copy to the other file system and rename there."""
     if not new.parent.exists():
-        files.private_directory(new.parent)
+        paths.private_directory(new.parent)
     with contextlib.suppress(FileNotFoundError):
         new.rmdir()
     try:

@@ -8,8 +8,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from keelson import paths
 from keelson.errors import PlatformError, ServerError
-from keelson.local import files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def exclusive(path: Path, *, seconds: float = 120) -> Iterator[None]:
         ServerError: somebody else held it all the time.
         PlatformError: the lock file cannot be opened.
     """
-    files.private_directory(path.parent)
+    paths.private_directory(path.parent)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as fault:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from keelson import paths
 from keelson.errors import PortInUseError
-from keelson.local import files, processes, registry
+from keelson.local import processes, registry
 from keelson.local.locks import exclusive
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def _bindable(address: str, port: int) -> bool:
 
 
 def _directory() -> Path:
-    return files.private_directory(Path(tempfile.gettempdir()) / f"keelson-{os.getuid()}")
+    return paths.private_directory(Path(tempfile.gettempdir()) / f"keelson-{os.getuid()}")
 
 
 def _recorded() -> dict[int, str]:

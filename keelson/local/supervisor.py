@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from keelson import paths
 from keelson.errors import PlatformError, ServerError
-from keelson.local import files, processes, registry, runner
+from keelson.local import processes, registry, runner
 from keelson.local.locks import exclusive
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def ensure_running(key: str) -> None:
 def add_or_update(key: str, program: Program) -> None:
     """Run a program under the stack's supervisord; one whose command line has changed is stopped and started anew."""
     with _alone(key):
-        files.private_directory(directory(key) / "programs")
+        paths.private_directory(directory(key) / "programs")
         paths.write_private(_program_file(key, program.name), _program_text(key, program))
         _ensure_running(key)
         _reread(key)
@@ -356,9 +356,9 @@ def _program_file(key: str, name: str) -> Path:
 
 
 def _write_configuration(key: str) -> None:
-    files.private_directory(directory(key) / "programs")
-    files.private_directory(log_file(key, "x").parent)
-    files.private_directory(socket_path(key).parent)
+    paths.private_directory(directory(key) / "programs")
+    paths.private_directory(log_file(key, "x").parent)
+    paths.private_directory(socket_path(key).parent)
     values = {
         "logfile": _own_log(key),
         "logfile_maxbytes": "1MB",

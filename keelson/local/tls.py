@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from keelson import paths
-from keelson.local import files, registry
+from keelson.local import registry
 from keelson.local.locks import exclusive
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def ensure_server(key: str, directory: Path, name: str) -> bool:
     if old and _fresh(old.certificate) and _issued(old.certificate, ca.certificate):
         return False
     fresh = _server_pair(name, ca)
-    files.private_directory(directory)
+    paths.private_directory(directory)
     _save(directory, "server", fresh)
     paths.write_private(directory / "ca.crt", _pem(ca.certificate))
     return True
