@@ -29,7 +29,7 @@ def ten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
 def stack_databases(ten: StackUnderTest) -> Callable[[str], psycopg.Connection]:
     """Connect to one of the ten databases as the administrator."""
 
-    def connect(database: str) -> psycopg.Connection:
-        return ten.connect(database, "admin")
+    def connect(name: str) -> psycopg.Connection:
+        return ten.connect(name, "admin")
 
     return connect

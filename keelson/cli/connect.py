@@ -57,7 +57,7 @@ def psql(
     os.execvpe(command[0], command, os.environ | variables)  # noqa: S606 - psql takes this process's place
 
 
-def url(
+def url(  # noqa: PLR0913 - the options of a command
     service: ServiceArgument,
     stack: StackOption = None,
     role: RoleOption = "app",

@@ -103,7 +103,7 @@ def test_a_start_killed_at_random_moments_is_finished_by_the_next(local: LocalSt
     for _ in range(12):
         starter = subprocess.Popen([sys.executable, "-c", program], cwd=namespaces.CHECKOUT)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            starter.wait(random.uniform(0.1, 1.2))  # noqa: S311
+            starter.wait(random.uniform(0.1, 1.2))
         starter.kill()
         starter.wait()
     state = local.up()

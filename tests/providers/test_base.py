@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -32,7 +32,7 @@ class ThingInputs:
 class ThingProvider(Provider[ThingInputs]):
     inputs = ThingInputs
     compared = ("port", "words")
-    fixed = {"inner.name": "rename it by hand"}
+    fixed: ClassVar = {"inner.name": "rename it by hand"}
 
     def identify(self, inputs: ThingInputs) -> str:
         return inputs.name
@@ -84,7 +84,7 @@ def test_what_the_server_says_becomes_one_sentence_with_its_sqlstate() -> None:
 
 def test_a_thing_that_is_gone_reads_as_gone() -> None:
     class GoneProvider(ThingProvider):
-        def look(self, state: Bag) -> Bag | None:
+        def look(self, _state: Bag) -> Bag | None:
             return None
 
     assert GoneProvider().read("a", GIVEN).id == ""

@@ -135,7 +135,7 @@ class StackUnderTest:
 
     def count(self, service: str, table: str) -> int:
         with self.connect(service, "admin") as connection:
-            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608 - names of the test's own
+            row = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
         assert row
         return int(row[0])
 
