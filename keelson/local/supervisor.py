@@ -19,6 +19,7 @@ import sys
 import time
 import xmlrpc.client
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelson import paths
@@ -29,7 +30,6 @@ from keelson.local.locks import exclusive
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
 STOP_SECONDS = 90  # until a program that does not stop is killed
 START_SECONDS = 10  # until supervisord must answer
@@ -388,7 +388,7 @@ def _program_text(key: str, program: Program) -> str:
     lock = program.lock or directory(key) / f"{program.name}.lock"
     command = [
         *(
-            sys.executable,
+            str(Path(sys.executable).resolve()),  # one name, whichever link led here: another one would be a change
             "-I",
             "-S",
             runner.__file__,
