@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,7 +21,7 @@ SEED = 20_261_121
 
 def _engine(stack: StackUnderTest) -> int | None:
     for pid, command in stack.processes().items():
-        if "pulumi up" in command and "keelson" not in command.split(" ")[0]:
+        if Path(command.split(" ")[0]).name == "pulumi" and " up " in command:
             return pid
     return None
 
@@ -145,7 +146,7 @@ def _log_lines(folder: os.PathLike[str], text: str) -> int:
 
 def test_nothing_of_a_stack_outlives_its_supervisor(stack: StackUnderTest) -> None:
     stack.keelson("up")
-    supervisors = [pid for pid, command in stack.processes().items() if "supervisord" in command]
+    supervisors = [pid for pid, command in stack.processes().items() if "supervisord.conf" in command]
     assert len(supervisors) == 1
     os.kill(supervisors[0], signal.SIGKILL)
     wait_until(lambda: not stack.processes(), "all processes ended", seconds=60)
