@@ -1,16 +1,14 @@
-"""The project as it ships: ten databases on two servers, and every command of its documents."""
+"""The project as it ships: ten databases on two servers."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.stack.harness import CHECKOUT, StackUnderTest
+from tests.stack.harness import StackUnderTest
 
 pytestmark = pytest.mark.xdist_group("ten")
 
@@ -26,8 +24,6 @@ DATABASES = [
     "timeseries",
     "trading",
 ]
-COMMAND = re.compile(r"^(?:keelson|pulumi) .*$", re.MULTILINE)
-BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def test_all_ten_answer_to_their_applications(ten: StackUnderTest) -> None:
@@ -95,20 +91,3 @@ def test_the_checks_of_a_database_find_nothing(ten: StackUnderTest, database: st
     with ten.connect(database, "admin") as connection:
         for path in sorted((ten.root / "sql" / database / "checks").glob("*.sql")):
             assert connection.execute(path.read_bytes()).fetchall() == [], path.name
-
-
-def _documents() -> list[Path]:
-    return [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
-
-
-@pytest.mark.timeout(600)
-def test_every_command_of_the_documents_runs(ten: StackUnderTest) -> None:
-    ran = 0
-    for document in (path for path in _documents() if path.name != "take-down.md"):
-        for block in BLOCK.findall(document.read_text(encoding="utf-8")):
-            for line in COMMAND.findall(block):
-                words = shlex.split(line, comments=True)
-                done = (ten.keelson if words[0] == "keelson" else ten.pulumi)(*words[1:], check=False)
-                assert done.returncode == 0, f"{document.name}: {line}\n{done.stdout}\n{done.stderr}"
-                ran += 1
-    assert ran > 15
