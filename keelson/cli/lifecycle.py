@@ -30,7 +30,7 @@ def up(stack: StackOption = None, *, yes: Yes = False, new_port: NewPort = False
     chosen.stack  # noqa: B018 - wrong settings are told before anything runs
     chosen.engine.prepare()
     _wake(chosen, new_port=new_port)
-    status = chosen.engine.run("up", *_consent(yes), *(extra or ()))
+    status = chosen.engine.run("up", "--suppress-outputs", *_consent(yes), *(extra or ()))
     if status:
         raise typer.Exit(1)
     show_endpoints(chosen)
@@ -50,7 +50,7 @@ def preview(
     chosen = context(stack)
     if not chosen.engine.exists():
         chosen.engine.prepare()
-    raise typer.Exit(min(chosen.engine.run("preview", *(["--diff"] if diff else []), *(extra or ())), 1))
+    raise typer.Exit(min(chosen.engine.run("preview", "--suppress-outputs", *(["--diff"] if diff else []), *(extra or ())), 1))
 
 
 def destroy(
@@ -75,7 +75,7 @@ def destroy(
     chosen.engine.prepare()
     if protected:
         chosen.engine.run("state", "unprotect", "--all", "--yes")
-    raise typer.Exit(min(chosen.engine.run("destroy", *_consent(yes), *(extra or ())), 1))
+    raise typer.Exit(min(chosen.engine.run("destroy", "--suppress-outputs", *_consent(yes), *(extra or ())), 1))
 
 
 def show_endpoints(chosen: Context) -> None:

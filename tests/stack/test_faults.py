@@ -26,7 +26,7 @@ def _engine(stack: StackUnderTest) -> int | None:
     return None
 
 
-def _kill_up_after(stack: StackUnderTest, seconds: float) -> bool:
+def kill_up_after(stack: StackUnderTest, seconds: float) -> bool:
     """Start `keelson up`, kill the engine after `seconds`; False if it had ended before."""
     running = stack.start("up")
     drain = threading.Thread(target=running.communicate, daemon=True)
@@ -53,7 +53,7 @@ def test_up_killed_at_twenty_random_moments_is_finished_by_the_next(stack: Stack
                 f"migrations/{number:03d}_t{number}.down.sql": f"DROP TABLE t{number};\n",
             },
         )
-    killed = sum(_kill_up_after(stack, chance.uniform(0, 6)) for _ in range(KILLS))
+    killed = sum(kill_up_after(stack, chance.uniform(0, 6)) for _ in range(KILLS))
     assert killed >= KILLS // 4
     wait_until(lambda: not stack.engine_processes(), "no process of the engine is left", seconds=10)
     stack.keelson("up")
@@ -113,7 +113,7 @@ def test_a_killed_server_answers_again_within_five_seconds_and_loses_nothing(sta
             connection.execute("INSERT INTO notes (body) VALUES ('committed')")
         os.kill(_postmaster(stack), signal.SIGKILL)
         began = time.monotonic()
-        wait_until(lambda: _answers(url), "the server answers", seconds=5)
+        wait_until(lambda: answers(url), "the server answers", seconds=5)
         assert time.monotonic() - began < 5
         assert stack.count("notes", "notes") == 10 + committed
     assert _log_lines(log, "not properly shut down") == 3
@@ -131,7 +131,7 @@ def _postmaster(stack: StackUnderTest) -> int:
     return min(found)
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
     try:
         psycopg.connect(url, connect_timeout=2).close()
     except psycopg.OperationalError:

@@ -1,0 +1,182 @@
+"""Every provider in the real provider process, spoken to over gRPC, on a real server; no engine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from keelson import migrations
+from keelson.endpoint import Reference, resolve
+from keelson.local import processes
+from keelson.migrations import seeds
+from providers.access import AccessProvider
+from providers.base import Provider
+from providers.data_directory import DataDirectoryProvider
+from providers.database import DatabaseProvider
+from providers.identity import IdentityProvider
+from providers.local_server import LocalServerProvider
+from providers.policies import PoliciesProvider
+from providers.roles import RolesProvider
+from providers.schema import SchemaProvider
+from providers.seeds import SeedsProvider
+from tests.providers.process import ProviderProcess
+from tests.stack.harness import NOTES
+
+KEY = "conformance-dev"
+REFERENCE = Reference(stack=KEY, target="local", server="main")
+MIGRATOR = REFERENCE.to(database="notes", role="notes_migrator")
+Made = list[tuple[Provider, str, dict[str, Any]]]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project's folder with one service, and a home of its own; what runs there is ended."""
+    for name in ("STATE", "DATA"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    folder = tmp_path / "project"
+    for name, text in NOTES.items():
+        path = folder / "sql/notes" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (folder / "sql/notes/timescale.yaml").write_text("hypertables: {}\n")
+    yield folder
+    processes.end_all(KEY)
+
+
+@pytest.fixture
+def provider(project: Path) -> Iterator[ProviderProcess]:
+    with ProviderProcess(project, dict(os.environ)) as process:
+        yield process
+
+
+def _steps(project: Path) -> list[tuple[Provider, dict[str, Any]]]:
+    common = {"key": KEY, "server": "main", "version": "17"}
+    service = {"service": "notes"}
+    folder = project / "sql/notes"
+    schema = {file.name: file.sha256 for file in migrations.read_directory(folder / "migrations")}
+    loaded = {file.name: file.sha256 for file in seeds.read_seeds(folder / "seeds", ["dev"])}
+    admin, migrator = {"reference": REFERENCE.as_input()}, {"reference": MIGRATOR.as_input()}
+    return [
+        (IdentityProvider(), {"key": KEY, "environment": "dev"}),
+        (DataDirectoryProvider(), common | {"path": ""}),
+        (LocalServerProvider(), common | {"timescaledb": True, "port": 0, "preferred_port": 15432, "parameters": {}}),
+        (RolesProvider(), admin | service | {"logins": {}, "passwords": {}}),
+        (DatabaseProvider(), admin | {"name": "notes", "extensions": ["timescaledb"]}),
+        (SchemaProvider(), migrator | service | {"directory": "sql/notes/migrations", "files": schema}),
+        (SeedsProvider(), migrator | service | {"directory": "sql/notes/seeds", "folders": ["dev"], "files": loaded}),
+        (PoliciesProvider(), migrator | service | {"definition": "sql/notes/timescale.yaml", "sha256": "0"}),
+        (AccessProvider(), admin | service | {"logins": {}}),
+    ]
+
+
+def _make_all(provider: ProviderProcess, project: Path) -> Made:
+    made: Made = []
+    known: dict[str, Any] = {}
+    for kind, given in _steps(project):
+        inputs, failures = provider.check(kind, {}, given | known)
+        assert not failures
+        identity, state = provider.create(kind, inputs)
+        known |= {"stack_id": state["stack_id"]} if "stack_id" in state else {}
+        known |= {"data": state["location"]} if "location" in state else {}
+        made.append((kind, identity, state))
+    return made
+
+
+def _inputs(project: Path, made: Made, kind: type[Provider]) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """The id, the state, and the inputs of now of one resource."""
+    identity, state = next((identity, state) for found, identity, state in made if isinstance(found, kind))
+    given = next(given for found, given in _steps(project) if isinstance(found, kind))
+    return identity, state, {key: state[key] for key in ("stack_id", "data") if key in state} | given
+
+
+def test_all_verbs_of_all_providers(provider: ProviderProcess, project: Path) -> None:
+    made = _make_all(provider, project)
+    with resolve(MIGRATOR.to(role="notes_app_a")).connect() as connection:
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (10,)
+    for kind, _, _ in made:
+        identity, state, given = _inputs(project, made, type(kind))
+        checked, failures = provider.check(kind, state, given)
+        assert not failures
+        assert not provider.diff(kind, identity, state, checked), kind
+        assert provider.read(kind, identity, state)[0] == identity, kind
+    for kind, identity, state in reversed(made):
+        provider.delete(kind, identity, state)
+    assert not processes.of_stack(KEY)
+
+
+def test_every_create_recognises_what_an_interrupted_run_made(provider: ProviderProcess, project: Path) -> None:
+    first = [(identity, state) for _, identity, state in _make_all(provider, project)]
+    assert [(identity, state) for _, identity, state in _make_all(provider, project)] == first
+    with resolve(MIGRATOR.to(role="notes_app_a")).connect() as connection:
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (10,)
+
+
+def test_a_schema_follows_its_files_by_an_update(provider: ProviderProcess, project: Path) -> None:
+    made = _make_all(provider, project)
+    folder = project / "sql/notes/migrations"
+    (folder / "002_tags.sql").write_text("CREATE TABLE tags (name text);\n")
+    (folder / "002_tags.down.sql").write_text("DROP TABLE tags;\n")
+    identity, state, given = _inputs(project, made, SchemaProvider)
+    checked, failures = provider.check(SchemaProvider(), state, given)
+    assert not failures
+    assert checked["pending"] == "002_tags.sql"
+    assert checked["plan"]["002_tags.sql"] == "creates table tags"
+    assert provider.diff(SchemaProvider(), identity, state, checked)
+    after = provider.update(SchemaProvider(), identity, state, checked)
+    assert (after["version"], after["pending"], set(after["ledger"])) == ("2", "", {"001_notes.sql", "002_tags.sql"})
+    assert not provider.diff(SchemaProvider(), identity, after, checked)
+
+
+def test_a_file_that_changed_since_the_plan_is_refused(provider: ProviderProcess, project: Path) -> None:
+    made = _make_all(provider, project)
+    folder = project / "sql/notes/migrations"
+    (folder / "002_tags.sql").write_text("CREATE TABLE tags (name text);\n")
+    identity, state, given = _inputs(project, made, SchemaProvider)
+    checked, _ = provider.check(SchemaProvider(), state, given)
+    (folder / "002_tags.sql").write_text("DROP TABLE notes;\n")
+    with pytest.raises(grpc.RpcError, match=r"002_tags\.sql changed since the plan was made"):
+        provider.update(SchemaProvider(), identity, state, checked)
+    with resolve(MIGRATOR).connect() as connection:
+        assert set(migrations.read_ledger(connection)) == {"001_notes.sql"}
+
+
+def test_what_is_gone_reads_as_gone_and_what_cannot_be_reached_does_not(
+    provider: ProviderProcess, project: Path
+) -> None:
+    made = _make_all(provider, project)
+    identity, state, _ = _inputs(project, made, DatabaseProvider)
+    with resolve(REFERENCE).connect() as admin:
+        admin.execute("DROP DATABASE notes WITH (FORCE)")
+    assert provider.read(DatabaseProvider(), identity, state) == ("", {})
+    processes.end_all(KEY)
+    with pytest.raises(grpc.RpcError, match=r"cannot connect to 127\.0\.0\.1"):
+        provider.read(DatabaseProvider(), identity, state)
+
+
+def test_a_provider_ends_when_nobody_reads_its_output(project: Path) -> None:
+    process = ProviderProcess(project, dict(os.environ))
+    with process:
+        kind, given = _steps(project)[0]
+        process.check(kind, {}, given)
+        assert process.process.stdout
+        process.process.stdout.close()
+        assert process.process.wait(10) == 1
+
+
+def test_a_role_of_nobody_is_refused_by_name(provider: ProviderProcess, project: Path) -> None:
+    steps = _steps(project)
+    known: dict[str, Any] = {}
+    for kind, given in steps[:3]:
+        _, state = provider.create(kind, given | known)
+        known |= {key: state[name] for key, name in (("stack_id", "stack_id"), ("data", "location")) if name in state}
+    with resolve(REFERENCE).connect() as admin:
+        admin.execute("CREATE ROLE notes_owner")
+    kind, given = steps[3]
+    with pytest.raises(grpc.RpcError, match="notes_owner"):
+        provider.create(kind, given | known)
