@@ -70,7 +70,7 @@ class LocalServerProvider(Provider[LocalServerInputs]):
         """Start it, or bring the running one up to date, and wait until it answers."""
         state = server.start(inputs.spec)
         for note in state.notes:
-            print(note, flush=True)  # noqa: T201 - the engine shows what a provider prints
+            print(f"server {inputs.server}: {note}", flush=True)  # noqa: T201 - the engine shows what a provider prints
         return {"listens_on": state.port, "server_version": state.version}
 
     def look(self, state: Bag) -> Bag | None:

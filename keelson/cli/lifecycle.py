@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 import typer
@@ -11,7 +12,8 @@ import typer
 from keelson.cli.context import Context, StackOption, context
 from keelson.cli.output import note, print_table, say
 from keelson.errors import SettingsError
-from keelson.target import target
+from keelson.settings.stack import Stack
+from keelson.target import Address, target
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 NewPort = Annotated[
@@ -50,7 +52,9 @@ def preview(
     chosen = context(stack)
     if not chosen.engine.exists():
         chosen.engine.prepare()
-    raise typer.Exit(min(chosen.engine.run("preview", "--suppress-outputs", *(["--diff"] if diff else []), *(extra or ())), 1))
+    raise typer.Exit(
+        min(chosen.engine.run("preview", "--suppress-outputs", *(["--diff"] if diff else []), *(extra or ())), 1)
+    )
 
 
 def destroy(
@@ -84,21 +88,19 @@ def show_endpoints(chosen: Context) -> None:
     place = target(stack.settings.target)
     addresses = {name: place.locate(stack.key, name) for name in stack.settings.servers}
     say("")
-    print_table(
-        ("SERVICE", "SERVER", "ADDRESS", "CONNECT"),
-        (
-            (
-                name,
-                database.server,
-                f"{addresses[database.server].host}:{addresses[database.server].port}",
-                f"keelson psql {name}",
-            )
-            for name, database in stack.databases.items()
-        ),
-    )
+    print_table(("SERVICE", "SERVER", "ADDRESS", "CONNECT"), _services(stack, addresses))
+    for part in place.parts(stack.key):
+        if part.detail:
+            note(f"server {part.name} answers on {part.port}, {part.detail}")
     say(
         "\nkeelson status · keelson url SERVICE · keelson env SERVICE (`. .keelson/env` puts keelson and pulumi on the path)"
     )
+
+
+def _services(stack: Stack, addresses: Mapping[str, Address]) -> Iterator[tuple[str, ...]]:
+    for name, database in stack.databases.items():
+        address = addresses[database.server]
+        yield name, database.server, f"{address.host}:{address.port}", f"keelson psql {name}"
 
 
 def _wake(chosen: Context, *, new_port: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from keelson.errors import ServerError, SettingsError, UnreachableError
-from keelson.local import client, server, supervisor, tls
+from keelson.local import client, ports, server, supervisor, tls
 from keelson.local.registry import Registry, ServerRecord
 from keelson.target import Address, Part
 
@@ -75,7 +75,7 @@ class LocalTarget:
     @staticmethod
     def _part(stack: str, record: ServerRecord, status: supervisor.ProgramStatus) -> Part:
         answering = server.answering(stack, record.name)
-        detail = "" if answering else f"{status.state.lower()}; `keelson logs {record.name}`"
+        detail = _neighbour(record) if answering else f"{status.state.lower()}; `keelson logs {record.name}`"
         return Part(name=record.name, running=bool(status.pid), answering=answering, port=record.port, detail=detail)
 
     @staticmethod
@@ -84,3 +84,10 @@ class LocalTarget:
             if part not in known:
                 msg = f"stack {stack} has no part {part!r}; it has {', '.join(known) or 'none, run `keelson up`'}"
                 raise SettingsError(msg)
+
+
+def _neighbour(record: ServerRecord) -> str:
+    """Say who answers where an application may look for the server first."""
+    if record.port == record.preferred_port or not (holder := ports.holder(record.preferred_port)):
+        return ""
+    return f"not on {record.preferred_port}, where {holder} answers"

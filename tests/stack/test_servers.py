@@ -60,7 +60,10 @@ def test_a_port_in_use_gives_the_next_and_says_who_has_it(stack: StackUnderTest)
     stack.write_settings(servers={"main": {"preferred_port": port}})
     with _taken(port):
         said = stack.keelson("up")
-    assert f"port {port} is in use" in said.stdout
+        status = stack.keelson("status").stdout
+    assert f"server main: port {port} is in use by" in said.stdout
+    assert f"not on {port}, where " in said.stderr
+    assert f"not on {port}, where " in status
     url = stack.url("notes")
     assert f":{port}/" not in url
     stack.keelson("restart")
