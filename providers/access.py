@@ -9,6 +9,7 @@ from keelson.endpoint import Reference, resolve
 from keelson.postgres.databases import open_access
 from keelson.postgres.roles import ExtraLogin
 from providers.base import Bag, Managed, Provider
+from providers.database import is_there
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,10 @@ class AccessProvider(Provider[AccessInputs]):
         with resolve(inputs.reference.to(database=inputs.service)).connect() as admin:
             open_access(admin, inputs.service, inputs.logins)
         return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether the database is still there."""
+        return state if is_there(Reference(**state["reference"]).to(database=state["service"])) else None
 
 
 class Access(Managed, module="keelson", name="Access"):

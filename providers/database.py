@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import psycopg
 from pulumi import Output
 
 from keelson.backups.last import dump_before_drop
-from keelson.endpoint import Reference, resolve
+from keelson.endpoint import ADMINISTRATOR, MAINTENANCE_DATABASE, Reference, resolve
+from keelson.postgres.catalog import has_database
 from keelson.postgres.databases import drop_database, ensure_database
 from keelson.postgres.names import RoleNames
 from providers.base import Bag, Managed, Provider
@@ -53,23 +53,17 @@ class DatabaseProvider(Provider[DatabaseInputs]):
 
     def look(self, state: Bag) -> Bag | None:
         """Say whether the database is there."""
-        reference = Reference(**state["reference"])
-        with resolve(reference).connect() as admin:
-            return {} if _exists(admin, state["name"]) else None
+        return {} if is_there(Reference(**state["reference"]).to(database=state["name"])) else None
 
     def remove(self, state: Bag) -> None:
         """Dump, verify, drop."""
         reference = Reference(**state["reference"])
         with resolve(reference).connect() as admin:
-            if not _exists(admin, state["name"]):
+            if not has_database(admin, state["name"]):
                 return
             dump = dump_before_drop(reference.to(database=state["name"]))
             print(f"{state['name']}: dumped to {dump.path} before it is dropped", flush=True)  # noqa: T201 - the engine shows it
             drop_database(admin, state["stack_id"], state["name"])
-
-
-def _exists(admin: psycopg.Connection, name: str) -> bool:
-    return admin.execute("select 1 from pg_database where datname = %s", [name]).fetchone() is not None
 
 
 class Database(Managed, module="keelson", name="Database"):
@@ -78,3 +72,10 @@ class Database(Managed, module="keelson", name="Database"):
     provider = DatabaseProvider
 
     name: Output[str]
+
+
+def is_there(reference: Reference) -> bool:
+    """Say whether the database of `reference` is on its server, asked as the administrator; what is in it goes with it."""
+    administrator = reference.to(database=MAINTENANCE_DATABASE, role=ADMINISTRATOR)
+    with resolve(administrator).connect() as admin:
+        return has_database(admin, reference.database)

@@ -13,6 +13,7 @@ from keelson.endpoint import Reference, resolve
 from keelson.postgres.databases import grant_schemas
 from keelson.postgres.names import RoleNames
 from providers.base import Bag, Managed, Provider
+from providers.database import is_there
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class PoliciesProvider(Provider[PoliciesInputs]):
             report = timescale.apply_policies(connection, definition, owner=owner)
             grant_schemas(connection, inputs.service)
         return {"edition": report.edition, "substituted": list(report.substituted), "lacking": list(report.lacking)}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether the database is still there."""
+        return state if is_there(Reference(**state["reference"])) else None
 
 
 class Policies(Managed, module="keelson", name="Policies"):

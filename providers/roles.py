@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from keelson.endpoint import Reference, resolve
+from keelson.postgres.catalog import has_role
 from keelson.postgres.names import RoleNames
 from keelson.postgres.roles import ExtraLogin, drop_roles, ensure_roles
 from keelson.target import target
@@ -55,6 +56,11 @@ class RolesProvider(Provider[RolesInputs]):
                 connection_limit=inputs.connection_limit,
             )
         return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether the owner of all is still there."""
+        with resolve(Reference(**state["reference"])).connect() as admin:
+            return state if has_role(admin, RoleNames(state["service"]).owner) else None
 
     def remove(self, state: Bag) -> None:
         """Drop the roles that this stack owns."""

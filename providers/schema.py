@@ -14,6 +14,7 @@ from keelson.errors import MigrationError
 from keelson.postgres.databases import grant_schemas
 from keelson.postgres.names import RoleNames
 from providers.base import Bag, Managed, Provider
+from providers.database import is_there
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,10 @@ class SchemaProvider(Provider[SchemaInputs]):
         return {"ledger": ledger, "version": str(max((file.version for file in files), default=0)), "pending": ""}
 
     def look(self, state: Bag) -> Bag | None:
-        """Read the ledger."""
+        """Read the ledger; None when the database is gone."""
         reference = Reference(**state["reference"])
+        if not is_there(reference):
+            return None
         with resolve(reference).connect() as connection:
             return {"ledger": migrations.read_ledger(connection)}
 

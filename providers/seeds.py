@@ -12,6 +12,7 @@ from keelson.endpoint import Reference, resolve
 from keelson.migrations import seeds
 from keelson.postgres.names import RoleNames
 from providers.base import Bag, Managed, Provider
+from providers.database import is_there
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class SeedsProvider(Provider[SeedsInputs]):
         with resolve(inputs.reference).connect() as connection:
             seeds.apply_seeds(connection, files, owner=RoleNames(inputs.service).owner)
         return {"pending": ""}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether the database is still there."""
+        return state if is_there(Reference(**state["reference"])) else None
 
 
 class Seeds(Managed, module="keelson", name="Seeds"):

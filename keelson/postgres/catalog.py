@@ -21,6 +21,16 @@ def database_size(connection: psycopg.Connection, database: str) -> int | None:
     return row[0] if row else None
 
 
+def has_database(connection: psycopg.Connection, name: str) -> bool:
+    """Return whether the server has a database of this name."""
+    return connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [name]).fetchone() is not None
+
+
+def has_role(connection: psycopg.Connection, name: str) -> bool:
+    """Return whether the server has a role of this name."""
+    return connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [name]).fetchone() is not None
+
+
 def connections(connection: psycopg.Connection, database: str) -> int:
     """Return how many clients are connected to a database."""
     query = "SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable
 
 import psycopg
@@ -129,3 +131,35 @@ def test_after_a_reboot_start_brings_all_back(stack: StackUnderTest) -> None:
     stack.keelson("start")
     assert stack.count("notes", "notes") == 10
     assert stack.keelson("status").returncode == 0
+
+
+def test_refresh_notices_a_database_that_was_dropped_by_hand_and_up_makes_it_again(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    assert re.search(r"\d+ unchanged", stack.pulumi("refresh", "--yes").stdout)
+    url = stack.url("notes", "admin").replace("/notes?", "/postgres?")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE notes WITH (FORCE)")
+    assert "deleted" in stack.pulumi("refresh", "--yes").stdout
+    stack.keelson("up")
+    assert stack.count("notes", "notes") == 10
+
+
+def test_pulumi_typed_by_hand_goes_on_after_a_kill(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    stack.write_service(
+        "notes", SECOND | {"migrations/002_tags.sql": "SELECT pg_sleep(30);\nCREATE TABLE tags (id int);\n"}
+    )
+    running = stack.start("up")
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid <> pg_backend_pid()"
+    with stack.connect("notes", "admin") as connection:
+        wait_until(lambda: connection.execute(asleep).fetchone() == (1,), "the migration runs")
+    for pid in stack.engine_processes():
+        os.kill(pid, signal.SIGKILL)
+    running.communicate()
+    stack.write_service("notes", SECOND)
+    refused = stack.pulumi("up", "--yes", check=False)
+    assert "the stack is currently locked" in refused.stderr
+    stack.pulumi("cancel", "--yes")
+    assert stack.pulumi("up", "--yes").returncode == 0
+    assert stack.count("notes", "tags") == 0
+    assert "12 unchanged" in stack.keelson("up").stdout
