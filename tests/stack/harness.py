@@ -39,6 +39,7 @@ class StackUnderTest:
     home: Path
     name: str = "dev"
     settings: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)  # of the environment, beside the usual
 
     def __post_init__(self) -> None:
         self.root = self.home / "project"
@@ -57,19 +58,17 @@ class StackUnderTest:
     @property
     def environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("PULUMI_", "KEELSON_", "PG"))}
-        return (
-            kept
-            | {
-                "XDG_STATE_HOME": str(self.home / "state"),
-                "XDG_DATA_HOME": str(self.home / "data"),
-                "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
-                "XDG_RUNTIME_DIR": str(self.home / "run"),
-                "PULUMI_HOME": str(self.home / "pulumi"),
-                "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}",
-                "COLUMNS": "200",
-            }
-            | ({} if self.name == "dev" else {"PULUMI_CONFIG_PASSPHRASE": "a test's own"})
-        )
+        passphrase = {} if self.name == "dev" else {"PULUMI_CONFIG_PASSPHRASE": "a test's own"}
+        places = {
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_DATA_HOME": str(self.home / "data"),
+            "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache"),
+            "XDG_RUNTIME_DIR": str(self.home / "run"),
+            "PULUMI_HOME": str(self.home / "pulumi"),
+            "PATH": f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "COLUMNS": "200",
+        }
+        return kept | places | passphrase | self.variables
 
     def write_settings(self, **changes: Any) -> None:
         self.settings |= changes
