@@ -45,18 +45,9 @@ class Engine:
     project: Project
     stack: str
 
-    def outputs(self) -> dict[str, Any]:
-        """Return the stack's outputs, secrets masked; empty where the stack was never brought up."""
-        return dict(json.loads(self._ask("stack", "output", "--json") or "{}"))
-
-    def export(self) -> dict[str, Any]:
-        """Return the stack's state; secrets stay encrypted."""
-        return dict(json.loads(self._ask("stack", "export")))
-
     def exists(self) -> bool:
         """Say whether the backend knows the stack."""
-        listed = json.loads(run(self.project, "stack", "ls", "--json") or "[]")
-        return any(entry["name"].rsplit("/", 1)[-1] == self.stack for entry in listed)
+        return self._state() is not None
 
     def prepare(self) -> None:
         """Make the stack in the backend where it is new, and clear what a killed run left.
@@ -64,25 +55,35 @@ class Engine:
         Raises:
             EngineError: somebody else works on the stack, or the engine refuses.
         """
-        if not self.exists():
-            run(self.project, "stack", "init", self.stack, "--no-select")
+        killed = self.release_stale_locks()
+        if not killed and self._kept_in_files():
             return
-        self.release_stale_locks()
-        self._forget_pending_operations()
+        state = self._state()
+        if state is None:
+            run(self.project, "stack", "init", self.stack, "--no-select", stack=self.stack)
+        elif (state.get("deployment") or {}).get("pending_operations"):
+            self._forget_pending_operations(state)
 
-    def release_stale_locks(self) -> None:
-        """Remove the locks of processes of this machine that are gone; raises EngineError for a lock that is held."""
-        for lock in self.locks():
+    def release_stale_locks(self) -> bool:
+        """Remove the locks of processes of this machine that are gone, and say whether there were any.
+
+        Raises:
+            EngineError: somebody holds the stack.
+        """
+        found = self.locks()
+        for lock in found:
             if not lock.stale:
                 who = f"{lock.user}@{lock.host}, process {lock.pid}, since {lock.since}"
                 msg = f"stack {self.stack} is held by {who}; wait until that ends, or end it and run the command again"
                 raise EngineError(msg)
             lock.path.unlink(missing_ok=True)
+        return bool(found)
 
     def locks(self) -> list[Lock]:
         """Return the locks of the file backend; other backends keep their own."""
-        folder = self._lock_folder()
-        found = (_read_lock(path) for path in sorted(folder.glob("*.json"))) if folder else ()
+        folder = self._file_backend()
+        place = folder / "locks" / "organization" / self.project.name / self.stack if folder else None
+        found = (_read_lock(path) for path in sorted(place.glob("*.json"))) if place else ()
         return [lock for lock in found if lock]
 
     def run(self, *arguments: str) -> int:
@@ -95,21 +96,29 @@ class Engine:
     def _ask(self, *arguments: str) -> str:
         return run(self.project, *arguments, "--stack", self.stack, stack=self.stack)
 
-    def _forget_pending_operations(self) -> None:
+    def _state(self) -> dict[str, Any] | None:
+        """Return the stack's state, secrets encrypted; None where the backend does not know the stack."""
+        try:
+            return dict(json.loads(self._ask("stack", "export")))
+        except EngineError as fault:
+            if f"no stack named '{self.stack}' found" in str(fault):
+                return None
+            raise
+
+    def _forget_pending_operations(self, state: dict[str, Any]) -> None:
         """Take out what a killed run was doing: every create recognises its own work and goes on from there."""
-        state = self.export()
-        if not (state.get("deployment") or {}).get("pending_operations"):
-            return
         del state["deployment"]["pending_operations"]
         run(self.project, "stack", "import", "--stack", self.stack, stack=self.stack, given=json.dumps(state))
 
-    def _lock_folder(self) -> Path | None:
+    def _kept_in_files(self) -> bool:
+        """Say, without asking the engine, whether the stack lies in a file backend."""
+        folder = self._file_backend()
+        return folder is not None and (folder / "stacks" / self.project.name / f"{self.stack}.json").is_file()
+
+    def _file_backend(self) -> Path | None:
         backend = environment(self.project, self.stack).get("PULUMI_BACKEND_URL") or self.project.backend or ""
         address = urlsplit(backend)
-        if address.scheme != "file":
-            return None
-        root = Path(unquote(address.path)).expanduser()
-        return root / ".pulumi" / "locks" / "organization" / self.project.name / self.stack
+        return Path(unquote(address.path)).expanduser() / ".pulumi" if address.scheme == "file" else None
 
 
 def selected_stack(project: Project) -> str:

@@ -56,7 +56,8 @@ class LocalTarget:
         """Start servers and wait until they answer; nothing to do for a stack that was never brought up."""
         known = [name for name in Registry(stack).servers() if supervisor.knows(stack, name)]
         self._refuse_unknown(stack, parts, known)
-        states = server.start_stack(stack, parts, new_port=new_port) if known else {}
+        down = [name for name in parts or known if not server.answering(stack, name)]
+        states = server.start_stack(stack, down, new_port=new_port) if down else {}
         return tuple(note for state in states.values() for note in state.notes)
 
     def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
