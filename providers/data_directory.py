@@ -52,8 +52,7 @@ class DataDirectoryProvider(Provider[DataDirectoryInputs]):
 
     def change(self, inputs: DataDirectoryInputs, state: Bag) -> Bag:
         """Move the data, after a clean stop; the process starts it again from its new place."""
-        data_directory.move_data(inputs.spec, Path(state["location"]))
-        return self.make(inputs)
+        return {"location": str(data_directory.move_data(inputs.spec, Path(state["location"])))}
 
     def look(self, state: Bag) -> Bag | None:
         """Say whether the directory is there."""

@@ -12,6 +12,8 @@ import errno
 import json
 import os
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelson import paths
@@ -24,13 +26,14 @@ from keelson.local.root import DATA
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from keelson.local.root import PrivateRoot
     from keelson.local.spec import ServerSpec
 
 MARKER = "keelson.json"
+MOVED_TO = "moved_to"  # in the marker of a directory whose copy on another file system is complete
 IGNORED = {"lost+found", MARKER}
+UNFINISHED = "pgdata.init"  # start of the name of a directory that initdb writes to
 ADMINISTRATOR = "postgres"
 
 
@@ -66,6 +69,9 @@ def examine(spec: ServerSpec, root: PrivateRoot) -> None:
         return
     if not _is_ours(marker, spec.stack_id, spec.name):
         raise _foreign(spec.directory, marker)
+    if (moved := marker.get(MOVED_TO)) and _marker(Path(moved)) is not None:
+        msg = f"the data of server {spec.name} were moved to {moved}; name that as its data_directory in the settings"
+        raise ServerError(msg)
     major = _text(spec.directory / "pgdata" / "PG_VERSION") or str(marker.get("major"))
     if major != str(root.postgres_major):
         msg = (
@@ -99,22 +105,29 @@ def move_data(spec: ServerSpec, old: Path) -> Path:
     """Stop a server and move its directory from `old` to where the specification says; `start` starts it again.
 
     Raises:
-        ServerError: `old` is not the server's, or the new place is not empty.
+        ServerError: `old` is not the server's, the new place is not empty, or there is no data in either.
     """
     root = private_root.find()
     with alone(spec.key, spec.name):
-        new = spec.directory
-        examine(spec, root)
-        marker = _marker(old)
-        if new == old or (marker is None and _marker(new) is not None):
-            return new
-        if marker is None or not _is_ours(marker, spec.stack_id, spec.name):
-            raise _foreign(old, marker or {})
-        supervisor.remove(spec.key, spec.name)
-        if _marker(new) is None:
-            _move(old, new)
-        _remove_tree(old)  # what a move that was killed after its copy left
-        return new
+        if old != spec.directory and _marker(old) is not None:
+            _move_from(old, spec, root)
+        require_data(spec, root)
+        return spec.directory
+
+
+def require_data(spec: ServerSpec, root: PrivateRoot) -> None:
+    """Check that a directory holds the server's own data.
+
+    Raises:
+        ServerError: it does not.
+    """
+    examine(spec, root)
+    if not (spec.directory / "pgdata" / "PG_VERSION").exists():
+        msg = (
+            f"the data of server {spec.name} is missing ({spec.directory}); "
+            "mount its disk or put it back, or run `keelson up` if it was never made"
+        )
+        raise ServerError(msg)
 
 
 def alone(key: str, name: str) -> AbstractContextManager[None]:
@@ -123,26 +136,32 @@ def alone(key: str, name: str) -> AbstractContextManager[None]:
 
 
 def _initialise(spec: ServerSpec, root: PrivateRoot, password: str) -> None:
-    work = spec.directory / "pgdata.init"
-    shutil.rmtree(work, ignore_errors=True)
-    argv = [
-        *(root.program("initdb"), "-D", f"{DATA}/pgdata.init", "--username", ADMINISTRATOR, "--pwfile=/dev/stdin"),
-        *("--data-checksums", "--encoding=UTF8", "--auth=scram-sha-256", "--sync-method=syncfs"),
-        *("--locale=C.UTF-8", "--locale-provider=builtin"),  # its order never changes with the operating system
-    ]
+    """Make `pgdata` under another name first: a killed run's initdb may still write to its own for a moment."""
     try:
-        root.run(argv, data=spec.directory, stdin=f"{password}\n".encode())
+        work = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=spec.directory))
+        root.run([root.program("initdb"), *_options(work.name)], data=spec.directory, stdin=f"{password}\n".encode())
         with (work / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(f"\n{configuration.INCLUDE}\n")
         (work / "keelson.conf").touch(mode=0o600)
         work.rename(spec.directory / "pgdata")
     except (ServerError, OSError) as fault:
-        shutil.rmtree(work, ignore_errors=True)
         msg = (
             f"cannot make the data of server {spec.name} in {spec.directory}: {fault}; "
             "make room there and run `keelson up` again"
         )
         raise ServerError(msg) from None
+    finally:
+        for left in spec.directory.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _options(name: str) -> list[str]:
+    """Return initdb's options."""
+    return [
+        *("-D", f"{DATA}/{name}", "--username", ADMINISTRATOR, "--pwfile=/dev/stdin"),
+        *("--data-checksums", "--encoding=UTF8", "--auth=scram-sha-256", "--sync-method=syncfs"),
+        *("--locale=C.UTF-8", "--locale-provider=builtin"),  # its order never changes with the operating system
+    ]
 
 
 def _mark(spec: ServerSpec, root: PrivateRoot) -> None:
@@ -187,6 +206,21 @@ def _entries(directory: Path) -> set[str]:
         raise ServerError(msg) from None
 
 
+def _move_from(old: Path, spec: ServerSpec, root: PrivateRoot) -> None:
+    marker, new = _marker(old) or {}, spec.directory
+    if not _is_ours(marker, spec.stack_id, spec.name):
+        raise _foreign(old, marker)
+    examine(spec, root)
+    copied = _marker(new) is not None
+    if copied and marker.get(MOVED_TO) != str(new):  # somebody else's copy may be older
+        msg = f"both {old} and {new} hold the data of server {spec.name}; remove the one that is out of date"
+        raise ServerError(msg)
+    supervisor.remove(spec.key, spec.name)
+    if not copied:
+        _move(old, new)
+    _remove_tree(old)
+
+
 def _move(old: Path, new: Path) -> None:
     """Rename, or copy to the other file system and rename there."""
     if not new.parent.exists():
@@ -207,6 +241,7 @@ def _copy(old: Path, new: Path) -> None:
     try:
         shutil.copytree(old, part, symlinks=True, ignore=shutil.ignore_patterns(".s.PGSQL.*"))
         _sync(part)
+        paths.write_private(old / MARKER, json.dumps({**(_marker(old) or {}), MOVED_TO: str(new)}) + "\n")
         part.rename(new)
     except (OSError, shutil.Error) as fault:
         shutil.rmtree(part, ignore_errors=True)
@@ -229,13 +264,16 @@ def _sync(directory: Path) -> None:
 
 def _remove_tree(directory: Path) -> None:
     """Remove a directory, its marker last, so that a killed removal is still known as ours."""
-    for entry in sorted(directory.glob("*")):
-        if entry.name != MARKER:
-            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-    (directory / MARKER).unlink(missing_ok=True)
-    for emptied in (directory, directory.parent):
-        with contextlib.suppress(OSError):  # not empty, a mount point, or gone
-            emptied.rmdir()
+    try:
+        for entry in sorted(directory.glob("*")):
+            if entry.name != MARKER:
+                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        (directory / MARKER).unlink(missing_ok=True)
+    except OSError as fault:
+        msg = f"cannot remove {directory}: {fault.strerror} ({fault.filename}); give write access and run the command again"
+        raise ServerError(msg) from None
+    with contextlib.suppress(OSError):  # not empty, a mount point, or gone
+        directory.rmdir()
 
 
 def _text(path: Path) -> str:

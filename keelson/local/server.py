@@ -14,7 +14,14 @@ import psycopg
 from keelson.errors import PortInUseError, ServerError
 from keelson.local import configuration, ports, processes, supervisor, tls
 from keelson.local import root as private_root
-from keelson.local.data_directory import ADMINISTRATOR, alone, examine, make_data_directory, move_data, remove_data
+from keelson.local.data_directory import (
+    ADMINISTRATOR,
+    alone,
+    make_data_directory,
+    move_data,
+    remove_data,
+    require_data,
+)
 from keelson.local.registry import Registry, ServerRecord
 from keelson.local.root import DATA, PrivateRoot, telling
 from keelson.local.spec import ServerSpec, ServerState
@@ -72,7 +79,7 @@ def start(spec: ServerSpec, *, new_port: bool = False) -> ServerState:
     root = private_root.find()
     configuration.check(spec, root)
     with alone(spec.key, spec.name):
-        _require_data(spec, root)
+        require_data(spec, root)
         Registry(spec.key).claim(spec.stack_id)
         old = Registry(spec.key).server(spec.name)
         running = old is not None and _status(spec.key, spec.name).pid != 0
@@ -298,13 +305,6 @@ def _foreign_holder(spec: ServerSpec, port: int) -> str:
     if holder is None or (holder.pid in ours and holder.cluster in ("", spec.label)):
         return ""
     return str(holder)
-
-
-def _require_data(spec: ServerSpec, root: PrivateRoot) -> None:
-    examine(spec, root)
-    if not (spec.directory / "pgdata" / "PG_VERSION").exists():
-        msg = f"the data of server {spec.name} is missing ({spec.directory}); put it back, or run `keelson up`"
-        raise ServerError(msg)
 
 
 def _recorded(key: str, name: str) -> ServerSpec:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,11 +50,37 @@ def test_a_killed_initialisation_is_finished_by_the_next(local: LocalStack) -> N
         f"data_directory.make_data_directory(ServerSpec({spec.key!r}, {spec.stack_id!r}, 'main'))"
     )
     maker = subprocess.Popen([sys.executable, "-c", program])
-    wait_until(lambda: (spec.directory / "pgdata.init/base/1").exists() or (spec.directory / "pgdata").exists())
+    wait_until(lambda: [*spec.directory.glob("pgdata.init*/base/1"), *spec.directory.glob("pgdata")])
     maker.send_signal(signal.SIGKILL)
     maker.wait()
     assert local.up().pid
-    assert not (spec.directory / "pgdata.init").exists()
+    assert not list(spec.directory.glob("pgdata.init*"))
+
+
+def test_what_still_writes_for_a_killed_run_does_not_stop_the_next(local: LocalStack) -> None:
+    spec, ended = local.spec(), threading.Event()
+    foreign = spec.directory / "pgdata.init"
+
+    def write() -> None:
+        while not ended.wait(0.01):
+            with contextlib.suppress(OSError):
+                foreign.mkdir(parents=True, exist_ok=True)
+                (foreign / "file").touch()
+
+    writer = threading.Thread(target=write)
+    registry.Registry(spec.key).claim(spec.stack_id)
+    (spec.directory.parent).mkdir(parents=True)
+    spec.directory.mkdir()
+    (spec.directory / "keelson.json").write_text(
+        json.dumps({"stack_id": spec.stack_id, "key": spec.key, "server": "main", "major": root.find().postgres_major})
+    )
+    writer.start()
+    try:
+        data_directory.make_data_directory(spec)
+    finally:
+        ended.set()
+        writer.join()
+    assert (spec.directory / "pgdata/PG_VERSION").exists()
 
 
 @pytest.mark.parametrize(
@@ -147,12 +175,81 @@ def test_data_is_not_moved_onto_something_else(running: LocalStack, home: Path) 
     assert running.answering()
 
 
+def test_a_copy_made_by_hand_never_costs_the_data_that_a_server_works_on(running: LocalStack, home: Path) -> None:
+    old, copy = running.spec().directory, home / "copy"
+    shutil.copytree(old, copy, ignore=shutil.ignore_patterns(".s.PGSQL.*"))
+    running.execute("create table t as select 1 as a")
+    with pytest.raises(ServerError, match=f"both {old} and {copy} hold the data of server main; remove"):
+        data_directory.move_data(running.spec(data_directory=copy), old)
+    assert running.execute("select a from t") == [(1,)]
+
+
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="no second file system")
+def test_a_move_that_was_killed_after_its_copy_is_finished(
+    running: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, old = MEMORY / f"keelson-test-{os.getpid()}-killed" / "main", running.spec().directory
+    spec = running.spec(data_directory=new)
+    running.execute("create table t as select 1 as a")
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(data_directory, "_remove_tree", _killed)
+            with pytest.raises(KeyboardInterrupt):
+                data_directory.move_data(spec, old)
+        with pytest.raises(ServerError, match=f"were moved to {new}"):
+            server.start(running.spec())
+        data_directory.move_data(spec, old)
+        assert not old.exists()
+        server.start(spec)
+        assert running.execute("select a from t") == [(1,)]
+        running.end()
+    finally:
+        shutil.rmtree(new.parent, ignore_errors=True)
+
+
+def _killed(_directory: Path) -> None:
+    raise KeyboardInterrupt
+
+
+def test_data_that_is_missing_is_not_made_anew_by_a_change(local: LocalStack, home: Path) -> None:
+    spec = local.spec(data_directory=home / "disk/main")
+    data_directory.make_data_directory(spec)
+    shutil.rmtree(spec.directory)
+    spec.directory.mkdir()  # where the disk that is not there now was mounted
+    with pytest.raises(ServerError, match=r"the data of server main is missing .*disk/main"):
+        data_directory.move_data(spec, spec.directory)
+    assert not list(spec.directory.iterdir())
+
+
+def test_a_folder_that_the_user_made_for_the_data_stays(local: LocalStack, home: Path) -> None:
+    folder = home / "disk"
+    folder.mkdir()
+    spec = local.spec(data_directory=folder / "main")
+    data_directory.make_data_directory(spec)
+    _remove(spec)
+    assert list(folder.iterdir()) == []
+
+
 def test_a_removal_that_was_killed_is_finished(local: LocalStack) -> None:
     spec = local.spec()
     data_directory.make_data_directory(spec)
     shutil.rmtree(spec.directory / "pgdata/base")
     _remove(spec)
     assert not spec.directory.exists()
+    _remove(spec)
+
+
+def test_data_that_cannot_be_removed_is_named(local: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = local.spec()
+    data_directory.make_data_directory(spec)
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        with pytest.raises(ServerError, match=r"cannot remove .*: Permission denied .*; give write access"):
+            _remove(spec)
     _remove(spec)
 
 
