@@ -21,7 +21,7 @@ from keelson.errors import KeelsonError, ServerError
 from keelson.local import configuration, shared_memory, supervisor
 from keelson.local import root as private_root
 from keelson.local.locks import exclusive
-from keelson.local.registry import Registry
+from keelson.local.registry import Registry, new_password
 from keelson.local.root import DATA
 
 if TYPE_CHECKING:
@@ -128,6 +128,35 @@ def require_data(spec: ServerSpec, root: PrivateRoot) -> None:
             "mount its disk or put it back, or run `keelson up` if it was never made"
         )
         raise ServerError(msg)
+
+
+def renew_password(spec: ServerSpec, root: PrivateRoot) -> None:
+    """Give the administrator of a server that does not run a new password, in place of one that was lost.
+
+    Raises:
+        ServerError: the server's data cannot be opened.
+    """
+    password = new_password()
+    statement = f"ALTER ROLE {ADMINISTRATOR} PASSWORD '{password}'\n"  # no character of a password needs quotes
+    options = ["-c", "exit_on_error=on", "-c", "log_min_error_statement=panic", "postgres"]
+    root.run(
+        [root.program("postgres"), "--single", "-D", f"{DATA}/pgdata", *options],
+        data=spec.directory,
+        stdin=statement.encode(),
+    )
+    Registry(spec.key).set_password(spec.name, ADMINISTRATOR, password)
+
+
+def bears_mark(directory: Path) -> bool:
+    """Return whether a directory is that of a server, of whichever stack."""
+    return _marker(directory) is not None
+
+
+def owner(key: str) -> str | None:
+    """Return the stack id that the data of a stack bear at their usual place; None if there are none or they disagree."""
+    markers = (_marker(directory) for directory in (paths.data() / "stacks" / key).glob("*"))
+    ids = {str(marker["stack_id"]) for marker in markers if marker and "stack_id" in marker}
+    return ids.pop() if len(ids) == 1 else None
 
 
 def alone(key: str, name: str) -> AbstractContextManager[None]:

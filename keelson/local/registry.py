@@ -123,6 +123,10 @@ class Registry:
             msg = f"{self.key} has no password for {role} on server {server}; run `keelson up`"
             raise ServerError(msg) from None
 
+    def has_password(self, server: str, role: str) -> bool:
+        """Return whether a password is known."""
+        return f"{server}/{role}" in self._secrets()
+
     def ensure_password(self, server: str, role: str) -> str:
         """Return a password, made up first where there is none."""
         with self._lock():

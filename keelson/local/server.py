@@ -20,6 +20,7 @@ from keelson.local.data_directory import (
     make_data_directory,
     move_data,
     remove_data,
+    renew_password,
     require_data,
 )
 from keelson.local.registry import Registry, ServerRecord
@@ -81,6 +82,9 @@ def start(spec: ServerSpec, *, new_port: bool = False) -> ServerState:
     with alone(spec.key, spec.name):
         require_data(spec, root)
         Registry(spec.key).claim(spec.stack_id)
+        if not Registry(spec.key).has_password(spec.name, ADMINISTRATOR):
+            supervisor.remove(spec.key, spec.name)
+            renew_password(spec, root)
         old = Registry(spec.key).server(spec.name)
         running = old is not None and _status(spec.key, spec.name).pid != 0
         keeps = running and old is not None and spec.port in (None, old.port)

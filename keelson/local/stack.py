@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from keelson import paths
 from keelson.errors import PlatformError
-from keelson.local import supervisor
+from keelson.local import data_directory, supervisor
 from keelson.local.registry import Registry
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ID_BYTES = 6
 
@@ -21,18 +18,22 @@ ID_BYTES = 6
 def register(key: str, environment: str, *, project: str = "", stack: str = "") -> str:
     """Make a stack's entry, or recognise the one that is there, and return the stack's id.
 
+    Where the entry was lost, the stack's data tell the id, so that they are found again.
+
     Raises:
         SettingsError: the key cannot name a directory.
         PlatformError: the directories cannot be made.
     """
     registry = Registry(key)
     known = registry.stack()
-    stack_id = known.stack_id if known else secrets.token_hex(ID_BYTES)
+    stack_id = known.stack_id if known else data_directory.owner(key) or secrets.token_hex(ID_BYTES)
     return registry.claim(stack_id, project=project, stack=stack, environment=environment).stack_id
 
 
 def remove(key: str, stack_id: str) -> None:
     """Stop all that runs for a stack, and remove its registry, secrets, logs and certificates; a second time is fine.
+
+    Where data of the stack was retained, registry and secrets stay: without them nobody gets at the data again.
 
     Raises:
         OwnershipError: they belong to another stack id.
@@ -42,8 +43,12 @@ def remove(key: str, stack_id: str) -> None:
     if registry.stack() is not None:
         registry.claim(stack_id)
     supervisor.shutdown(key)
-    for directory in (supervisor.socket_path(key).parent, registry.directory):
-        _remove_tree(directory)
+    _remove_tree(supervisor.socket_path(key).parent)
+    if any(data_directory.bears_mark(Path(server.data_directory)) for server in registry.servers().values()):
+        for directory in (supervisor.directory(key), supervisor.log_file(key, "").parent):
+            _remove_tree(directory)
+    else:
+        _remove_tree(registry.directory)
     for emptied in (paths.data() / "stacks" / key, paths.data() / "stacks", registry.directory.parent):
         with contextlib.suppress(OSError):  # holds retained data or another stack, or is gone
             emptied.rmdir()

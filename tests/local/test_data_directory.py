@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from keelson.errors import OwnershipError, PlatformError, ServerError
-from keelson.local import data_directory, registry, root, server, stack
+from keelson.local import data_directory, processes, registry, root, server, stack
 from tests.local.conftest import LocalStack, wait_until
 
 MEMORY = Path("/dev/shm")  # noqa: S108
@@ -269,6 +269,27 @@ def test_a_removed_stack_leaves_nothing(running: LocalStack, home: Path) -> None
     left = [path for path in home.rglob("*") if path.name not in ("keelson", "state", "data", "run", "config")]
     assert left == []
     stack.remove(running.key, running.stack_id)
+
+
+def test_data_that_a_protected_stack_left_is_served_again_by_the_next(running: LocalStack) -> None:
+    running.execute("create table t as select 1 as a")
+    password = registry.Registry(running.key).password("main", "postgres")
+    server.remove(running.key, "main")
+    stack.remove(running.key, running.stack_id)
+    assert not processes.of_stack(running.key)
+    assert stack.register(running.key, "prod") == running.stack_id
+    running.up()
+    assert running.execute("select a from t") == [(1,)]
+    assert registry.Registry(running.key).password("main", "postgres") == password
+
+
+def test_a_stack_whose_state_was_lost_finds_its_data_again(running: LocalStack, home: Path) -> None:
+    running.execute("create table t as select 1 as a")
+    shutil.rmtree(home / "state")
+    assert stack.register(running.key, "dev") == running.stack_id
+    running.up()
+    assert running.execute("select a from t") == [(1,)]
+    assert len(registry.Registry(running.key).password("main", "postgres")) == registry.LENGTH
 
 
 def test_a_damaged_root_is_named(local: LocalStack, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
