@@ -34,11 +34,19 @@ def kill_up_after(stack: StackUnderTest, seconds: float) -> bool:
     wait_until(lambda: _engine(stack) or running.poll() is not None, "the engine runs")
     ended = threading.Event()
     ended.wait(seconds)
-    pid = _engine(stack)
-    if pid:
-        os.kill(pid, signal.SIGKILL)
+    killed = _kill(_engine(stack))
     drain.join(120)
-    return pid is not None
+    return killed
+
+
+def _kill(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:  # it ended by itself in between
+        return False
+    return True
 
 
 @pytest.mark.timeout(900)
