@@ -10,7 +10,7 @@ from pulumi import Output
 from keelson.backups.last import dump_before_drop
 from keelson.endpoint import ADMINISTRATOR, MAINTENANCE_DATABASE, Reference, resolve
 from keelson.postgres.catalog import has_database
-from keelson.postgres.databases import drop_database, ensure_database
+from keelson.postgres.databases import close_access, drop_database, ensure_database, is_half_dropped
 from keelson.postgres.names import RoleNames
 from providers.base import Bag, Managed, Provider
 
@@ -26,7 +26,7 @@ class DatabaseInputs:
 
 
 class DatabaseProvider(Provider[DatabaseInputs]):
-    """A database made from template0; taken out of the settings it is dumped, the dump read back, and only then dropped."""
+    """A database made from template0; taken out of the settings it is closed, dumped, and dropped."""
 
     inputs = DatabaseInputs
     compared: ClassVar = ("extensions", "stack_id")
@@ -56,14 +56,14 @@ class DatabaseProvider(Provider[DatabaseInputs]):
         return {} if is_there(Reference(**state["reference"]).to(database=state["name"])) else None
 
     def remove(self, state: Bag) -> None:
-        """Dump, verify, drop."""
-        reference = Reference(**state["reference"])
+        """Close it to its application, dump, verify, drop; of a database whose drop was cut off nothing can be dumped."""
+        reference, name = Reference(**state["reference"]), state["name"]
         with resolve(reference).connect() as admin:
-            if not has_database(admin, state["name"]):
-                return
-            dump = dump_before_drop(reference.to(database=state["name"]))
-            print(f"{state['name']}: dumped to {dump.path} before it is dropped", flush=True)  # noqa: T201 - the engine shows it
-            drop_database(admin, state["stack_id"], state["name"])
+            if has_database(admin, name) and not is_half_dropped(admin, name):
+                close_access(admin, state["stack_id"], name)
+                dump = dump_before_drop(reference.to(database=name))
+                print(f"{name}: dumped to {dump.path} before it is dropped", flush=True)  # noqa: T201 - the engine shows it
+            drop_database(admin, state["stack_id"], name)
 
 
 class Database(Managed, module="keelson", name="Database"):

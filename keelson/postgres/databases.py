@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import resources
 
@@ -56,7 +56,7 @@ def ensure_database(  # noqa: PLR0913, PLR0917 - what a database is made of
     who = Owner(stack_id, name)
     with server_lock(admin):
         there = ownership.check(admin, "database", name, who, adopt=adopt)
-        if there and _is_half_dropped(admin, name):
+        if there and is_half_dropped(admin, name):
             admin.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(name)))
             there = False
         if not there:
@@ -88,13 +88,23 @@ def open_access(admin: psycopg.Connection, service: str, logins: Mapping[str, Ex
         outside.execute(query)
 
 
-def close_access(admin: psycopg.Connection, service: str, logins: Iterable[str] = ()) -> None:
-    """Take from application, readers and further logins the right to connect; their open sessions go on."""
-    roles = RoleNames(service)
-    revoked = sql.SQL(", ").join(map(sql.Identifier, (roles.app, roles.readonly, *logins)))
-    query = sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM {}").format(sql.Identifier(service), revoked)
-    with _connected(admin, MAINTENANCE_DATABASE) as outside, server_lock(outside):
-        outside.execute(query)
+def close_access(admin: psycopg.Connection, stack_id: str, service: str) -> None:
+    """Take from all but owner and migrator the right to connect to the service's database, and end their sessions.
+
+    What is written from then on is written by Keelson or an administrator alone. `admin` is the administrator's
+    connection to the maintenance database.
+
+    Raises:
+        OwnershipError: the database belongs to another stack or to nobody.
+    """
+    roles, database = RoleNames(service), sql.Identifier(service)
+    with server_lock(admin):
+        ownership.check(admin, "database", service, Owner(stack_id, service))
+        admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
+        for (name,) in admin.execute(_text("grantees.sql"), [service, [roles.owner, roles.migrator]]).fetchall():
+            query = sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM {}")
+            admin.execute(query.format(database, sql.Identifier(name)))
+        admin.execute(_text("end_sessions.sql"), [service, roles.migrator])
 
 
 def grant_schemas(connection: psycopg.Connection, service: str) -> None:
@@ -109,6 +119,13 @@ def grant_schemas(connection: psycopg.Connection, service: str) -> None:
         connection.execute("SELECT pg_catalog.set_config('keelson.service', %s, true)", [service])
         connection.execute("SET LOCAL search_path = pg_catalog")
         connection.execute(_text("grants.sql"))
+
+
+def is_half_dropped(admin: psycopg.Connection, name: str) -> bool:
+    """Say whether a DROP DATABASE was cut off: nobody can connect any more, and the data are gone."""
+    query = "SELECT datconnlimit = -2 FROM pg_catalog.pg_database WHERE datname = %s"
+    row = admin.execute(query, [name]).fetchone()
+    return bool(row and row[0])
 
 
 def drop_database(admin: psycopg.Connection, stack_id: str, name: str) -> None:
@@ -139,13 +156,6 @@ def _refuse_missing_extensions(admin: psycopg.Connection, database: str, wanted:
             "install its package there or take it out of database.yaml"
         )
         raise SettingsError(msg)
-
-
-def _is_half_dropped(admin: psycopg.Connection, name: str) -> bool:
-    """Say whether a DROP DATABASE was cut off: nobody can connect any more, and the data are gone."""
-    query = "SELECT datconnlimit = -2 FROM pg_catalog.pg_database WHERE datname = %s"
-    row = admin.execute(query, [name]).fetchone()
-    return bool(row and row[0])
 
 
 def _create(admin: psycopg.Connection, name: str, owner: str) -> None:

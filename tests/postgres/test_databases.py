@@ -77,11 +77,31 @@ def test_only_the_migrator_connects_before_access_is_opened(database: Service) -
     database.open()
     for login in closed:
         database.as_login(login).close()
-    with database.as_admin() as admin:
-        close_access(admin, database.name)
-    for login in closed:
-        with pytest.raises(UnreachableError):
+
+
+def test_a_closed_database_has_no_session_but_the_migrators(database: Service, admin: psycopg.Connection) -> None:
+    logins = {"auditor": ExtraLogin(privileges=("select",))}
+    database.ensure_roles(logins)
+    database.open(logins)
+    application, migrator = database.as_login(database.roles.app_a), database.as_migrator()
+    close_access(admin, database.stack_id, database.name)
+    with pytest.raises(psycopg.OperationalError):
+        application.execute("SELECT 1")
+    migrator.execute("SELECT 1")
+    for login in (*database.roles.logins[1:], "auditor"):
+        with pytest.raises(UnreachableError, match="permission denied for database"):
             database.as_login(login)
+    database.open(logins)
+    database.as_login("auditor").close()
+    for connection in (application, migrator):
+        connection.close()
+
+
+def test_a_database_of_another_stack_is_not_closed(database: Service, admin: psycopg.Connection) -> None:
+    database.open()
+    with pytest.raises(OwnershipError, match="belongs to another stack"):
+        close_access(admin, "ffffffffffff", database.name)
+    database.as_login(database.roles.app_a).close()
 
 
 def test_renewing_an_open_database_does_not_close_it(database: Service) -> None:

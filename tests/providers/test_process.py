@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import grpc
+import psycopg
 import pytest
 
 from keelson import migrations
+from keelson.backups import last
 from keelson.endpoint import Reference, resolve
-from keelson.local import processes
+from keelson.local import client, processes
 from keelson.migrations import seeds
+from keelson.postgres.catalog import has_database
 from providers.access import AccessProvider
 from providers.base import Provider
 from providers.data_directory import DataDirectoryProvider
@@ -25,7 +31,7 @@ from providers.roles import RolesProvider
 from providers.schema import SchemaProvider
 from providers.seeds import SeedsProvider
 from tests.providers.process import ProviderProcess
-from tests.stack.harness import NOTES
+from tests.stack.harness import NOTES, wait_until
 
 KEY = "conformance-dev"
 REFERENCE = Reference(stack=KEY, target="local", server="main")
@@ -157,6 +163,42 @@ def test_what_is_gone_reads_as_gone_and_what_cannot_be_reached_does_not(
     processes.end_all(KEY)
     with pytest.raises(grpc.RpcError, match=r"cannot connect to 127\.0\.0\.1"):
         provider.read(DatabaseProvider(), identity, state)
+
+
+def test_no_row_that_was_acknowledged_is_missing_in_the_dump_of_a_database_that_is_dropped(
+    provider: ProviderProcess, project: Path
+) -> None:
+    made = _make_all(provider, project)
+    identity, state, _ = _inputs(project, made, DatabaseProvider)
+    acknowledged: list[int] = []
+
+    def write() -> None:
+        with suppress(psycopg.Error), resolve(MIGRATOR.to(role="notes_app_a")).connect() as connection:
+            while True:
+                connection.execute("INSERT INTO notes (body) VALUES ('acknowledged')")
+                acknowledged.append(1)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    wait_until(lambda: acknowledged, "the application writes")
+    provider.delete(DatabaseProvider(), identity, state)
+    writer.join()
+    assert _rows_in_dump("acknowledged") == len(acknowledged)
+
+
+def _rows_in_dump(text: str) -> int:
+    [dump] = last.directory(KEY, "notes").glob("*.dump")
+    command = [*client.command("pg_restore"), "--data-only", "--table=notes", "--file=-", str(dump)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.count(text)
+
+
+def test_a_drop_that_was_cut_off_is_finished_without_another_dump(provider: ProviderProcess, project: Path) -> None:
+    made = _make_all(provider, project)
+    identity, state, _ = _inputs(project, made, DatabaseProvider)
+    with resolve(REFERENCE).connect() as admin:
+        admin.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'notes'")  # as DROP DATABASE begins
+        provider.delete(DatabaseProvider(), identity, state)
+        assert not has_database(admin, "notes")
 
 
 def test_a_provider_ends_when_nobody_reads_its_output(project: Path) -> None:
