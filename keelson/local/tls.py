@@ -57,12 +57,12 @@ def ensure_server(key: str, directory: Path, name: str) -> bool:
     """
     ca = _authority(key)
     old = _load(directory, "server")
-    if old and _fresh(old.certificate) and _issued(old.certificate, ca.certificate):
+    known = _load_certificate(directory / "ca.crt") == ca.certificate
+    if known and old and _fresh(old.certificate) and _issued(old.certificate, ca.certificate):
         return False
-    fresh = _server_pair(name, ca)
     paths.private_directory(directory)
-    _save(directory, "server", fresh)
     paths.write_private(directory / "ca.crt", _pem(ca.certificate))
+    _save(directory, "server", _server_pair(name, ca))
     return True
 
 
@@ -149,14 +149,23 @@ def _issued(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
 
 def _load(directory: Path, name: str) -> _Pair | None:
     """Return a certificate with its key; None if either is missing or damaged."""
+    certificate = _load_certificate(directory / f"{name}.crt")
     try:
-        certificate = x509.load_pem_x509_certificate((directory / f"{name}.crt").read_bytes())
         secret = serialization.load_pem_private_key((directory / f"{name}.key").read_bytes(), password=None)
     except (OSError, ValueError, TypeError):
         return None
-    if not isinstance(secret, ec.EllipticCurvePrivateKey) or secret.public_key() != certificate.public_key():
+    if certificate is None or not isinstance(secret, ec.EllipticCurvePrivateKey):
+        return None
+    if secret.public_key() != certificate.public_key():
         return None
     return _Pair(certificate, secret)
+
+
+def _load_certificate(path: Path) -> x509.Certificate | None:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError):
+        return None
 
 
 def _save(directory: Path, name: str, pair: _Pair) -> None:

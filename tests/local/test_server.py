@@ -285,6 +285,16 @@ def test_an_expiring_certificate_is_renewed_without_a_restart(
     assert processes.look(pid) is not None
 
 
+def test_a_certificate_of_which_a_kill_left_a_part_is_made_whole(local: LocalStack, home: os.PathLike[str]) -> None:
+    directory = Path(home) / "tls"
+    assert tls.ensure_server(local.key, directory, "main")
+    authority = (directory / "ca.crt").read_text()
+    (directory / "ca.crt").unlink()
+    assert tls.ensure_server(local.key, directory, "main")
+    assert (directory / "ca.crt").read_text() == authority
+    assert not tls.ensure_server(local.key, directory, "main")
+
+
 def test_no_password_stands_in_a_command_line_or_a_log(running: LocalStack) -> None:
     password = registry.Registry(running.key).password("main", "postgres")
     assert len(password) >= 24
