@@ -42,7 +42,8 @@ def start_at_login(key: str, command: Sequence[str], directory: Path) -> str:
     """
     if _systemd_runs():
         unit = _unit(key)
-        unit.parent.mkdir(parents=True, exist_ok=True)
+        if not unit.parent.is_dir():
+            paths.private_directory(unit.parent)
         paths.write_private(unit, _unit_text(key, command, directory))
         _systemctl("daemon-reload")
         _systemctl("enable", unit.name)
@@ -108,9 +109,12 @@ def _marks(key: str) -> tuple[str, str]:
 
 def _read_profile() -> str:
     try:
-        return _profile().read_text(encoding="utf-8")
+        return _profile().read_text(encoding="utf-8", errors="surrogateescape")
     except FileNotFoundError:
         return ""
+    except OSError as fault:
+        msg = f"cannot read {_profile()}: {fault.strerror}; give yourself read access and run the command again"
+        raise PlatformError(msg) from None
 
 
 def _write_profile(key: str, lines: str) -> None:
@@ -124,6 +128,9 @@ def _write_profile(key: str, lines: str) -> None:
     new = before + (first + lines + last if lines else "") + after
     if new == old:
         return
+    if any("\udc80" <= letter <= "\udcff" for letter in new):
+        msg = f"{_profile()} is not UTF-8; convert it, or set up the start at login by hand"
+        raise PlatformError(msg)
     mode = _profile().stat().st_mode & 0o777 if old else 0o644
     paths.write_private(_profile(), new)
     _profile().chmod(mode)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keelson import paths
 from keelson.errors import PlatformError
-from keelson.local import data_directory, supervisor
+from keelson.local import data_directory, login, supervisor
 from keelson.local.registry import Registry
 
 ID_BYTES = 6
@@ -31,8 +31,9 @@ def register(key: str, environment: str, *, project: str = "", stack: str = "") 
 
 
 def remove(key: str, stack_id: str) -> None:
-    """Stop all that runs for a stack, and remove its registry, secrets, logs and certificates; a second time is fine.
+    """Stop all that runs for a stack, and remove its registry, secrets, logs, certificates, start at login.
 
+    A second time is fine.
     Where data of the stack was retained, registry and secrets stay: without them nobody gets at the data again.
 
     Raises:
@@ -42,6 +43,7 @@ def remove(key: str, stack_id: str) -> None:
     registry = Registry(key)
     if registry.stack() is not None:
         registry.claim(stack_id)
+    login.undo(key)
     supervisor.shutdown(key)
     _remove_tree(supervisor.socket_path(key).parent)
     if any(data_directory.bears_mark(Path(server.data_directory)) for server in registry.servers().values()):

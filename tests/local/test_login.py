@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from keelson.local import login
+from keelson.errors import PlatformError
+from keelson.local import login, stack
 
 COMMAND = ["/opt/a b/keelson", "start", "--stack", "100%"]
 
@@ -38,6 +39,20 @@ def test_without_systemd_a_block_in_profile_comes_and_goes(user: Path) -> None:
     login.undo("b-dev")
     assert (user / ".profile").read_text() == "umask 022\n"
     assert login.undo("a-dev") == "stack a-dev did not start at login"
+
+
+def test_a_stack_that_is_removed_starts_at_login_no_longer(user: Path) -> None:
+    login.start_at_login("a-dev", COMMAND, user)
+    stack.remove("a-dev", stack.register("a-dev", "dev"))
+    assert (user / ".profile").read_text() == ""
+
+
+def test_a_profile_that_is_not_utf_8_is_kept_and_stops_no_removal(user: Path) -> None:
+    (user / ".profile").write_bytes(b"echo \xe4\n")
+    with pytest.raises(PlatformError, match=r"\.profile is not UTF-8"):
+        login.start_at_login("a-dev", COMMAND, user)
+    stack.remove("a-dev", stack.register("a-dev", "dev"))
+    assert (user / ".profile").read_bytes() == b"echo \xe4\n"
 
 
 def test_a_profile_that_is_a_link_stays_one(user: Path) -> None:
