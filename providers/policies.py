@@ -10,6 +10,7 @@ from pulumi import Output
 
 from keelson import timescale
 from keelson.endpoint import Reference, resolve
+from keelson.postgres.catalog import timescale_edition
 from keelson.postgres.databases import grant_schemas
 from keelson.postgres.names import RoleNames
 from providers.base import Bag, Managed, Provider
@@ -48,11 +49,29 @@ class PoliciesProvider(Provider[PoliciesInputs]):
         with resolve(inputs.reference).connect() as connection:
             report = timescale.apply_policies(connection, definition, owner=owner)
             grant_schemas(connection, inputs.service)
+        _tell_left(inputs.service, report.left)
         return {"edition": report.edition, "substituted": list(report.substituted), "lacking": list(report.lacking)}
 
     def look(self, state: Bag) -> Bag | None:
         """Say whether the database is still there."""
         return state if is_there(Reference(**state["reference"])) else None
+
+    def remove(self, state: Bag) -> None:
+        """End all policies; aggregates stay."""
+        reference = Reference(**state["reference"])
+        if not is_there(reference):
+            return
+        nothing = timescale.Definition(state["definition"], {}, {})
+        with resolve(reference).connect() as connection:
+            if timescale_edition(connection) is None:
+                return
+            report = timescale.apply_policies(connection, nothing, owner=RoleNames(state["service"]).owner)
+        _tell_left(state["service"], report.left)
+
+
+def _tell_left(service: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        print(f"{service}: {name} is declared no longer and stays; drop it in a migration", flush=True)  # noqa: T201 - the engine shows it
 
 
 class Policies(Managed, module="keelson", name="Policies"):

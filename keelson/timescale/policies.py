@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg import sql
@@ -22,27 +22,33 @@ from keelson.migrations.apply import LOCK_DEADLINE
 from keelson.postgres.catalog import Edition, timescale_edition
 from keelson.postgres.locks import advisory_lock
 from keelson.timescale import statements
-from keelson.timescale.definition import Aggregate, Definition
+from keelson.timescale.definition import Aggregate, Definition, Hypertable
 from keelson.timescale.statements import identifier
+
+OURS = "Made by Keelson from timescale.yaml"
+UNFILLED = f"{OURS} (not filled yet)"  # a run that is killed now makes it anew
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What came of a definition: done by TimescaleDB itself, done by other means, or not possible.
 
-    Each entry is a sentence's worth, such as `market_data.ohlcv: compression`.
+    Each entry is a sentence's worth, such as `market_data.ohlcv: compression`. `left` names the aggregates that are
+    declared no longer.
     """
 
     edition: Edition
     applied: tuple[str, ...]
     substituted: tuple[str, ...]
     lacking: tuple[str, ...]
+    left: tuple[str, ...] = ()
 
 
 def apply_policies(connection: psycopg.Connection, definition: Definition, *, owner: str | None = None) -> Report:
     """Bring the connected database to `definition` and report what its edition made of it.
 
-    An aggregate whose query changed is made anew. Aggregates that are declared no longer stay.
+    An aggregate whose query changed is made anew. One that is declared no longer stays, since it may hold what its table
+    no longer has; a migration drops it. Policies that are declared no longer end, so that nothing is dropped unasked.
 
     Args:
         connection: The migrator's, in autocommit.
@@ -62,7 +68,8 @@ def apply_policies(connection: psycopg.Connection, definition: Definition, *, ow
         for name, aggregate in definition.aggregates.items():
             _ensure_aggregate(connection, definition.source, name, aggregate, edition, owner)
         session.clean(connection)
-    return report(definition, edition)
+        left = _left(connection, definition)
+    return replace(report(definition, edition), left=left)
 
 
 def report(definition: Definition, edition: Edition) -> Report:
@@ -115,8 +122,7 @@ def _edition(connection: psycopg.Connection, definition: Definition) -> Edition:
 
 
 def _refuse_plain_tables(connection: psycopg.Connection, definition: Definition) -> None:
-    query = "SELECT hypertable_schema || '.' || hypertable_name FROM timescaledb_information.hypertables"
-    found = {row[0] for row in connection.execute(query)}
+    found = {name for name, _ in _hypertables(connection)}
     for name in definition.hypertables:
         if name not in found:
             database = connection.info.dbname
@@ -124,8 +130,18 @@ def _refuse_plain_tables(connection: psycopg.Connection, definition: Definition)
             raise MigrationError(msg)
 
 
+def _hypertables(connection: psycopg.Connection) -> list[tuple[str, str]]:
+    """Return name and owner of each hypertable."""
+    query = """
+        SELECT pg_catalog.concat_ws('.', hypertable_schema, hypertable_name), owner
+        FROM timescaledb_information.hypertables ORDER BY 1
+    """
+    return connection.execute(query).fetchall()
+
+
 def _set_chunk_policies(connection: psycopg.Connection, definition: Definition, owner: str | None) -> None:
-    for name, table in definition.hypertables.items():
+    undeclared = {name: Hypertable() for name, whose in _hypertables(connection) if owner in {None, whose}}
+    for name, table in (undeclared | definition.hypertables).items():
         with session.told(f"{definition.source}: {name}"), session.as_owner(connection, owner):
             for query, parameters in statements.chunk_policies(name, table):
                 connection.execute(query, parameters)
@@ -145,6 +161,7 @@ def _ensure_aggregate(  # noqa: PLR0913, PLR0917 - what an aggregate is made of
         with session.told(where):  # refused inside a transaction
             connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(owner)) if owner else "RESET ROLE")
             connection.execute(*statements.refresh_continuously(name))
+            connection.execute(*statements.mark_continuous(name, mark))
 
 
 def _building(
@@ -152,7 +169,8 @@ def _building(
 ) -> Iterator[statements.Bound]:
     if edition == "community":
         if not stands:
-            yield from statements.continuous_aggregate(name, aggregate, mark)
+            yield statements.continuous_aggregate(name, aggregate)
+            yield statements.mark_continuous(name, UNFILLED)
         yield from statements.refresh_policy(name, aggregate)
     elif not stands:
         yield from statements.materialized_view(name, aggregate, mark)
@@ -160,7 +178,7 @@ def _building(
 
 def _mark(aggregate: Aggregate, edition: Edition) -> str:
     text = "\n".join([aggregate.query.strip(), *aggregate.unique])
-    return f"Made by Keelson from timescale.yaml ({edition} {hashlib.sha256(text.encode()).hexdigest()[:16]})"
+    return f"{OURS} ({edition} {hashlib.sha256(text.encode()).hexdigest()[:16]})"
 
 
 def _remark(connection: psycopg.Connection, name: str, where: str) -> str | None:
@@ -172,10 +190,20 @@ def _remark(connection: psycopg.Connection, name: str, where: str) -> str | None
     row = connection.execute(query, [name]).fetchone()
     if row is None:
         return None
-    if not row[0].startswith("Made by Keelson"):
+    if not row[0].startswith(OURS):
         msg = f"{where} is there and was not made from timescale.yaml; drop or rename it in a migration"
         raise MigrationError(msg)
     return str(row[0])
+
+
+def _left(connection: psycopg.Connection, definition: Definition) -> tuple[str, ...]:
+    """Return the aggregates that bear our mark and are declared no longer."""
+    query = """
+        SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('m', 'v') AND starts_with(pg_catalog.obj_description(c.oid, 'pg_class'), %s) ORDER BY 1
+    """
+    return tuple(name for (name,) in connection.execute(query, [OURS]) if name not in definition.aggregates)
 
 
 def _short_histories(definition: Definition, dropped: list[str]) -> Iterator[str]:

@@ -18,16 +18,17 @@ def identifier(name: str) -> sql.Identifier:
 
 def chunk_policies(name: str, table: Hypertable) -> Iterator[Bound]:
     """Yield what brings a hypertable's policies to the definition; a policy that changed is made anew."""
+    quoted = identifier(name).as_string()
     if table.compression:
         yield compression_settings(name, table.compression), []
-    yield sql.SQL("SELECT remove_compression_policy(%s::regclass, if_exists => true)"), [name]
+    yield sql.SQL("SELECT remove_compression_policy(%s::regclass, if_exists => true)"), [quoted]
     if table.compression:
         query = sql.SQL("SELECT add_compression_policy(%s::regclass, compress_after => %s::interval)")
-        yield query, [name, table.compression.after]
-    yield sql.SQL("SELECT remove_retention_policy(%s::regclass, if_exists => true)"), [name]
+        yield query, [quoted, table.compression.after]
+    yield sql.SQL("SELECT remove_retention_policy(%s::regclass, if_exists => true)"), [quoted]
     if table.retention:
         query = sql.SQL("SELECT add_retention_policy(%s::regclass, drop_after => %s::interval)")
-        yield query, [name, table.retention.after]
+        yield query, [quoted, table.retention.after]
 
 
 def compression_settings(name: str, compression: Compression) -> sql.Composed:
@@ -40,11 +41,15 @@ def compression_settings(name: str, compression: Compression) -> sql.Composed:
     return sql.SQL("ALTER TABLE {} SET ({})").format(identifier(name), sql.SQL(", ").join(options))
 
 
-def continuous_aggregate(name: str, aggregate: Aggregate, mark: str) -> Iterator[Bound]:
-    """Yield what makes an empty continuous aggregate; `refresh_continuously` fills it."""
+def continuous_aggregate(name: str, aggregate: Aggregate) -> Bound:
+    """Return what makes an empty continuous aggregate; `refresh_continuously` fills it."""
     query = sql.SQL("CREATE MATERIALIZED VIEW {} WITH (timescaledb.continuous) AS {} WITH NO DATA")
-    yield query.format(identifier(name), _query(aggregate)), []
-    yield sql.SQL("COMMENT ON VIEW {} IS {}").format(identifier(name), sql.Literal(mark)), []
+    return query.format(identifier(name), _query(aggregate)), []
+
+
+def mark_continuous(name: str, mark: str) -> Bound:
+    """Return what marks a continuous aggregate, which counts as a view here."""
+    return sql.SQL("COMMENT ON VIEW {} IS {}").format(identifier(name), sql.Literal(mark)), []
 
 
 def refresh_policy(name: str, aggregate: Aggregate) -> Iterator[Bound]:

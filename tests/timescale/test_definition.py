@@ -95,7 +95,8 @@ def test_the_community_editions_statements_are_sql(tmp_path: Path) -> None:
     name = "market_data.ohlcv_daily"
     bound = [
         *statements.chunk_policies("market_data.ohlcv", table),
-        *statements.continuous_aggregate(name, aggregate, "mark"),
+        statements.continuous_aggregate(name, aggregate),
+        statements.mark_continuous(name, "mark"),
         *statements.refresh_policy(name, aggregate),
         statements.refresh_continuously(name),
     ]

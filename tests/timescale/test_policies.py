@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from keelson.errors import MigrationError
-from keelson.timescale import Report, apply_policies, read_definition, run_substitutes
+from keelson.timescale import Report, apply_policies, policies, read_definition, run_substitutes
 from tests.services import Service
 
 YAML = """
@@ -104,6 +104,23 @@ def test_substitutes_refresh_views_and_drop_old_chunks_once(market: Market) -> N
     )
     assert oldest == [(True, True)]
     assert market.run_substitutes()[1] == "market_data.ohlcv: 0 chunks dropped"
+
+
+def test_an_aggregate_that_is_declared_no_longer_stays_and_is_named(market: Market) -> None:
+    assert market.apply().left == ()
+    market.path.write_text(YAML.partition("aggregates:")[0])
+    assert market.apply().left == ("market_data.ohlcv_daily",)
+    assert market.query(ROWS) == [(90,)]
+    market.run("DROP MATERIALIZED VIEW market_data.ohlcv_daily")
+    assert market.apply().left == ()
+
+
+def test_policies_that_are_declared_no_longer_are_removed(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    market.path.write_text("hypertables: {}\n")
+    monkeypatch.setattr(policies, "timescale_edition", lambda _connection: "community")
+    refused = "market_data.ohlcv: .*remove_compression_policy.* not supported under the current .apache. license"
+    with pytest.raises(MigrationError, match=refused):  # which shows that the server was asked to
+        market.apply()
 
 
 def test_a_plain_table_is_named(market: Market) -> None:
