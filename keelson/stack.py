@@ -19,6 +19,7 @@ from keelson.errors import EngineError
 from keelson.project import Project
 
 PUBLISHED_PASSPHRASE = "keelson"  # noqa: S105 - of the dev and docker stack files; it protects nothing (docs/secrets.md)
+CHOSEN_ENGINE = Path(__file__).parents[1] / ".keelson" / "engine"  # a link to the directory of its programs
 STACKS_WITH_PUBLISHED_PASSPHRASE = frozenset({"dev", "docker"})
 
 
@@ -148,11 +149,9 @@ def run(project: Project, *arguments: str, stack: str | None = None, given: str 
 
 
 def find_engine() -> Path:
-    """Return the pulumi command: the one on PATH, else the one that set-up made."""
-    if found := shutil.which("pulumi"):
+    """Return the pulumi command: the one that set-up chose for this checkout, else the one on PATH."""
+    if found := shutil.which("pulumi", path=CHOSEN_ENGINE) or shutil.which("pulumi"):
         return Path(found)
-    for candidate in sorted((paths.cache() / "engine").glob("*/bin/pulumi"), reverse=True):
-        return candidate
     msg = "the Pulumi engine is missing; run `make setup`"
     raise EngineError(msg)
 

@@ -47,3 +47,13 @@ def checkout() -> None:
         PlatformError: the checkout cannot be written.
     """
     paths.private_directory(LOGS)
+
+
+def point(link: Path, target: Path) -> None:
+    """Let `link` lead to `target`, in one step."""
+    if link.is_symlink() and link.readlink() == target:
+        return
+    fresh = link.with_name(f".{link.name}.{os.getpid()}")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(target)
+    fresh.replace(link)

@@ -59,14 +59,14 @@ def ensure() -> Path:
     home = places.cache("root")
     target = home / key(RECIPE.read_bytes(), architecture())
     if damage(target) is None:
-        _point(home / "current", target)
+        places.point(home / "current", Path(target.name))
         return target
     with places.alone("root"):
         if (fault := damage(target)) is not None:
             if target.exists():
                 detail(f"the private root is damaged ({fault}); making it anew")
             make(Build(recipe, home / f".{target.name}.part", target))
-        _point(home / "current", target)
+        places.point(home / "current", Path(target.name))
     return target
 
 
@@ -264,12 +264,3 @@ def write_manifest(build: Build) -> None:
         "files": {name: (build.tree / name).stat().st_size for name in build.recipe["key_files"]},
     }
     (build.tree / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-
-
-def _point(link: Path, target: Path) -> None:
-    if link.is_symlink() and link.readlink() == Path(target.name):
-        return
-    fresh = link.with_name(f".{link.name}.{os.getpid()}")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(target.name)
-    fresh.replace(link)

@@ -1,7 +1,7 @@
 """What a shell needs so that `pulumi up` typed by hand works: `. .keelson/env`, in sh, bash and zsh.
 
 The programs' part of it, `.keelson/path`, is all that `make` takes: `keelson` finds the backend and the passphrase by itself,
-stack by stack.
+stack by stack, and the engine by the link `.keelson/engine`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from keelson import paths
 from tools.machine import engine, environment, places
 
+ENGINE_LINK = places.LOCAL / "engine"
 PATH_FILE = places.LOCAL / "path"
 PATH_TEXT = """\
 # Written by the set-up: the programs of this checkout, once, in front of PATH.
@@ -46,8 +47,10 @@ export PULUMI_SKIP_UPDATE_CHECK=true
 
 
 def ensure() -> None:
-    """Write the two files where they are missing or say something else."""
-    programs = {"engine": shlex.quote(str(engine.binaries())), "venv": shlex.quote(str(environment.VENV / "bin"))}
+    """Write the two files and the link where they are missing or say something else."""
+    chosen = engine.binaries()
+    places.point(ENGINE_LINK, chosen)
+    programs = {"engine": shlex.quote(str(chosen)), "venv": shlex.quote(str(environment.VENV / "bin"))}
     _write(PATH_FILE, PATH_TEXT.format_map(programs))
     _write(FILE, TEXT.format(path=shlex.quote(str(PATH_FILE))))
 
