@@ -5,6 +5,7 @@ from pathlib import Path
 import pulumi
 
 from components.platform import Platform
+from components.traces import short_stack_traces
 from keelson.errors import KeelsonError
 from keelson.settings.stack import read_stack
 
@@ -14,7 +15,8 @@ def main() -> None:
     try:
         config = pulumi.runtime.config.CONFIG.get()
         stack = read_stack(config, pulumi.get_project(), pulumi.get_stack(), Path.cwd())
-        platform = Platform(stack)
+        with short_stack_traces():
+            platform = Platform(stack)
     except KeelsonError as fault:
         raise pulumi.RunError(str(fault)) from None
     pulumi.export("endpoints", platform.endpoints)

@@ -30,6 +30,7 @@ class LocalServerInputs:
     preferred_port: int = 5432
     avoid_ports: tuple[int, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
+    discarded: bool = False  # whether the data go with the server
 
     @property
     def spec(self) -> ServerSpec:
@@ -52,7 +53,7 @@ class LocalServerProvider(Provider[LocalServerInputs]):
     """Started and waited for; reloaded, or restarted where a parameter needs it; stopped cleanly."""
 
     inputs = LocalServerInputs
-    compared: ClassVar = ("version", "data", "timescaledb", "port", "preferred_port", "parameters")
+    compared: ClassVar = ("version", "data", "timescaledb", "port", "preferred_port", "parameters", "discarded")
 
     def identify(self, inputs: LocalServerInputs) -> str:
         """Return `stack/server`."""
@@ -79,8 +80,9 @@ class LocalServerProvider(Provider[LocalServerInputs]):
         return {"listens_on": record.port} if record else None
 
     def remove(self, state: Bag) -> None:
-        """Stop it; its data stays."""
-        server.remove(state["key"], state["server"])
+        """Stop it: cleanly, or at once where its data go next."""
+        stop = server.discard if state.get("discarded") else server.remove
+        stop(state["key"], state["server"])
 
 
 class LocalServer(Managed, module="keelson", name="LocalServer"):

@@ -43,6 +43,8 @@ class SchemaProvider(Provider[SchemaInputs]):
     def examine(self, inputs: Bag, old: Bag) -> Bag:
         """Add the plan (file: what it does and locks) and the names of the files that the last run did not have."""
         known, files = old.get("files", {}), inputs["files"]
+        if old and known == files:  # what the last change found stays: another text would write the whole state again
+            return inputs | {key: old[key] for key in ("plan", "pending")}
         _refuse_rewritten_history(inputs["service"], known, files)
         # Dictionaries lose their order on the way through the engine.
         folder = Path(inputs["directory"])
