@@ -5,7 +5,7 @@ seconds to notice either. This process
 
 - waits for the server's lock, which every process of the server before still holds, so that two never run at once;
 - learns the server's process id from bubblewrap (`--info-fd`) and passes signals on: TERM and INT as the stop signal,
-  HUP as it is;
+  HUP as it is; after a QUIT the stop signal is QUIT, a stop at once;
 - starts a server that ended again: at once if it was killed or had been running, after a pause if it failed at start;
 - stops its server cleanly when supervisord dies; if it is killed itself, the kernel kills its server;
 - passes the exit status on when the server was stopped;
@@ -24,7 +24,7 @@ import signal
 import sys
 import time
 
-WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+WATCHED = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 POLL = 0.05  # seconds between two tries for the lock
 INSISTENT = (
@@ -191,10 +191,12 @@ def wait(child: Child, stop: signal.Signals) -> tuple[int, bool]:
     stopping = False
     while (status := child.status()) is None:
         got = signal.sigtimedwait(WATCHED, INSISTENT if stopping else 3600)
-        stopping = stopping or (got is not None and got.si_signo in (signal.SIGTERM, signal.SIGINT))
+        number = got.si_signo if got else None
+        stopping = stopping or number in (signal.SIGTERM, signal.SIGINT)
+        stop = signal.SIGQUIT if number == signal.SIGQUIT else stop
         if stopping:
             child.signal(stop)
-        elif got is not None and got.si_signo == signal.SIGHUP:
+        elif number == signal.SIGHUP:
             child.signal(signal.SIGHUP)
     return status, stopping
 

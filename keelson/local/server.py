@@ -37,6 +37,7 @@ __all__ = [
     "answering",
     "check",
     "connect",
+    "discard",
     "make_data_directory",
     "move_data",
     "remove",
@@ -109,6 +110,13 @@ def restart(key: str, name: str) -> ServerState:
 def remove(key: str, name: str) -> None:
     """Stop a server and take it from supervisord; its data, port and passwords stay until `remove_data`."""
     with alone(key, name):
+        supervisor.remove(key, name)
+
+
+def discard(key: str, name: str) -> None:
+    """Stop a server at once whose data is removed next; if it is not after all, the next start recovers every row."""
+    with alone(key, name):
+        supervisor.hasten(key, name)
         supervisor.remove(key, name)
 
 

@@ -337,6 +337,19 @@ def test_a_server_removed_and_made_again_is_a_new_one(running: LocalStack) -> No
     assert running.execute("select count(*) from pg_tables where tablename = 't'") == [(0,)]
 
 
+def test_a_server_that_is_discarded_ends_at_once_and_loses_no_row(running: LocalStack) -> None:
+    running.up("other")  # supervisord goes on
+    running.execute("create table t as select 1 as a")
+    runner = running.process("runner.py")
+    server.discard(running.key, "main")
+    assert processes.look(runner.pid) is None
+    assert "received immediate shutdown request" in running.log()
+    assert server.start(running.spec())
+    assert running.execute("select a from t") == [(1,)]
+    server.stop(running.key, "main")
+    assert "received fast shutdown request" in running.log()
+
+
 def test_a_process_taken_away_and_made_again_keeps_data_and_port(running: LocalStack) -> None:
     port = registry.Registry(running.key).server("main").port
     running.execute("create table t as select 1 as a")
