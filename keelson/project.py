@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from keelson.errors import SettingsError
+from keelson.settings.document import read_mapping
 from keelson.settings.stack import Stack, read_stack
 
 PROJECT_FILE = "Pulumi.yaml"
@@ -30,7 +29,7 @@ class Project:
             SettingsError: there is no such stack file, or a key is wrong.
         """
         path = self.root / f"Pulumi.{name}.yaml"
-        config = _mapping(path).get("config") or {}
+        config = _keys(path, "config")
         return read_stack({key: _text(value) for key, value in config.items()}, self.name, name, self.root)
 
     def stack_names(self) -> list[str]:
@@ -55,23 +54,21 @@ def _read(folder: Path) -> Project:
     if not isinstance(values.get("name"), str):
         msg = f"{PROJECT_FILE}: the setting 'name' is missing; add the project's name"
         raise SettingsError(msg)
-    backend = values.get("backend") or {}
-    return Project(root=folder, name=values["name"], backend=backend.get("url"))
+    return Project(root=folder, name=values["name"], backend=_keys(folder / PROJECT_FILE, "backend").get("url"))
 
 
 def _mapping(path: Path) -> dict[str, Any]:
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        msg = f"{path.name} is missing in {path.parent}; write it, or pick another stack with -s"
-        raise SettingsError(msg) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as fault:
-        msg = f"{path.name} cannot be read: {str(fault).splitlines()[0]}; correct it"
-        raise SettingsError(msg) from None
-    if not isinstance(loaded, dict):
-        msg = f"{path.name} holds no keys; add them"
+    step = f"write it in {path.parent}, or pick another stack with -s"
+    return read_mapping(path, path.name, when_missing=step)
+
+
+def _keys(path: Path, key: str) -> dict[str, Any]:
+    """Return the keys below `key` of a file, none where it does not stand there."""
+    found = _mapping(path).get(key) or {}
+    if not isinstance(found, dict):
+        msg = f"{path.name}: the setting {key!r} must hold keys such as `name: value`; correct it"
         raise SettingsError(msg)
-    return loaded
+    return found
 
 
 def _text(value: object) -> str:

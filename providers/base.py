@@ -34,7 +34,7 @@ Bag = dict[str, Any]
 
 
 class ProviderError(KeelsonError):
-    """A fault of the database server that no more specific error describes."""
+    """A fault of the database server or the machine that no more specific error describes."""
 
 
 class Provider(ResourceProvider, Generic[Inputs]):
@@ -125,7 +125,7 @@ class Provider(ResourceProvider, Generic[Inputs]):
 
 
 def _sentence(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - passes through what it calls
-    """Call and turn what a server may say into one sentence; what is left is a defect and keeps its traceback."""
+    """Call and turn what a server or the machine may say into one sentence; what is left is a defect and keeps its traceback."""
     try:
         return call(*arguments)
     except KeelsonError as fault:
@@ -133,6 +133,9 @@ def _sentence(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - passes throu
     except psycopg.Error as fault:
         said = (fault.diag.message_primary or str(fault) or type(fault).__name__).splitlines()[0]
         msg = f"the database server refused: {said} (SQLSTATE {fault.sqlstate})"
+        raise ProviderError(msg) from None
+    except OSError as fault:
+        msg = f"this machine refused: {fault}; make room or give access and run the command again"
         raise ProviderError(msg) from None
 
 

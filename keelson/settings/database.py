@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field
 
 from keelson.errors import SettingsError
+from keelson.settings.document import read_mapping
 from keelson.settings.model import Settings
 
 REFERENCE_SEEDS = "reference"
@@ -60,30 +60,12 @@ def read_database(directory: Path, root: Path) -> DatabaseDefinition:
         SettingsError: database.yaml is missing or wrong, or a folder of seeds that it names is missing.
     """
     source = str((directory / "database.yaml").relative_to(root))
-    definition = DatabaseDefinition.read(_load(directory / "database.yaml", source), source)
+    step = f"`keelson service add {directory.name}` makes one"
+    values = read_mapping(directory / "database.yaml", source, when_missing=step)
+    definition = DatabaseDefinition.read(values, source)
     for environment, folders in definition.seeds.items():
         for folder in folders:
             if not (directory / "seeds" / folder).is_dir():
                 msg = f"{source}: the setting 'seeds.{environment}' names {folder!r}, but seeds/{folder} is missing; make it"
                 raise SettingsError(msg)
     return definition
-
-
-def _load(path: Path, source: str) -> dict[str, Any]:
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        msg = f"{source} is missing; `keelson service add {path.parent.name}` makes one"
-        raise SettingsError(msg) from None
-    except UnicodeDecodeError as fault:
-        msg = f"{source} is not UTF-8 (byte {fault.start}); save it as UTF-8"
-        raise SettingsError(msg) from None
-    except yaml.YAMLError as fault:
-        where = getattr(fault, "problem_mark", None)
-        line = f", line {where.line + 1}" if where else ""
-        msg = f"{source}{line}: not YAML: {getattr(fault, 'problem', 'cannot be read')}; correct it"
-        raise SettingsError(msg) from None
-    if not isinstance(loaded, dict):
-        msg = f"{source} must hold keys such as 'server: main'; add them"
-        raise SettingsError(msg)
-    return loaded

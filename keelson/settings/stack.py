@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from keelson.errors import SettingsError
-from keelson.postgres.names import validate_service_name
+from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.model import Settings
 
@@ -130,6 +131,7 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     for database, definition in databases.items():
         _check_server(database, definition, settings)
     _refuse_shared_logins(databases)
+    _refuse_shared_directories(settings, source)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
 
 
@@ -146,7 +148,8 @@ def _value(text: str) -> Any:  # noqa: ANN401 - whatever the stack file holds
 def _names(settings: StackSettings, root: Path, source: str) -> list[str]:
     folder = root / SQL_DIRECTORY
     if settings.databases is None:
-        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir()) if folder.is_dir() else []
+        entries = folder.iterdir() if folder.is_dir() else ()
+        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
     if repeated := sorted({name for name in settings.databases if settings.databases.count(name) > 1}):
         msg = f"{source}: the setting 'keelson:databases' names {repeated[0]!r} twice; take one out"
         raise SettingsError(msg)
@@ -161,9 +164,14 @@ def _check_server(database: str, definition: DatabaseDefinition, settings: Stack
 
 
 def _refuse_shared_logins(databases: Mapping[str, DatabaseDefinition]) -> None:
-    owners: dict[tuple[str, str], str] = {}
+    owners = {
+        (definition.server, role): database
+        for database, definition in databases.items()
+        for role in (*RoleNames(database).groups, *RoleNames(database).logins)
+    }
     for database, definition in databases.items():
         for login in definition.logins:
+            validate_login_name(login, database)
             first = owners.setdefault((definition.server, login), database)
             if first != database:
                 msg = (
@@ -171,3 +179,14 @@ def _refuse_shared_logins(databases: Mapping[str, DatabaseDefinition]) -> None:
                     "a login belongs to one service, so choose another name"
                 )
                 raise SettingsError(msg)
+
+
+def _refuse_shared_directories(settings: StackSettings, source: str) -> None:
+    places = sorted((server.data_directory, name) for name, server in settings.servers.items() if server.data_directory)
+    for (outer, first), (inner, second) in itertools.pairwise(places):
+        if inner.is_relative_to(outer):
+            msg = (
+                f"{source}: the setting 'keelson:servers.{second}.data_directory' lies in that of the server {first}; "
+                "give each server a directory of its own"
+            )
+            raise SettingsError(msg)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import yaml
 from pydantic import Field
 
-from keelson.errors import MigrationError, SettingsError
+from keelson.errors import MigrationError
 from keelson.migrations.files import read_text, relative
 from keelson.migrations.statements import split
+from keelson.settings.document import parse_mapping
 from keelson.settings.model import Settings
 
 Interval = Annotated[str, Field(pattern=r"^[1-9][0-9]* (minute|hour|day|week|month|year)s?$")]
@@ -79,7 +79,7 @@ def read_definition(path: Path, root: Path | None = None) -> Definition:
         MigrationError: it cannot be read, or a query is not one SELECT.
     """
     source = relative(path, root)
-    file = _File.read(_load(read_text(path, source), source), source)
+    file = _File.read(parse_mapping(read_text(path, source), source), source)
     for name, aggregate in file.aggregates.items():
         where = f"{source}: aggregates.{name}.query"
         kinds = [statement.kind for statement in split(aggregate.query, where)]
@@ -87,17 +87,3 @@ def read_definition(path: Path, root: Path | None = None) -> Definition:
             msg = f"{where} must be one SELECT; correct it"
             raise MigrationError(msg)
     return Definition(source, file.hypertables, file.aggregates)
-
-
-def _load(text: str, source: str) -> dict[str, object]:
-    try:
-        loaded = yaml.safe_load(text) or {}
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        msg = f"{source}{line}: not YAML: {getattr(fault, 'problem', 'cannot be read')}; correct it"
-        raise SettingsError(msg) from None
-    if not isinstance(loaded, dict):
-        msg = f"{source} must hold the keys hypertables and aggregates; correct it"
-        raise SettingsError(msg)
-    return loaded

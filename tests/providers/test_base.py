@@ -40,6 +40,8 @@ class ThingProvider(Provider[ThingInputs]):
     def make(self, inputs: ThingInputs) -> Bag:
         if inputs.port == 13:
             raise psycopg.errors.DiskFull
+        if inputs.port == 14:
+            raise PermissionError(13, "Permission denied", "/x")
         return {"kind": type(inputs.port).__name__, "made": inputs.name}
 
 
@@ -80,6 +82,13 @@ def test_a_fixed_input_is_refused_by_check_with_the_next_step() -> None:
 def test_what_the_server_says_becomes_one_sentence_with_its_sqlstate() -> None:
     with pytest.raises(KeelsonError, match=r"^the database server refused: .*SQLSTATE 53100"):
         ThingProvider().create(GIVEN | {"port": 13.0})
+
+
+def test_what_the_machine_says_becomes_one_sentence_with_the_path() -> None:
+    with pytest.raises(
+        KeelsonError, match=r"^this machine refused: .*Permission denied: '/x'; make room or give access"
+    ):
+        ThingProvider().create(GIVEN | {"port": 14.0})
 
 
 def test_a_thing_that_is_gone_reads_as_gone() -> None:

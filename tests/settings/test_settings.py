@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from keelson.errors import KeelsonError
+from keelson.project import find_project
 from keelson.settings.stack import read_stack, stack_key
 
 GOOD = {"keelson:environment": "dev", "keelson:target": "local"}
@@ -58,6 +59,14 @@ def test_keys_of_other_packages_are_not_ours(root: Path) -> None:
             {"keelson:servers": '{"timescale": {}}'},
             "sql/auth/database.yaml: the setting 'server' names 'main', but the stack has",
         ),
+        (
+            {"keelson:servers": '{"main": {"data_directory": "/x"}, "other": {"data_directory": "/x"}}'},
+            "'keelson:servers.other.data_directory' lies in that of the server main; give each",
+        ),
+        (
+            {"keelson:servers": '{"main": {"data_directory": "/x/y"}, "other": {"data_directory": "/x"}}'},
+            "'keelson:servers.main.data_directory' lies in that of the server other",
+        ),
         ({"keelson:databases": '["auth", "auth"]'}, "'keelson:databases' names 'auth' twice"),
         ({"keelson:databases": '["billing"]'}, "sql/billing/database.yaml is missing; `keelson service add billing`"),
         ({"keelson:databases": '["Billing"]'}, "'Billing' is not allowed"),
@@ -82,9 +91,12 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(root: Path, change: dict[
     [
         ("sevrer: main\n", "sql/auth/database.yaml: unknown setting 'sevrer'; did you mean 'server'?"),
         ("description: x\n", "sql/auth/database.yaml: the setting 'server' is missing; add it"),
-        ("server: [main\n", "sql/auth/database.yaml, line 2: not YAML"),
+        ("server: [main\n", "sql/auth/database.yaml:2: not YAML"),
         ("- a\n", "sql/auth/database.yaml must hold keys"),
         ("server: main\nseeds: {demo: [nowhere]}\n", "'seeds.demo' names 'nowhere', but seeds/nowhere is missing"),
+        ("", "sql/auth/database.yaml: the setting 'server' is missing; add it"),
+        ("server: main\nlogins: {postgres: {}}\n", "the login's name 'postgres' is not allowed"),
+        ("server: main\nlogins: {auth_owner: {}}\n", "'auth_owner' is a role that Keelson makes for 'auth' itself"),
         ("server: main\nlogins: {reader: {privileges: [drop]}}\n", "'logins.reader.privileges.0' is wrong"),
     ],
 )
@@ -104,6 +116,42 @@ def test_a_login_of_two_services_is_refused(root: Path) -> None:
         KeelsonError, match=r"^sql/billing/database.yaml: the login 'reporter' of 'logins' is auth's already"
     ):
         read_stack(GOOD, "keelson", "dev", root)
+
+
+def test_a_login_with_the_name_of_another_services_role_is_refused(root: Path) -> None:
+    (root / "sql" / "billing").mkdir()
+    (root / "sql" / "billing" / "database.yaml").write_text("server: main\nlogins: {auth_app: {inherits: app}}\n")
+    with pytest.raises(KeelsonError, match="the login 'auth_app' of 'logins' is auth's already"):
+        read_stack(GOOD, "keelson", "dev", root)
+
+
+def test_a_hidden_folder_is_no_database(root: Path) -> None:
+    (root / "sql" / ".idea").mkdir()
+    assert list(read_stack(GOOD, "keelson", "dev", root).databases) == ["auth"]
+
+
+def test_a_folder_in_place_of_a_file_is_named(root: Path) -> None:
+    (root / "sql" / "auth" / "database.yaml").unlink()
+    (root / "sql" / "auth" / "database.yaml").mkdir()
+    with pytest.raises(KeelsonError, match=r"sql/auth/database.yaml cannot be read: Is a directory; make it a file"):
+        read_stack(GOOD, "keelson", "dev", root)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "sentence"),
+    [
+        ("Pulumi.yaml", "name: keelson\nbackend: s3\n", "Pulumi.yaml: the setting 'backend' must hold keys"),
+        ("Pulumi.dev.yaml", "config: [a]\n", "Pulumi.dev.yaml: the setting 'config' must hold keys"),
+        ("Pulumi.dev.yaml", "- a\n", "Pulumi.dev.yaml must hold keys"),
+        ("Pulumi.dev.yaml", "config: {\n", "Pulumi.dev.yaml:2: not YAML"),
+    ],
+)
+def test_a_wrong_file_of_the_project_is_named(root: Path, file: str, text: str, sentence: str) -> None:
+    (root / "Pulumi.yaml").write_text("name: keelson\n")
+    (root / "Pulumi.dev.yaml").write_text("config: {}\n")
+    (root / file).write_text(text)
+    with pytest.raises(KeelsonError, match=sentence):
+        find_project(root).stack("dev")
 
 
 def test_a_database_yaml_that_is_not_utf_8_is_named(root: Path) -> None:
