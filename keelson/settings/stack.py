@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from keelson.settings.model import Settings
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
 Port = Annotated[int, Field(ge=1024, le=65535)]
 
+PUBLISHED_PASSPHRASE = "keelson"  # noqa: S105 - of the dev and docker stack files; it protects nothing (docs/secrets.md)
 PROTECTED_ENVIRONMENTS = frozenset({"staging", "prod"})
 SQL_DIRECTORY = "sql"
 _STACK_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
@@ -114,7 +116,8 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     """Return the stack that `config` describes; keys are qualified (`keelson:target`), objects are JSON texts.
 
     Raises:
-        SettingsError: a key is unknown, missing or wrong, or two parts contradict each other.
+        SettingsError: a key is unknown, missing or wrong, two parts contradict each other, or a protected stack would be
+            encrypted with the published passphrase.
         IdentifierError: a database's name is not allowed.
     """
     source = f"Pulumi.{name}.yaml"
@@ -124,15 +127,25 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     prefix = f"{project}:"
     values = {key.removeprefix(prefix): _value(text) for key, text in config.items() if key.startswith(prefix)}
     settings = StackSettings.read(values, source, prefix)
+    _refuse_published_passphrase(settings, source)
     databases = {}
     for database in _names(settings, root, source):
         validate_service_name(database)
         databases[database] = read_database(root / SQL_DIRECTORY / database, root)
     for database, definition in databases.items():
-        _check_server(database, definition, settings)
+        _check_server(database, definition, settings, root)
     _refuse_shared_logins(databases)
     _refuse_shared_directories(settings, source)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
+
+
+def _refuse_published_passphrase(settings: StackSettings, source: str) -> None:
+    if settings.protected and os.environ.get("PULUMI_CONFIG_PASSPHRASE") == PUBLISHED_PASSPHRASE:
+        msg = (
+            f"{source}: the environment {settings.environment} is protected, and PULUMI_CONFIG_PASSPHRASE holds the passphrase "
+            "that everybody knows; set one of the stack's own, or unset it where a key service encrypts (docs/secrets.md)"
+        )
+        raise SettingsError(msg)
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - whatever the stack file holds
@@ -156,10 +169,17 @@ def _names(settings: StackSettings, root: Path, source: str) -> list[str]:
     return list(settings.databases)
 
 
-def _check_server(database: str, definition: DatabaseDefinition, settings: StackSettings) -> None:
+def _check_server(database: str, definition: DatabaseDefinition, settings: StackSettings, root: Path) -> None:
+    folder = f"{SQL_DIRECTORY}/{database}"
     if definition.server not in settings.servers:
         known = ", ".join(sorted(settings.servers))
-        msg = f"{SQL_DIRECTORY}/{database}/database.yaml: the setting 'server' names {definition.server!r}, but the stack has {known}"
+        msg = f"{folder}/database.yaml: the setting 'server' names {definition.server!r}, but the stack has {known}"
+        raise SettingsError(msg)
+    if (root / folder / "timescale.yaml").exists() and not settings.servers[definition.server].timescaledb:
+        msg = (
+            f"{folder}/timescale.yaml: the server {definition.server} of {folder}/database.yaml has no TimescaleDB; "
+            "name one that has, or take the file away"
+        )
         raise SettingsError(msg)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from keelson.errors import KeelsonError
+from keelson.errors import KeelsonError, SettingsError
 from keelson.project import find_project
 from keelson.settings.stack import read_stack, stack_key
 
@@ -125,6 +125,14 @@ def test_a_login_with_the_name_of_another_services_role_is_refused(root: Path) -
         read_stack(GOOD, "keelson", "dev", root)
 
 
+def test_policies_for_a_server_without_timescaledb_are_refused(root: Path) -> None:
+    (root / "sql" / "auth" / "timescale.yaml").touch()
+    with pytest.raises(KeelsonError, match=r"sql/auth/timescale.yaml: the server main .* has no TimescaleDB"):
+        read_stack(GOOD, "keelson", "dev", root)
+    (root / "sql" / "auth" / "database.yaml").write_text("server: timescale\n")
+    assert read_stack(GOOD, "keelson", "dev", root).databases
+
+
 def test_a_hidden_folder_is_no_database(root: Path) -> None:
     (root / "sql" / ".idea").mkdir()
     assert list(read_stack(GOOD, "keelson", "dev", root).databases) == ["auth"]
@@ -162,3 +170,24 @@ def test_a_database_yaml_that_is_not_utf_8_is_named(root: Path) -> None:
 
 def test_a_qualified_stack_name_counts_by_its_last_part() -> None:
     assert stack_key("keelson", "organization/keelson/dev") == "keelson-dev"
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_a_protected_stack_refuses_the_published_passphrase(
+    root: Path, monkeypatch: pytest.MonkeyPatch, environment: str
+) -> None:
+    config = GOOD | {"keelson:environment": environment}
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "keelson")
+    with pytest.raises(
+        SettingsError, match=r"Pulumi\.shared\.yaml: the environment .* is protected, and PULUMI_CONFIG"
+    ):
+        read_stack(config, "keelson", "shared", root)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "one of its own")
+    assert read_stack(config, "keelson", "shared", root).settings.protected
+
+
+def test_the_published_passphrase_serves_a_stack_that_is_not_protected(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "keelson")
+    assert not read_stack(GOOD, "keelson", "dev", root).settings.protected
