@@ -32,8 +32,6 @@ class Stack:
 
     key: str
     stack_id: str
-    project: str = ""
-    stack: str = ""
     environment: str = ""
 
 
@@ -63,15 +61,15 @@ class Registry:
         """The stack's state directory."""
         return directory(self.key)
 
-    def claim(self, stack_id: str, *, project: str = "", stack: str = "", environment: str = "") -> Stack:
-        """Make the registry, or check that it belongs to `stack_id`; empty values keep what stands there.
+    def claim(self, stack_id: str, *, environment: str = "") -> Stack:
+        """Make the registry, or check that it belongs to `stack_id`; an empty environment keeps what stands there.
 
         Raises:
             OwnershipError: the registry belongs to another stack id.
         """
         with self._lock():
             document = self._document()
-            mine = Stack(self.key, stack_id, project, stack, environment)
+            mine = Stack(self.key, stack_id, environment)
             if (old := _stack(document)) is not None:
                 self._check(old, stack_id)
                 mine = replace(old, **{name: value for name, value in asdict(mine).items() if value})

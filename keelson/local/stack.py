@@ -15,7 +15,7 @@ from keelson.local.registry import Registry
 ID_BYTES = 6
 
 
-def register(key: str, environment: str, *, project: str = "", stack: str = "") -> str:
+def register(key: str, environment: str) -> str:
     """Make a stack's entry, or recognise the one that is there, and return the stack's id.
 
     Where the entry was lost, the stack's data tell the id, so that they are found again.
@@ -27,7 +27,7 @@ def register(key: str, environment: str, *, project: str = "", stack: str = "") 
     registry = Registry(key)
     known = registry.stack()
     stack_id = known.stack_id if known else data_directory.owner(key) or secrets.token_hex(ID_BYTES)
-    return registry.claim(stack_id, project=project, stack=stack, environment=environment).stack_id
+    return registry.claim(stack_id, environment=environment).stack_id
 
 
 def remove(key: str, stack_id: str) -> None:

@@ -91,16 +91,6 @@ class ProgramStatus:
     failures: int
 
 
-def ensure_running(key: str) -> None:
-    """See to it that the stack's supervisord runs and answers.
-
-    Raises:
-        ServerError: it does not start.
-    """
-    with _alone(key):
-        _ensure_running(key)
-
-
 def add_or_update(key: str, program: Program) -> None:
     """Run a program under the stack's supervisord; one whose command line has changed is stopped and started anew."""
     with _alone(key):

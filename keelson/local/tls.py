@@ -36,12 +36,6 @@ class _Pair:
     key: ec.EllipticCurvePrivateKey
 
 
-def authority(key: str) -> Path:
-    """Return the certificate of the stack's authority, made or renewed where needed."""
-    _authority(key)
-    return authority_file(key)
-
-
 def authority_file(key: str) -> Path:
     """Return where the authority's certificate lies."""
     return registry.directory(key) / "tls" / "ca.crt"
@@ -64,11 +58,6 @@ def ensure_server(key: str, directory: Path, name: str) -> bool:
     paths.write_private(directory / "ca.crt", _pem(ca.certificate))
     _save(directory, "server", _server_pair(name, ca))
     return True
-
-
-def left(certificate: Path) -> dt.timedelta:
-    """Return for how long a certificate is still good; less than nothing if it is not."""
-    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc - _now()
 
 
 def _authority(key: str) -> _Pair:

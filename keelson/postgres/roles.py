@@ -41,11 +41,6 @@ class ExtraLogin:
     schemas: tuple[str, ...] = ()
     inherits: Literal["app", "readonly"] | None = None
 
-    @property
-    def has_own_privileges(self) -> bool:
-        """Whether it holds grants besides those that it inherits."""
-        return bool(self.privileges)
-
 
 def ensure_roles(  # noqa: PLR0913 - what a role is made of
     admin: psycopg.Connection,

@@ -13,9 +13,9 @@ ID = "0123456789ab"
 
 
 def test_a_registry_is_claimed_once() -> None:
-    assert Registry("a-dev").claim(ID, project="a", stack="dev", environment="dev").stack == "dev"
+    assert Registry("a-dev").claim(ID, environment="dev").environment == "dev"
     assert Registry("a-dev").claim(ID, environment="test").environment == "test"
-    assert Registry("a-dev").stack().project == "a"
+    assert Registry("a-dev").claim(ID).environment == "test"
     with pytest.raises(OwnershipError, match="belongs to another stack of the name a-dev"):
         Registry("a-dev").claim("ffffffffffff")
 

@@ -196,7 +196,7 @@ def test_connections_are_encrypted_and_verified(running: LocalStack) -> None:
     password = registry.Registry(running.key).password("main", "postgres")
     by_name = psycopg.connect(
         host="localhost", port=port, user="postgres", password=password, dbname="postgres",
-        sslmode="verify-full", sslrootcert=str(tls.authority(running.key)),
+        sslmode="verify-full", sslrootcert=str(tls.authority_file(running.key)),
     )  # fmt: skip
     by_name.close()
 
