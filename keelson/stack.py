@@ -17,8 +17,8 @@ from urllib.parse import unquote, urlsplit
 from keelson import paths
 from keelson.errors import EngineError
 from keelson.project import Project
+from keelson.settings.stack import PUBLISHED_PASSPHRASE
 
-PUBLISHED_PASSPHRASE = "keelson"  # noqa: S105 - of the dev and docker stack files; it protects nothing (docs/secrets.md)
 CHOSEN_ENGINE = Path(__file__).parents[1] / ".keelson" / "engine"  # a link to the directory of its programs
 STACKS_WITH_PUBLISHED_PASSPHRASE = frozenset({"dev", "docker"})
 
@@ -55,12 +55,14 @@ class Engine:
 
         Raises:
             EngineError: somebody else works on the stack, or the engine refuses.
+            SettingsError: the stack is new and its settings are wrong.
         """
         killed = self.release_stale_locks()
         if not killed and self._kept_in_files():
             return
         state = self._state()
         if state is None:
+            self.project.stack(self.stack)  # wrong settings are told before anything is made
             run(self.project, "stack", "init", self.stack, "--no-select", stack=self.stack)
         elif (state.get("deployment") or {}).get("pending_operations"):
             self._forget_pending_operations(state)
