@@ -97,7 +97,13 @@ def _make(stamp: str) -> None:
     if _moved():
         run([tool, "venv", "--quiet", "--clear", "--python", python(), VENV], env=env, log=log, what="making .venv")
     env["VIRTUAL_ENV"] = str(VENV)
-    run([tool, "pip", "sync", "--require-hashes", LOCK], env=env, cwd=PROJECT, log=log, what="filling .venv")
+    run(
+        [tool, "pip", "sync", "--require-hashes", "--compile-bytecode", LOCK],
+        env=env,
+        cwd=PROJECT,
+        log=log,
+        what="filling .venv",
+    )
     run(
         [tool, "pip", "install", "--no-deps", "--no-build-isolation", "--editable", "."],
         env=env, cwd=PROJECT, log=log, what="installing Keelson into .venv",
