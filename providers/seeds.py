@@ -39,13 +39,12 @@ class SeedsProvider(Provider[SeedsInputs]):
     def examine(self, inputs: Bag, old: Bag) -> Bag:
         """Add the names of the files that are new or changed."""
         known = old.get("files", {})
-        if (
-            old and known == inputs["files"]
-        ):  # what the last change found stays: another text would write the whole state again
+        if old and known == inputs["files"]:  # see SchemaProvider.examine
             return inputs | {"pending": old["pending"]}
-        return inputs | {
-            "pending": ", ".join(name for name, sum_ in inputs["files"].items() if known.get(name) != sum_)
-        }
+        pending = [name for name, sha256 in inputs["files"].items() if known.get(name) != sha256]
+        order = {folder: place for place, folder in enumerate(inputs["folders"])}
+        pending.sort(key=lambda name: (order[name.partition("/")[0]], name))
+        return inputs | {"pending": ", ".join(pending)}
 
     def make(self, inputs: SeedsInputs) -> Bag:
         """Run what is new or changed."""

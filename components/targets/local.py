@@ -55,6 +55,7 @@ class LocalTarget:
                 "preferred_port": settings.preferred_port,
                 "avoid_ports": others,
                 "parameters": self._stack.settings.parameters_of(name),
+                "discarded": not self._stack.settings.protected,
             },
             ResourceOptions(parent=parent),
         )

@@ -72,6 +72,7 @@ def test_a_service_has_roles_a_database_a_schema_seeds_and_access(
             "main-process",
         } <= recorder.resources.keys()
         assert "notes-policies" not in recorder.resources
+        assert recorder.resources["main-process"].inputs["discarded"] is True
         assert list(recorder.resources["notes-schema"].inputs["files"]) == ["001_notes.sql"]
         assert set(recorder.resources["notes-seeds"].inputs["files"]) == {
             "reference/001_units.sql",

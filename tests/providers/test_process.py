@@ -222,3 +222,16 @@ def test_a_role_of_nobody_is_refused_by_name(provider: ProviderProcess, project:
     kind, given = steps[3]
     with pytest.raises(grpc.RpcError, match="notes_owner"):
         provider.create(kind, given | known)
+
+
+def test_pending_seeds_are_named_in_the_order_in_which_they_run(provider: ProviderProcess) -> None:
+    given = {
+        "reference": MIGRATOR.as_input(),
+        "service": "notes",
+        "directory": "sql/notes/seeds",
+        "folders": ["reference", "dev"],
+        "files": {"dev/001_a.sql": "1", "dev/002_b.sql": "2", "reference/001_c.sql": "3"},
+    }
+    inputs, failures = provider.check(SeedsProvider(), {}, given)
+    assert not failures
+    assert inputs["pending"] == "reference/001_c.sql, dev/001_a.sql, dev/002_b.sql"
