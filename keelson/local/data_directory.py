@@ -25,6 +25,7 @@ from keelson.local.registry import Registry, new_password
 from keelson.local.root import DATA
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
     from keelson.local.root import PrivateRoot
@@ -35,6 +36,13 @@ MOVED_TO = "moved_to"  # in the marker of a directory whose copy on another file
 IGNORED = {"lost+found", MARKER}
 UNFINISHED = "pgdata.init"  # start of the name of a directory that initdb writes to
 ADMINISTRATOR = "postgres"
+UNRECORDED = {  # so that a statement with a password stands in no log and in no statistics
+    "exit_on_error": "on",
+    "log_statement": "none",
+    "log_min_duration_statement": "-1",
+    "log_min_error_statement": "panic",
+    "shared_preload_libraries": "",
+}
 
 
 def make_data_directory(spec: ServerSpec) -> Path:
@@ -138,12 +146,8 @@ def renew_password(spec: ServerSpec, root: PrivateRoot) -> None:
     """
     password = new_password()
     statement = f"ALTER ROLE {ADMINISTRATOR} PASSWORD '{password}'\n"  # no character of a password needs quotes
-    options = ["-c", "exit_on_error=on", "-c", "log_min_error_statement=panic", "postgres"]
-    root.run(
-        [root.program("postgres"), "--single", "-D", f"{DATA}/pgdata", *options],
-        data=spec.directory,
-        stdin=statement.encode(),
-    )
+    argv = [root.program("postgres"), "--single", "-D", f"{DATA}/pgdata", *_parameter_options(UNRECORDED), "postgres"]
+    root.run(argv, data=spec.directory, stdin=statement.encode())
     Registry(spec.key).set_password(spec.name, ADMINISTRATOR, password)
 
 
@@ -168,7 +172,9 @@ def _initialise(spec: ServerSpec, root: PrivateRoot, password: str) -> None:
     """Make `pgdata` under another name first: a killed run's initdb may still write to its own for a moment."""
     try:
         work = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=spec.directory))
-        root.run([root.program("initdb"), *_options(work.name)], data=spec.directory, stdin=f"{password}\n".encode())
+        root.run(
+            [root.program("initdb"), *_initdb_options(work.name)], data=spec.directory, stdin=f"{password}\n".encode()
+        )
         with (work / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(f"\n{configuration.INCLUDE}\n")
         (work / "keelson.conf").touch(mode=0o600)
@@ -184,8 +190,11 @@ def _initialise(spec: ServerSpec, root: PrivateRoot, password: str) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _options(name: str) -> list[str]:
-    """Return initdb's options."""
+def _parameter_options(parameters: Mapping[str, str]) -> list[str]:
+    return [word for name, value in parameters.items() for word in ("-c", f"{name}={value}")]
+
+
+def _initdb_options(name: str) -> list[str]:
     return [
         *("-D", f"{DATA}/{name}", "--username", ADMINISTRATOR, "--pwfile=/dev/stdin"),
         *("--data-checksums", "--encoding=UTF8", "--auth=scram-sha-256", "--sync-method=syncfs"),

@@ -284,12 +284,16 @@ def test_data_that_a_protected_stack_left_is_served_again_by_the_next(running: L
 
 
 def test_a_stack_whose_state_was_lost_finds_its_data_again(running: LocalStack, home: Path) -> None:
+    running.up(parameters={"log_statement": "all"})
     running.execute("create table t as select 1 as a")
     shutil.rmtree(home / "state")
     assert stack.register(running.key, "dev") == running.stack_id
     running.up()
     assert running.execute("select a from t") == [(1,)]
-    assert len(registry.Registry(running.key).password("main", "postgres")) == registry.LENGTH
+    password = registry.Registry(running.key).password("main", "postgres")
+    assert len(password) == registry.LENGTH
+    statistics = (running.spec().directory / "pgdata").glob("pg_stat*/*")
+    assert not [path for path in statistics if password.encode() in path.read_bytes()]
 
 
 def test_a_damaged_root_is_named(local: LocalStack, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
