@@ -9,15 +9,20 @@ from keelson import paths
 from keelson.errors import KeelsonError
 from keelson.project import find_project
 from keelson.settings.stack import stack_key
+from keelson.stack import Engine, run
 
 
 def main(stack: str) -> None:
-    """Remove the stack's directories, and say which."""
-    key = stack_key(find_project().name, stack)
+    """Remove the stack's directories, and the stack with its history from the backend; say so."""
+    project = find_project()
+    key = stack_key(project.name, stack)
     for directory in (paths.data() / "stacks" / key, paths.data() / "backups" / key, paths.state() / "stacks" / key):
         if directory.exists():
             shutil.rmtree(directory)
             print(f"removed {directory}")
+    if Engine(project, stack).exists():
+        run(project, "stack", "rm", stack, "--yes", "--preserve-config", "--remove-backups", stack=stack)
+        print(f"removed stack {stack} and its history from the backend")
 
 
 try:
