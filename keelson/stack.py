@@ -187,7 +187,7 @@ def _read_lock(path: Path) -> Lock | None:
         values = json.loads(path.read_text(encoding="utf-8"))
         taken = datetime.fromisoformat(values["timestamp"]).astimezone()
         return Lock(path, int(values["pid"]), values["username"], values["hostname"], f"{taken:%H:%M:%S}")
-    except FileNotFoundError:  # released meanwhile
+    except (FileNotFoundError, ValueError, KeyError):  # released meanwhile, or being written: the engine decides
         return None
 
 

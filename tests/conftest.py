@@ -9,7 +9,7 @@ import pytest
 from tests.fixtures import admin, database, server, service  # noqa: F401 - offered to all tests
 from tests.stack.harness import CHECKOUT, StackUnderTest
 
-SERVERS = {"main": {"preferred_port": 5432}, "timescale": {"preferred_port": 5433, "timescaledb": True}}
+SERVERS = {"main": {}, "timescale": {"timescaledb": True}}
 
 
 @pytest.fixture(scope="session")

@@ -78,4 +78,4 @@ class Context:
 def context(stack: str | None) -> Context:
     """Return the context for the stack that was named, else for the one that is selected."""
     project = find_project()
-    return Context(project, stack or selected_stack(project))
+    return Context(project, (stack or selected_stack(project)).rpartition("/")[2])

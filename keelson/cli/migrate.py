@@ -96,6 +96,9 @@ def new(
     """
     project = find_project()
     folder = project.root / SQL_DIRECTORY / service / "migrations"
+    if not folder.is_dir():
+        msg = f"there is no {folder.relative_to(project.root)}; `keelson service add {service}` makes a service"
+        raise SettingsError(msg)
     files = migrations.read_directory(folder, project.root)
     number = max((file.version for file in files), default=0) + 1
     words = re.sub(r"[^a-z0-9]+", "_", description.lower()).strip("_")

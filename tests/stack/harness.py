@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +24,7 @@ from keelson.local import processes
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEADLINE = 120.0
+_PORTS = itertools.count(10_000 + os.getpid() % 1_000 * 20, 4)  # below the ports that clients get
 
 NOTES = {
     "database.yaml": "server: main\n",
@@ -42,6 +45,7 @@ class StackUnderTest:
     variables: dict[str, str] = field(default_factory=dict)  # of the environment, beside the usual
 
     def __post_init__(self) -> None:
+        self._ports: dict[str, int] = defaultdict(lambda: next(_PORTS))
         self.root = self.home / "project"
         self.root.mkdir(parents=True)
         shutil.copy(CHECKOUT / "__main__.py", self.root)
@@ -71,10 +75,14 @@ class StackUnderTest:
         return kept | places | passphrase | self.variables
 
     def write_settings(self, **changes: Any) -> None:
+        """Change settings; a server that names no port prefers one that no other stack of this run does."""
         self.settings |= changes
+        servers = {
+            name: {"preferred_port": self._ports[name]} | more for name, more in self.settings["servers"].items()
+        }
         path = self.root / f"Pulumi.{self.name}.yaml"
         kept = yaml.safe_load(path.read_text()) if path.exists() else {}
-        kept["config"] = {f"keelson:{key}": value for key, value in self.settings.items()}
+        kept["config"] = {f"keelson:{key}": value for key, value in (self.settings | {"servers": servers}).items()}
         path.write_text(yaml.safe_dump(kept, sort_keys=False))
 
     def write_service(self, service: str, files: dict[str, str] = NOTES) -> None:
