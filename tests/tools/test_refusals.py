@@ -53,6 +53,35 @@ def test_a_machine_that_cannot_do_it_is_refused_in_one_sentence_that_says_what_t
 
 
 @pytest.mark.parametrize(
+    ("may", "sentence"),
+    [
+        ("apt-get", "apt could not install bubblewrap"),
+        ("nothing", "you may not install packages; ask its administrator"),
+    ],
+)
+def test_a_user_who_may_sudo_apt_alone_gets_the_missing_packages(tmp_path, may, sentence):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in (*NEEDED, "grep", "mkdir", "tail", "uname"):
+        (programs / name).symlink_to(f"/usr/bin/{name}")
+    scripts = {
+        "id": "echo 1000",
+        "sudo": f'[[ "$*" == "-n -l {may}" ]] || {{ [[ "$*" == "-n {may} "* ]] && exec "${{@:2}}"; }}',
+        "apt-get": 'echo "apt-get $*"; [[ $* == *update ]]',
+        "dpkg-deb": "exit 1",
+    }
+    for name, text in scripts.items():
+        (programs / name).write_text(f"#!/usr/bin/bash\n{text}\n")
+        (programs / name).chmod(0o755)
+    setup = [PROJECT / "tools" / "setup"]
+    done = subprocess.run(
+        setup, env={"PATH": str(programs)}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(
     ("setting", "value", "key"),
     [
         ("kernel/apparmor_restrict_unprivileged_userns", "1", "kernel.apparmor_restrict_unprivileged_userns=0"),
