@@ -12,6 +12,7 @@ import pulumi
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from components.server import Server
+from components.targets import Backups, Target
 from keelson import migrations
 from keelson.endpoint import Reference
 from keelson.migrations import seeds
@@ -28,10 +29,10 @@ from providers.seeds import Seeds
 
 @dataclass(frozen=True)
 class ServicePlace:
-    """Where one service's database stands: the stack, its folder of SQL, its server."""
+    """Where one service's database stands: the stack, its target, its server."""
 
     stack: Stack
-    stack_id: Output[str]
+    target: Target
     server: Server
 
     def directory(self, service: str) -> Path:
@@ -43,7 +44,7 @@ class ServiceDatabase(ComponentResource):
     """One service's database on a server.
 
     Makes: Roles <name>-roles, Database <name>, Schema <name>-schema, Seeds <name>-seeds, Policies <name>-policies where
-    there is a timescale.yaml, Access <name>-access.
+    there is a timescale.yaml, Access <name>-access, and its target's backup job <name>-backup.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ServiceDatabase(ComponentResource):
         self.seeds = self._seeds()
         self.policies = self._policies()
         self.access = self._access()
+        self.backup = self._backup()
         self._announce()
         self.register_outputs({"database": name, "version": self.schema.version})
 
@@ -77,7 +79,7 @@ class ServiceDatabase(ComponentResource):
         chosen = self._place.stack.settings.passwords
         ours = {*RoleNames(self._service).logins, *self._definition.logins}
         inputs = self._named(self._administrator) | {
-            "stack_id": self._place.stack_id,
+            "stack_id": self._place.target.stack_id,
             "logins": self._logins(),
             "connection_limit": self._definition.connection_limit,
             "passwords": Output.secret(
@@ -89,7 +91,7 @@ class ServiceDatabase(ComponentResource):
     def _database(self) -> Database:
         inputs = {
             "reference": self._administrator.as_input(),
-            "stack_id": self._place.stack_id,
+            "stack_id": self._place.target.stack_id,
             "name": self._service,
             "extensions": list(self._definition.extensions) + ["timescaledb"] * self._place.server.timescaledb,
         }
@@ -126,6 +128,12 @@ class ServiceDatabase(ComponentResource):
     def _access(self) -> Access:
         inputs = self._named(self._administrator) | {"logins": self._logins()}
         return Access(f"{self._service}-access", inputs, self._after(self.policies or self.seeds))
+
+    def _backup(self) -> Resource:
+        settings, reference = self._place.stack.backup_of(self._service), self._administrator.to(database=self._service)
+        return self._place.target.backup_job(
+            Backups(self._service, reference, "postgres", settings), self._after(self.database)
+        )
 
     def _logins(self) -> dict[str, Any]:
         return {name: login.model_dump(mode="json") for name, login in self._definition.logins.items()}

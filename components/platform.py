@@ -1,12 +1,15 @@
-"""A whole stack: its servers, and a database for every service."""
+"""A whole stack: its servers, a database for every service, Redis, pgAdmin and the agent."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pulumi import ComponentResource, Output, ResourceOptions
+from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
+from components.agent import Agent
 from components.database import ServiceDatabase, ServicePlace
+from components.pgadmin import PgAdmin
+from components.redis import Redis
 from components.server import Server
 from components.targets import target_for
 from keelson.settings.stack import Stack
@@ -15,7 +18,8 @@ from keelson.settings.stack import Stack
 class Platform(ComponentResource):
     """All parts of a stack.
 
-    Makes: Identity <stack>, a Server for each server of the settings, a ServiceDatabase for each database.
+    Makes: Identity <stack>, a Server for each server of the settings, a ServiceDatabase for each database, a Redis for each
+    one of the settings, a PgAdmin and an Agent unless the settings leave them out.
     """
 
     def __init__(self, stack: Stack, opts: ResourceOptions | None = None) -> None:
@@ -23,6 +27,9 @@ class Platform(ComponentResource):
         self._target = target_for(stack, self)
         self.servers = {name: self._server(stack, name) for name in stack.settings.servers}
         self.databases = {name: self._database(stack, name) for name in stack.databases}
+        self.redis = {name: self._redis(stack, name) for name in stack.settings.redis}
+        self.agent = self._agent(stack)
+        self.pgadmin = self._pgadmin(stack)
         self.register_outputs({"endpoints": self.endpoints})
 
     @property
@@ -31,12 +38,17 @@ class Platform(ComponentResource):
         return {
             name: {"port": server.port, "databases": self._databases_on(server)}
             for name, server in self.servers.items()
-        }
+        } | {name: {"port": part.port} for name, part in self._daemons.items()}
 
     @property
     def versions(self) -> dict[str, Output[str]]:
         """The schema version of each database."""
         return {name: database.schema.version for name, database in self.databases.items()}
+
+    @property
+    def _daemons(self) -> dict[str, Redis | PgAdmin | Agent]:
+        found: dict[str, Redis | PgAdmin | Agent | None] = {**self.redis, "pgadmin": self.pgadmin, "agent": self.agent}
+        return {name: part for name, part in found.items() if part}
 
     def _databases_on(self, server: Server) -> list[str]:
         return [name for name, database in self.databases.items() if database.server is server]
@@ -47,5 +59,23 @@ class Platform(ComponentResource):
     def _database(self, stack: Stack, name: str) -> ServiceDatabase:
         definition = stack.databases[name]
         server = self.servers[definition.server]
-        place = ServicePlace(stack, self._target.stack_id, server)
+        place = ServicePlace(stack, self._target, server)
         return ServiceDatabase(name, definition, place, ResourceOptions(parent=server))
+
+    def _redis(self, stack: Stack, name: str) -> Redis:
+        return Redis(name, stack, self._target, ResourceOptions(parent=self))
+
+    def _agent(self, stack: Stack) -> Agent | None:
+        return Agent(self._target, self._opened, ResourceOptions(parent=self)) if stack.settings.agent.enabled else None
+
+    def _pgadmin(self, stack: Stack) -> PgAdmin | None:
+        if not stack.settings.pgadmin.enabled:
+            return None
+        return PgAdmin(stack, self._target, self._opened, ResourceOptions(parent=self))
+
+    @property
+    def _opened(self) -> list[Resource]:
+        """What must be done before pgAdmin and the agent look at the stack."""
+        return [database.access for database in self.databases.values()] + [
+            redis.users for redis in self.redis.values()
+        ]

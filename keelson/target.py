@@ -26,13 +26,18 @@ class Part:
     name: str
     running: bool
     answering: bool
+    kind: str = "server"  # server, redis, pgadmin, agent
+    starting: bool = False  # it was started a moment ago, and that it does not answer yet is no fault
     port: int | None = None
     detail: str = ""
     notes: tuple[str, ...] = field(default=())
 
 
 class Target(Protocol):
-    """What a target knows about the servers of a stack, and can do with them; `stack` is a stack's key."""
+    """What a target knows about the parts of a stack, and can do with them; `stack` is a stack's key.
+
+    A `server` is a PostgreSQL server or a Redis, by its name in the settings.
+    """
 
     def locate(self, stack: str, server: str) -> Address:
         """Return where `server` answers; raises UnreachableError."""

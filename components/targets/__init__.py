@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import pulumi
 
     from keelson.endpoint import Reference
+    from keelson.settings.backup import BackupSettings
     from keelson.settings.stack import Stack
 
 
@@ -24,13 +26,45 @@ class RunningServer:
     port: pulumi.Output[int]
 
 
+@dataclass(frozen=True)
+class RunningDaemon:
+    """What a target makes for pgAdmin or the agent."""
+
+    process: pulumi.Resource
+    port: pulumi.Output[int]
+
+
+@dataclass(frozen=True)
+class Backups:
+    """What is backed up: a database or a Redis by its name, how to reach it, and when and how long."""
+
+    name: str
+    reference: Reference
+    engine: str  # postgres or redis
+    settings: BackupSettings
+
+
 class Target(Protocol):
     """Makes a stack's parts in one place."""
 
     stack_id: pulumi.Output[str]
 
     def server(self, name: str, parent: pulumi.Resource) -> RunningServer:
-        """Make the server `name` of the settings, below `parent`."""
+        """Make the PostgreSQL server `name` of the settings, below `parent`."""
+
+    def redis(self, name: str, parent: pulumi.Resource) -> RunningServer:
+        """Make the Redis `name` of the settings, below `parent`."""
+
+    def pgadmin(
+        self, entries: Sequence[Mapping[str, str]], after: Sequence[pulumi.Resource], parent: pulumi.Resource
+    ) -> RunningDaemon:
+        """Make pgAdmin with `entries` in its list (group, name, server, database, role), after the resources `after`."""
+
+    def agent(self, after: Sequence[pulumi.Resource], parent: pulumi.Resource) -> RunningDaemon:
+        """Make the agent, after the resources `after`."""
+
+    def backup_job(self, backups: Backups, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+        """Make what backs something up on its schedule."""
 
 
 def target_for(stack: Stack, parent: pulumi.Resource) -> Target:

@@ -1,19 +1,29 @@
-"""Servers as processes of this machine, under supervisor and bubblewrap."""
+"""Servers and daemons as processes of this machine, under supervisor and bubblewrap."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import RunningServer
+from components.targets import Backups, RunningDaemon, RunningServer
 from keelson.endpoint import Reference
 from keelson.settings.stack import Stack
+from providers.backup_job import BackupJob
 from providers.data_directory import DataDirectory
 from providers.identity import Identity
+from providers.local_daemon import LocalDaemon
 from providers.local_server import LocalServer
+from providers.volume import Volume
 
 
 class LocalTarget:
-    """Makes: Identity <stack>; per server DataDirectory <server>-data and LocalServer <server>-process."""
+    """All parts as supervised processes.
+
+    Makes: Identity <stack>; per server DataDirectory <server>-data and LocalServer <server>-process; per daemon LocalDaemon
+    <daemon>-process, and Volume <daemon>-data where it has data; BackupJob <name>-backup for what is backed up.
+    """
 
     name = "local"
 
@@ -34,6 +44,90 @@ class LocalTarget:
             Reference(stack=self._stack.key, target=self.name, server=name), data, process, process.listens_on
         )
 
+    def redis(self, name: str, parent: Resource) -> RunningServer:
+        """Make the directory and the supervised process."""
+        settings = self._stack.settings.redis[name]
+        volume = self._volume(name, parent)
+        chosen = {user: text.get_secret_value() for user, text in settings.passwords.items()}
+        process = self._daemon(
+            name,
+            {
+                "kind": "redis",
+                "port": settings.port or 0,
+                "preferred_port": settings.preferred_port,
+                "settings": settings.model_dump(
+                    include={"maxmemory", "maxmemory_policy", "databases", "notify_keyspace_events", "append_only"}
+                ),
+                "passwords": Output.secret(chosen),
+            },
+            ResourceOptions(parent=parent, depends_on=[volume]),
+        )
+        reference = Reference(stack=self._stack.key, target=self.name, server=name, database="0", role="admin")
+        return RunningServer(reference, volume, process, process.listens_on)
+
+    def pgadmin(
+        self, entries: Sequence[Mapping[str, str]], after: Sequence[Resource], parent: Resource
+    ) -> RunningDaemon:
+        """Make the directory and the supervised process, which may answer later."""
+        settings = self._stack.settings.pgadmin
+        chosen = {"admin": settings.password.get_secret_value()} if settings.password else {}
+        process = self._daemon(
+            "pgadmin",
+            {
+                "kind": "pgadmin",
+                "port": settings.port or 0,
+                "preferred_port": settings.preferred_port,
+                "settings": {
+                    "email": settings.email,
+                    "entries": [dict(entry) for entry in entries],
+                    "protected": self._stack.settings.protected,
+                },
+                "passwords": Output.secret(chosen),
+            },
+            ResourceOptions(parent=parent, depends_on=[self._volume("pgadmin", parent), *after]),
+        )
+        return RunningDaemon(process, process.listens_on)
+
+    def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
+        """Make the supervised process."""
+        settings = self._stack.settings.agent
+        inputs = {"kind": "agent", "port": settings.port or 0, "preferred_port": settings.preferred_port}
+        process = self._daemon("agent", inputs, ResourceOptions(parent=parent, depends_on=list(after)))
+        return RunningDaemon(process, process.listens_on)
+
+    def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
+        """Make the job that the agent runs."""
+        inputs = {
+            "reference": backups.reference.as_input(),
+            "name": backups.name,
+            "engine": backups.engine,
+            **backups.settings.model_dump(mode="json", exclude={"directory"}),
+            "directory": str(backups.settings.directory or ""),
+        }
+        return BackupJob(f"{backups.name}-backup", inputs, opts)
+
+    def _volume(self, name: str, parent: Resource) -> Volume:
+        protected = self._stack.settings.protected
+        return Volume(
+            f"{name}-data",
+            {"key": self._stack.key, "stack_id": self.stack_id, "name": name},
+            ResourceOptions(parent=parent, protect=protected, retain_on_delete=protected),
+        )
+
+    def _daemon(self, name: str, inputs: Mapping[str, Any], opts: ResourceOptions) -> LocalDaemon:
+        common = {"key": self._stack.key, "stack_id": self.stack_id, "name": name}
+        return LocalDaemon(
+            f"{name}-process", common | {"avoid_ports": self._ports_of_others(name)} | dict(inputs), opts
+        )
+
+    def _ports_of_others(self, name: str) -> list[int]:
+        """Return the ports that the stack's other parts prefer."""
+        settings = self._stack.settings
+        preferred = {key: part.preferred_port for key, part in settings.servers.items()}
+        preferred |= {key: part.preferred_port for key, part in settings.redis.items()}
+        preferred |= {"pgadmin": settings.pgadmin.preferred_port, "agent": settings.agent.preferred_port}
+        return [port for key, port in preferred.items() if key != name]
+
     def _data(self, name: str, parent: Resource) -> DataDirectory:
         protected = self._stack.settings.protected
         return DataDirectory(
@@ -44,7 +138,6 @@ class LocalTarget:
 
     def _process(self, name: str, data: DataDirectory, parent: Resource) -> LocalServer:
         settings = self._stack.settings.servers[name]
-        others = [other.preferred_port for key, other in self._stack.settings.servers.items() if key != name]
         return LocalServer(
             f"{name}-process",
             self._common(name)
@@ -53,7 +146,7 @@ class LocalTarget:
                 "timescaledb": settings.timescaledb,
                 "port": settings.port or 0,
                 "preferred_port": settings.preferred_port,
-                "avoid_ports": others,
+                "avoid_ports": self._ports_of_others(name),
                 "parameters": self._stack.settings.parameters_of(name),
                 "discarded": not self._stack.settings.protected,
             },

@@ -14,11 +14,11 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keelson import paths
 from keelson.errors import KeelsonError, ServerError
-from keelson.local import configuration, shared_memory, supervisor
+from keelson.local import configuration, marks, shared_memory, supervisor
 from keelson.local import root as private_root
 from keelson.local.locks import exclusive
 from keelson.local.registry import Registry, new_password
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from keelson.local.root import PrivateRoot
     from keelson.local.spec import ServerSpec
 
-MARKER = "keelson.json"
 MOVED_TO = "moved_to"  # in the marker of a directory whose copy on another file system is complete
-IGNORED = {"lost+found", MARKER}
 UNFINISHED = "pgdata.init"  # start of the name of a directory that initdb writes to
 ADMINISTRATOR = "postgres"
 UNRECORDED = {  # so that a statement with a password stands in no log and in no statistics
@@ -57,7 +55,8 @@ def make_data_directory(spec: ServerSpec) -> Path:
     with alone(spec.key, spec.name):
         examine(spec, root)
         paths.private_directory(spec.directory)
-        _mark(spec, root)
+        if marks.read(spec.directory) is None:
+            marks.write(spec.directory, spec.key, spec.stack_id, spec.name, major=root.postgres_major)
         if not (spec.directory / "pgdata").exists():
             _initialise(spec, root, registry.ensure_password(spec.name, ADMINISTRATOR))
     return spec.directory
@@ -69,18 +68,18 @@ def examine(spec: ServerSpec, root: PrivateRoot) -> None:
     Raises:
         ServerError: it is not.
     """
-    marker = _marker(spec.directory)
+    marker = marks.read(spec.directory)
     if marker is None:
-        if _entries(spec.directory):
+        if marks.entries(spec.directory):
             msg = f"{spec.directory} is neither empty nor Keelson's; name an empty directory for server {spec.name}"
             raise ServerError(msg)
         return
-    if not _is_ours(marker, spec.stack_id, spec.name):
-        raise _foreign(spec.directory, marker)
-    if (moved := marker.get(MOVED_TO)) and _marker(Path(moved)) is not None:
+    if not marks.is_ours(marker, spec.stack_id, spec.name):
+        raise marks.foreign(spec.directory, marker)
+    if (moved := marker.get(MOVED_TO)) and marks.read(Path(moved)) is not None:
         msg = f"the data of server {spec.name} were moved to {moved}; name that as its data_directory in the settings"
         raise ServerError(msg)
-    major = _text(spec.directory / "pgdata" / "PG_VERSION") or str(marker.get("major"))
+    major = marks.text(spec.directory / "pgdata" / "PG_VERSION") or str(marker.get("major"))
     if major != str(root.postgres_major):
         msg = (
             f"the data in {spec.directory} is of PostgreSQL {major} and this installation runs {root.postgres_major}; "
@@ -96,15 +95,15 @@ def remove_data(key: str, stack_id: str, name: str, directory: Path) -> None:
         ServerError: the directory is another's.
     """
     with alone(key, name):
-        marker = _marker(directory)
-        if marker is None and _entries(directory):
+        marker = marks.read(directory)
+        if marker is None and marks.entries(directory):
             msg = f"{directory} does not bear the mark of stack {key} and was kept; look at it and remove it by hand"
             raise ServerError(msg)
-        if marker is not None and not _is_ours(marker, stack_id, name):
-            raise _foreign(directory, marker)
+        if marker is not None and not marks.is_ours(marker, stack_id, name):
+            raise marks.foreign(directory, marker)
         supervisor.remove(key, name)
         shared_memory.release(directory / "pgdata")
-        _remove_tree(directory)
+        marks.remove_tree(directory)
         Registry(key).forget(name)
         Registry(key).forget_passwords(name)
 
@@ -117,7 +116,7 @@ def move_data(spec: ServerSpec, old: Path) -> Path:
     """
     root = private_root.find()
     with alone(spec.key, spec.name):
-        if old != spec.directory and _marker(old) is not None:
+        if old != spec.directory and marks.read(old) is not None:
             _move_from(old, spec, root)
         require_data(spec, root)
         return spec.directory
@@ -153,12 +152,12 @@ def renew_password(spec: ServerSpec, root: PrivateRoot) -> None:
 
 def bears_mark(directory: Path) -> bool:
     """Return whether a directory is that of a server, of whichever stack."""
-    return _marker(directory) is not None
+    return marks.read(directory) is not None
 
 
 def owner(key: str) -> str | None:
     """Return the stack id that the data of a stack bear at their usual place; None if there are none or they disagree."""
-    markers = (_marker(directory) for directory in (paths.data() / "stacks" / key).glob("*"))
+    markers = (marks.read(directory) for directory in (paths.data() / "stacks" / key).glob("*"))
     ids = {str(marker["stack_id"]) for marker in markers if marker and "stack_id" in marker}
     return ids.pop() if len(ids) == 1 else None
 
@@ -202,61 +201,19 @@ def _initdb_options(name: str) -> list[str]:
     ]
 
 
-def _mark(spec: ServerSpec, root: PrivateRoot) -> None:
-    if _marker(spec.directory) is None:
-        marker = {"stack_id": spec.stack_id, "key": spec.key, "server": spec.name, "major": root.postgres_major}
-        paths.write_private(spec.directory / MARKER, json.dumps(marker) + "\n")
-
-
-def _marker(directory: Path) -> dict[str, Any] | None:
-    text = _text(directory / MARKER)
-    if not text:
-        return None
-    try:
-        marker = json.loads(text)
-    except ValueError:
-        marker = {}
-    return marker if isinstance(marker, dict) else {}
-
-
-def _is_ours(marker: dict[str, Any], stack_id: str, name: str) -> bool:
-    return marker.get("stack_id") == stack_id and marker.get("server") == name
-
-
-def _foreign(directory: Path, marker: dict[str, Any]) -> ServerError:
-    if not marker:
-        return ServerError(
-            f"{directory} bears no readable mark of Keelson; name another data directory in the settings"
-        )
-    return ServerError(
-        f"{directory} belongs to server {marker.get('server')} of stack {marker.get('key')} "
-        f"(id {marker.get('stack_id')}); name another data directory in the settings"
-    )
-
-
-def _entries(directory: Path) -> set[str]:
-    try:
-        return set(os.listdir(directory)) - IGNORED  # noqa: PTH208  # names are all that is asked for
-    except FileNotFoundError:
-        return set()
-    except OSError as fault:
-        msg = f"cannot look into {directory}: {fault.strerror}; name another data directory in the settings"
-        raise ServerError(msg) from None
-
-
 def _move_from(old: Path, spec: ServerSpec, root: PrivateRoot) -> None:
-    marker, new = _marker(old) or {}, spec.directory
-    if not _is_ours(marker, spec.stack_id, spec.name):
-        raise _foreign(old, marker)
+    marker, new = marks.read(old) or {}, spec.directory
+    if not marks.is_ours(marker, spec.stack_id, spec.name):
+        raise marks.foreign(old, marker)
     examine(spec, root)
-    copied = _marker(new) is not None
+    copied = marks.read(new) is not None
     if copied and marker.get(MOVED_TO) != str(new):  # somebody else's copy may be older
         msg = f"both {old} and {new} hold the data of server {spec.name}; remove the one that is out of date"
         raise ServerError(msg)
     supervisor.remove(spec.key, spec.name)
     if not copied:
         _move(old, new)
-    _remove_tree(old)
+    marks.remove_tree(old)
 
 
 def _move(old: Path, new: Path) -> None:
@@ -279,7 +236,7 @@ def _copy(old: Path, new: Path) -> None:
     try:
         shutil.copytree(old, part, symlinks=True, ignore=shutil.ignore_patterns(".s.PGSQL.*"))
         _sync(part)
-        paths.write_private(old / MARKER, json.dumps({**(_marker(old) or {}), MOVED_TO: str(new)}) + "\n")
+        paths.write_private(old / marks.MARKER, json.dumps({**(marks.read(old) or {}), MOVED_TO: str(new)}) + "\n")
         part.rename(new)
     except (OSError, shutil.Error) as fault:
         shutil.rmtree(part, ignore_errors=True)
@@ -298,27 +255,3 @@ def _sync(directory: Path) -> None:
         ctypes.CDLL(None).syncfs(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _remove_tree(directory: Path) -> None:
-    """Remove a directory, its marker last, so that a killed removal is still known as ours."""
-    try:
-        for entry in sorted(directory.glob("*")):
-            if entry.name != MARKER:
-                shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
-        (directory / MARKER).unlink(missing_ok=True)
-    except OSError as fault:
-        msg = f"cannot remove {directory}: {fault.strerror} ({fault.filename}); give write access and run the command again"
-        raise ServerError(msg) from None
-    with contextlib.suppress(OSError):  # not empty, a mount point, or gone
-        directory.rmdir()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except (OSError, ValueError) as fault:
-        msg = f"cannot read {path}: {fault}; give its owner back the right to read it"
-        raise ServerError(msg) from None

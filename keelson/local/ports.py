@@ -17,7 +17,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from keelson import paths
 from keelson.errors import PortInUseError
@@ -40,6 +40,42 @@ class Choice:
 
     port: int
     notes: tuple[str, ...] = ()
+
+
+class HasPort(Protocol):
+    """What the registry keeps of a part."""
+
+    @property
+    def port(self) -> int:
+        """The port that it had."""
+
+
+class Part(Protocol):
+    """What wants a port: a server's or a daemon's specification."""
+
+    @property
+    def key(self) -> str:
+        """The stack's key."""
+
+    @property
+    def name(self) -> str:
+        """The part's name in the stack."""
+
+    @property
+    def label(self) -> str:
+        """Both, as in `keelson-dev/main`."""
+
+    @property
+    def port(self) -> int | None:
+        """The one port that the settings allow, if any."""
+
+    @property
+    def preferred_port(self) -> int:
+        """Where to look first."""
+
+    @property
+    def avoid_ports(self) -> tuple[int, ...]:
+        """Ports that are the stack's own for something else."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +124,30 @@ def choose(preferred: int, avoid: Collection[int] = (), fixed: int | None = None
         return choice
 
 
+def choose_again(part: Part, old: HasPort | None, *, new_port: bool) -> Choice:
+    """Return the port for a part that is down: the one that it had, if it may keep that.
+
+    Raises:
+        PortInUseError: the port that the settings demand is taken, or the one that it had and `new_port` is not set.
+    """
+    if part.port is not None:
+        if not _stranger(part, part.port):
+            return Choice(part.port)
+        raise in_use(part.port)
+    if old is None:
+        return choose(part.preferred_port, part.avoid_ports, mine=part.label)
+    taken_by = _stranger(part, old.port)
+    if not taken_by:
+        return Choice(old.port)
+    if new_port:
+        return choose(part.preferred_port, {*part.avoid_ports, old.port}, mine=part.label)
+    msg = (
+        f"port {old.port} of server {part.name} was taken while it was down, by {taken_by}; "
+        "stop that, or run `keelson start --new-port`"
+    )
+    raise PortInUseError(msg)
+
+
 def in_use(port: int) -> PortInUseError:
     """Return the error for a fixed port that is taken."""
     return PortInUseError(
@@ -114,6 +174,17 @@ def holder(port: int) -> Holder | None:
     return Holder(
         port, pid, name, postgres=True, version=_version(pid), cluster=_cluster(pid) or _recorded().get(port, "")
     )
+
+
+def _stranger(part: Part, port: int) -> str:
+    """Return who holds a port, in words; nothing if it is free or this part itself still ends or just starts."""
+    if is_free(port):
+        return ""
+    found = holder(port)
+    ours = {process.pid for process in processes.of_stack(part.key)}
+    if found is None or (found.pid in ours and found.cluster in ("", part.label)):
+        return ""
+    return str(found)
 
 
 def _next_free(preferred: int, avoid: Collection[int], claims: dict[int, str], mine: str) -> Choice:
@@ -155,7 +226,7 @@ def _directory() -> Path:
 
 def _recorded() -> dict[int, str]:
     """Return the ports that this user's stacks have, running or not, with their servers."""
-    return {server.port: f"{each.key}/{server.name}" for each in registry.every() for server in each.servers().values()}
+    return {port: f"{each.key}/{name}" for each in registry.every() for name, port in each.ports().items()}
 
 
 def _reservations() -> dict[int, str]:

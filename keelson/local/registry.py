@@ -51,6 +51,19 @@ class ServerRecord:
 
 
 @dataclass(frozen=True)
+class DaemonRecord:
+    """A Redis, pgAdmin or agent as it was last set up; `settings` are what its kind knows of."""
+
+    name: str
+    kind: str
+    port: int
+    fixed_port: int | None = None
+    preferred_port: int = 0
+    avoid_ports: tuple[int, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Registry:
     """The registry of one stack key."""
 
@@ -95,18 +108,36 @@ class Registry:
         Raises:
             OwnershipError: the registry belongs to another stack id.
         """
-        self.claim(stack_id)
-        with self._lock():
-            document = self._document()
-            servers = {**document.get("servers", {}), server.name: asdict(server)}
-            if servers != document.get("servers"):
-                self._write({**document, "servers": servers})
+        self._record(stack_id, "servers", server)
+
+    def daemons(self) -> dict[str, DaemonRecord]:
+        """Return what the stack has beside its servers, by name."""
+        return {name: _daemon(values) for name, values in self._document().get("daemons", {}).items()}
+
+    def daemon(self, name: str) -> DaemonRecord | None:
+        """Return one daemon, None if it is not known."""
+        return self.daemons().get(name)
+
+    def ports(self) -> dict[str, int]:
+        """Return the port of each server and daemon."""
+        document = self._document()
+        parts = {**document.get("servers", {}), **document.get("daemons", {})}
+        return {name: int(values["port"]) for name, values in parts.items()}
+
+    def record_daemon(self, stack_id: str, daemon: DaemonRecord) -> None:
+        """Write down a daemon.
+
+        Raises:
+            OwnershipError: the registry belongs to another stack id.
+        """
+        self._record(stack_id, "daemons", daemon)
 
     def forget(self, name: str) -> None:
-        """Strike a server out; its passwords stay until `forget_passwords`."""
+        """Strike a server or daemon out; its passwords stay until `forget_passwords`."""
         with self._lock():
             document = self._document()
-            if document.get("servers", {}).pop(name, None) is not None:
+            found = [document.get(kind, {}).pop(name, None) for kind in ("servers", "daemons")]
+            if any(found):
                 self._write(document)
 
     def password(self, server: str, role: str) -> str:
@@ -147,6 +178,14 @@ class Registry:
             kept = {name: value for name, value in known.items() if not name.startswith(f"{server}/")}
             if kept != known:
                 self._write_secrets(kept)
+
+    def _record(self, stack_id: str, table: str, entry: ServerRecord | DaemonRecord) -> None:
+        self.claim(stack_id)
+        with self._lock():
+            document = self._document()
+            entries = {**document.get(table, {}), entry.name: asdict(entry)}
+            if entries != document.get(table):
+                self._write({**document, table: entries})
 
     def _check(self, old: Stack, stack_id: str) -> None:
         if old.stack_id != stack_id:
@@ -217,5 +256,13 @@ def _stack(document: dict[str, Any]) -> Stack | None:
 
 
 def _record(values: dict[str, Any]) -> ServerRecord:
-    known = {name: value for name, value in values.items() if name in ServerRecord.__dataclass_fields__}
-    return ServerRecord(**{**known, "avoid_ports": tuple(values.get("avoid_ports", ()))})
+    return ServerRecord(**_known(ServerRecord, values))
+
+
+def _daemon(values: dict[str, Any]) -> DaemonRecord:
+    return DaemonRecord(**_known(DaemonRecord, values))
+
+
+def _known(kind: type[ServerRecord | DaemonRecord], values: dict[str, Any]) -> dict[str, Any]:
+    known = {name: value for name, value in values.items() if name in kind.__dataclass_fields__}
+    return {**known, "avoid_ports": tuple(values.get("avoid_ports", ()))}

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from keelson.errors import PortInUseError, ServerError
-from keelson.local import configuration, ports, processes, supervisor, tls
+from keelson.errors import ServerError
+from keelson.local import configuration, ports, supervisor, tls
 from keelson.local import root as private_root
 from keelson.local.data_directory import (
     ADMINISTRATOR,
@@ -89,7 +89,7 @@ def start(spec: ServerSpec, *, new_port: bool = False) -> ServerState:
         old = Registry(spec.key).server(spec.name)
         running = old is not None and _status(spec.key, spec.name).pid != 0
         keeps = running and old is not None and spec.port in (None, old.port)
-        choice = ports.Choice(old.port) if old and keeps else _choose(spec, old, new_port=new_port)
+        choice = ports.Choice(old.port) if old and keeps else ports.choose_again(spec, old, new_port=new_port)
         if old and old.port != choice.port:
             supervisor.stop(spec.key, spec.name)
         return _start_on_a_port(spec, root, choice)
@@ -286,37 +286,6 @@ def _failure(spec: ServerSpec, launch: _Launch, what: str, said: str) -> ServerE
         return _BindError(f"server {spec.name} could not bind its port")
     reason = PREFIX.sub("", telling(lines)) or said.strip().splitlines()[-1]
     return ServerError(f"server {spec.name} {what}: {reason}; see {launch.log} and run `keelson start` again")
-
-
-def _choose(spec: ServerSpec, old: ServerRecord | None, *, new_port: bool) -> ports.Choice:
-    """Return the port for a server that is down: the one that it had, if it may keep that."""
-    if spec.port is not None:
-        if not _foreign_holder(spec, spec.port):
-            return ports.Choice(spec.port)
-        raise ports.in_use(spec.port)
-    if old is None:
-        return ports.choose(spec.preferred_port, spec.avoid_ports, mine=spec.label)
-    taken_by = _foreign_holder(spec, old.port)
-    if not taken_by:
-        return ports.Choice(old.port)
-    if new_port:
-        return ports.choose(spec.preferred_port, {*spec.avoid_ports, old.port}, mine=spec.label)
-    msg = (
-        f"port {old.port} of server {spec.name} was taken while it was down, by {taken_by}; "
-        "stop that, or run `keelson start --new-port`"
-    )
-    raise PortInUseError(msg)
-
-
-def _foreign_holder(spec: ServerSpec, port: int) -> str:
-    """Return who holds a port, in words; nothing if it is free or this server itself still ends or just starts."""
-    if ports.is_free(port):
-        return ""
-    holder = ports.holder(port)
-    ours = {process.pid for process in processes.of_stack(spec.key)}
-    if holder is None or (holder.pid in ours and holder.cluster in ("", spec.label)):
-        return ""
-    return str(holder)
 
 
 def _recorded(key: str, name: str) -> ServerSpec:

@@ -46,7 +46,7 @@ def remove(key: str, stack_id: str) -> None:
     login.undo(key)
     supervisor.shutdown(key)
     _remove_tree(supervisor.socket_path(key).parent)
-    if any(data_directory.bears_mark(Path(server.data_directory)) for server in registry.servers().values()):
+    if _has_data(key):
         for directory in (supervisor.directory(key), supervisor.log_file(key, "").parent):
             _remove_tree(directory)
     else:
@@ -54,6 +54,12 @@ def remove(key: str, stack_id: str) -> None:
     for emptied in (paths.data() / "stacks" / key, paths.data() / "stacks", registry.directory.parent):
         with contextlib.suppress(OSError):  # holds retained data or another stack, or is gone
             emptied.rmdir()
+
+
+def _has_data(key: str) -> bool:
+    """Return whether data of the stack was retained: of a server wherever it lies, or of a daemon."""
+    places = [Path(server.data_directory) for server in Registry(key).servers().values()]
+    return any(map(data_directory.bears_mark, [*places, *(paths.data() / "stacks" / key).glob("*")]))
 
 
 def _remove_tree(directory: Path) -> None:

@@ -1,16 +1,18 @@
-"""The target `local`: servers as processes of this machine."""
+"""The target `local`: servers and daemons as processes of this machine."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from keelson.errors import ServerError, SettingsError, UnreachableError
-from keelson.local import client, ports, server, supervisor, tls
+from keelson.local import client, daemon, ports, server, supervisor, tls
 from keelson.local.registry import Registry, ServerRecord
 from keelson.target import Address, Part
 
 LOOPBACK = "127.0.0.1"
+AT_ONCE = 8  # parts that are asked at the same time
 
 
 class LocalTarget:
@@ -18,7 +20,10 @@ class LocalTarget:
 
     def locate(self, stack: str, server: str) -> Address:
         """Return where `server` listens; raises UnreachableError when the stack has no such server here."""
-        record = Registry(stack).server(server)
+        registry = Registry(stack)
+        if redis := registry.daemon(server):
+            return Address(host=LOOPBACK, port=redis.port)
+        record = registry.server(server)
         if record is None:
             msg = f"stack {stack} has no server {server} on this machine; run `keelson up`"
             raise UnreachableError(msg)
@@ -44,33 +49,46 @@ class LocalTarget:
         return client.command(program)
 
     def parts(self, stack: str) -> tuple[Part, ...]:
-        """Return the stack's servers as they are now."""
-        records = Registry(stack).servers()
-        return tuple(
-            self._part(stack, records[status.name], status)
-            for status in supervisor.status(stack)
-            if status.name in records
-        )
+        """Return the stack's servers and daemons as they are now, servers first."""
+        registry = Registry(stack)
+        servers, daemons = registry.servers(), registry.daemons()
+        statuses = {status.name: status for status in supervisor.status(stack)}
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            looks = [
+                *(
+                    pool.submit(self._part, stack, servers[name], statuses[name])
+                    for name in servers
+                    if name in statuses
+                ),
+                *(pool.submit(daemon.look, stack, name, statuses[name]) for name in daemons if name in statuses),
+            ]
+        return tuple(look.result() for look in looks)
 
     def start(self, stack: str, parts: Sequence[str] = (), *, new_port: bool = False) -> tuple[str, ...]:
-        """Start servers and wait until they answer; nothing to do for a stack that was never brought up."""
-        known = [name for name in Registry(stack).servers() if supervisor.knows(stack, name)]
+        """Start servers, then daemons, and wait until they answer; nothing to do for a stack that was never brought up."""
+        registry = Registry(stack)
+        known = [name for name in registry.ports() if supervisor.knows(stack, name)]
         self._refuse_unknown(stack, parts, known)
-        down = [name for name in parts or known if not server.answering(stack, name)]
+        chosen = parts or known
+        down = [name for name in chosen if name in registry.servers() and not server.answering(stack, name)]
         states = server.start_stack(stack, down, new_port=new_port) if down else {}
-        return tuple(note for state in states.values() for note in state.notes)
+        notes = [note for state in states.values() for note in state.notes]
+        for name in chosen:
+            if name in registry.daemons() and not daemon.look(stack, name).running:
+                notes += daemon.start_again(stack, name, new_port=new_port).notes
+        return tuple(notes)
 
     def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
-        """Stop servers; with the last one supervisord."""
-        self._refuse_unknown(stack, parts, list(Registry(stack).servers()))
+        """Stop servers and daemons; with the last one supervisord."""
+        self._refuse_unknown(stack, parts, list(Registry(stack).ports()))
         if not parts:
             server.stop_stack(stack)
         for part in parts:
             server.stop(stack, part)
 
     def log(self, stack: str, part: str) -> Path:
-        """Return the file that a server logs to."""
-        self._refuse_unknown(stack, [part], list(Registry(stack).servers()))
+        """Return the file that a part logs to."""
+        self._refuse_unknown(stack, [part], list(Registry(stack).ports()))
         return supervisor.log_file(stack, part)
 
     @staticmethod

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from keelson.errors import SettingsError
+from keelson.settings.backup import BackupChanges
 from keelson.settings.document import read_mapping
 from keelson.settings.model import Settings
 
@@ -25,15 +26,6 @@ class Login(Settings):
     schemas: tuple[Name, ...] = ()
 
 
-class BackupSettings(Settings):
-    """When a database is backed up and how long backups are kept."""
-
-    schedule: str = "0 2 * * *"
-    time_zone: str = "UTC"
-    keep_days: Annotated[int, Field(ge=1)] = 30
-    keep_at_least: Annotated[int, Field(ge=1)] = 3
-
-
 class DatabaseDefinition(Settings):
     """What database.yaml says."""
 
@@ -43,7 +35,7 @@ class DatabaseDefinition(Settings):
     seeds: dict[Literal["dev", "test", "demo", "staging", "prod"], tuple[Name, ...]] = Field(default_factory=dict)
     logins: dict[Name, Login] = Field(default_factory=dict)
     connection_limit: Annotated[int, Field(ge=-1)] = -1
-    backup: BackupSettings = BackupSettings()
+    backup: BackupChanges = BackupChanges()
 
     def seed_folders(self, environment: str, directory: Path) -> tuple[str, ...]:
         """Return the folders under seeds/ for `environment`, in order; by default reference data, then its own."""

@@ -6,19 +6,20 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
 from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
+from keelson.settings.backup import BackupSettings
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.model import Settings
+from keelson.settings.parts import RESERVED_PARTS, AgentSettings, PgAdminSettings, Port, RedisSettings
 
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
-Port = Annotated[int, Field(ge=1024, le=65535)]
 
 PUBLISHED_PASSPHRASE = "keelson"  # noqa: S105 - of the dev and docker stack files; it protects nothing (docs/secrets.md)
 PROTECTED_ENVIRONMENTS = frozenset({"staging", "prod"})
@@ -75,6 +76,10 @@ class StackSettings(Settings):
     databases: tuple[str, ...] | None = None  # None: every folder under sql/
     postgres: dict[str, str] = Field(default_factory=dict)  # for every server
     passwords: dict[Name, SecretStr] = Field(default_factory=dict)
+    redis: dict[Name, RedisSettings] = Field(default_factory=lambda: {"redis": RedisSettings()})
+    pgadmin: PgAdminSettings = PgAdminSettings()
+    agent: AgentSettings = AgentSettings()
+    backup: BackupSettings = BackupSettings()  # of every database and Redis, which may change parts of it
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
 
@@ -101,6 +106,11 @@ class Stack(Settings):
     def key(self) -> str:
         """The name of the stack's directories on a machine."""
         return stack_key(self.project, self.name)
+
+    def backup_of(self, name: str) -> BackupSettings:
+        """Return when the database or Redis `name` is backed up and how long backups are kept."""
+        part = self.databases.get(name) or self.settings.redis[name]
+        return self.settings.backup.changed(part.backup)
 
     def directory(self, database: str) -> Path:
         """Return the folder of `database`, relative to the project."""
@@ -136,6 +146,7 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
         _check_server(database, definition, settings, root)
     _refuse_shared_logins(databases)
     _refuse_shared_directories(settings, source)
+    _refuse_shared_names(settings, databases, source)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
 
 
@@ -210,3 +221,19 @@ def _refuse_shared_directories(settings: StackSettings, source: str) -> None:
                 "give each server a directory of its own"
             )
             raise SettingsError(msg)
+
+
+def _refuse_shared_names(settings: StackSettings, databases: Collection[str], source: str) -> None:
+    """Refuse a Redis that is named like another part, or like a database, whose backups would lie in one directory."""
+    for name in settings.redis:
+        if name in RESERVED_PARTS or name in settings.servers or name in databases:
+            msg = f"{source}: the setting 'keelson:redis.{name}' has the name of another part; choose another name"
+            raise SettingsError(msg)
+    for name in settings.servers:
+        if name in RESERVED_PARTS:
+            msg = f"{source}: the setting 'keelson:servers.{name}' has the name of another part; choose another name"
+            raise SettingsError(msg)
+    named = [database for redis in settings.redis.values() for database in redis.databases]
+    if repeated := sorted({name for name in named if named.count(name) > 1}):
+        msg = f"{source}: two of 'keelson:redis' have a database {repeated[0]!r}; let one have it"
+        raise SettingsError(msg)

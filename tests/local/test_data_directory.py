@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from keelson.errors import OwnershipError, PlatformError, ServerError
-from keelson.local import data_directory, processes, registry, root, server, stack
+from keelson.local import data_directory, marks, processes, registry, root, server, stack
 from tests.local.conftest import LocalStack, wait_until
 
 MEMORY = Path("/dev/shm")  # noqa: S108
@@ -193,7 +193,7 @@ def test_a_move_that_was_killed_after_its_copy_is_finished(
     running.execute("create table t as select 1 as a")
     try:
         with monkeypatch.context() as patch:
-            patch.setattr(data_directory, "_remove_tree", _killed)
+            patch.setattr(marks, "remove_tree", _killed)
             with pytest.raises(KeyboardInterrupt):
                 data_directory.move_data(spec, old)
         with pytest.raises(ServerError, match=f"were moved to {new}"):

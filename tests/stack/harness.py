@@ -26,6 +26,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 DEADLINE = 120.0
 _PORTS = itertools.count(10_000 + os.getpid() % 1_000 * 20, 4)  # below the ports that clients get
 
+WITHOUT = {"redis": {}, "pgadmin": {"enabled": False}, "agent": {"enabled": False}}  # unless a test is about them
+
 NOTES = {
     "database.yaml": "server: main\n",
     "migrations/001_notes.sql": "CREATE TABLE notes (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, body text NOT NULL);\n",
@@ -52,7 +54,7 @@ class StackUnderTest:
         shutil.copy(CHECKOUT / "Pulumi.yaml", self.root)
         (self.root / ".venv").symlink_to(Path(sys.prefix))
         (self.root / "sql").mkdir()
-        self.settings = {"environment": "dev", "target": "local", "servers": {"main": {}}} | self.settings
+        self.settings = {"environment": "dev", "target": "local", "servers": {"main": {}}, **WITHOUT} | self.settings
         self.write_settings()
 
     @property
@@ -75,15 +77,17 @@ class StackUnderTest:
         return kept | places | passphrase | self.variables
 
     def write_settings(self, **changes: Any) -> None:
-        """Change settings; a server that names no port prefers one that no other stack of this run does."""
+        """Change settings; a part that names no port prefers one that no other stack of this run does."""
         self.settings |= changes
-        servers = {
-            name: {"preferred_port": self._ports[name]} | more for name, more in self.settings["servers"].items()
-        }
+        ported = {kind: self._with_ports(self.settings[kind]) for kind in ("servers", "redis")}
+        ported |= {kind: {"preferred_port": self._ports[kind]} | self.settings[kind] for kind in ("pgadmin", "agent")}
         path = self.root / f"Pulumi.{self.name}.yaml"
         kept = yaml.safe_load(path.read_text()) if path.exists() else {}
-        kept["config"] = {f"keelson:{key}": value for key, value in (self.settings | {"servers": servers}).items()}
+        kept["config"] = {f"keelson:{key}": value for key, value in (self.settings | ported).items()}
         path.write_text(yaml.safe_dump(kept, sort_keys=False))
+
+    def _with_ports(self, parts: dict[str, Any]) -> dict[str, Any]:
+        return {name: {"preferred_port": self._ports[name]} | more for name, more in parts.items()}
 
     def write_service(self, service: str, files: dict[str, str] = NOTES) -> None:
         for name, text in files.items():

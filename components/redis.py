@@ -1,0 +1,40 @@
+"""A Redis of the stack."""
+
+from __future__ import annotations
+
+from pulumi import ComponentResource, Output, ResourceOptions
+
+from components.targets import Backups, Target
+from keelson.settings.stack import Stack
+from providers.redis_users import RedisUsers
+
+
+class Redis(ComponentResource):
+    """One Redis, a user for each service, and its backups.
+
+    Makes what its target makes (on `local` Volume <name>-data and LocalDaemon <name>-process), RedisUsers <name>-users, and
+    its target's backup job <name>-backup.
+    """
+
+    def __init__(self, name: str, stack: Stack, target: Target, opts: ResourceOptions | None = None) -> None:
+        super().__init__("keelson:index:Redis", name, {}, opts)
+        self._stack = stack
+        running = target.redis(name, self)
+        self.reference, self.volume, self.process = running.reference, running.volume, running.process
+        self.port = running.port
+        self.users = self._users(name)
+        self.backup = target.backup_job(Backups(name, self.reference, "redis", stack.backup_of(name)), self._inside())
+        self.register_outputs({"port": self.port})
+
+    def _users(self, name: str) -> RedisUsers:
+        chosen = self._stack.settings.redis[name].passwords
+        passwords = {user: text.get_secret_value() for user, text in chosen.items()}
+        inputs = {
+            "reference": self.reference.as_input(),
+            "services": list(self._stack.databases),
+            "passwords": Output.secret(passwords),
+        }
+        return RedisUsers(f"{name}-users", inputs, self._inside())
+
+    def _inside(self) -> ResourceOptions:
+        return ResourceOptions(parent=self, depends_on=[self.process], deleted_with=self.volume)

@@ -1,0 +1,1 @@
+"""The agent: runs a stack's jobs on their schedules, and says how the stack is."""

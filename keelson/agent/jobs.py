@@ -1,0 +1,81 @@
+"""The jobs of a stack, as providers wrote them down: one JSON file each in the stack's state directory, under `jobs/`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from keelson import paths
+from keelson.endpoint import Reference
+from keelson.errors import PlatformError
+from keelson.local import registry
+from keelson.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is done again and again, when, and with what.
+
+    Attributes:
+        name: the job's name in the stack, for example `backup-auth`.
+        kind: what is done: `backup`.
+        reference: the database or Redis that it is done with, as its administrator.
+        engine: what answers there: `postgres` or `redis`.
+        schedule: a cron expression of five fields.
+        time_zone: in which the schedule is read.
+        settings: what the kind knows of, such as `keep_days`.
+        registered: when it was written down first, in seconds since 1970: what was due before that was not missed.
+    """
+
+    name: str
+    kind: str
+    reference: Reference
+    schedule: str
+    time_zone: str = "UTC"
+    engine: str = "postgres"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    registered: float = 0
+
+    @property
+    def due(self) -> Schedule:
+        """When it is due."""
+        return Schedule(self.schedule, self.time_zone)
+
+
+def put(key: str, job: Job) -> None:
+    """Write a job down in place of the one of its name, whose time of registration it keeps."""
+    old = {each.name: each for each in every(key)}.get(job.name)
+    entry = asdict(job) | {"registered": old.registered if old else job.registered}
+    paths.private_directory(directory(key))
+    paths.write_private(_file(key, job.name), json.dumps(entry, indent=2) + "\n")
+
+
+def drop(key: str, name: str) -> None:
+    """Strike a job out; a second time is fine. What it made stays."""
+    _file(key, name).unlink(missing_ok=True)
+
+
+def every(key: str) -> list[Job]:
+    """Return the jobs of a stack in the order of their names; raises PlatformError when a file cannot be read."""
+    return [_read(path) for path in sorted(directory(key).glob("*.json"))]
+
+
+def directory(key: str) -> Path:
+    """Return where the jobs of a stack stand."""
+    return registry.directory(key) / "jobs"
+
+
+def _file(key: str, name: str) -> Path:
+    return directory(key) / f"{name}.json"
+
+
+def _read(path: Path) -> Job:
+    try:
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return Job(**{**entry, "reference": Reference(**entry["reference"])})
+    except (OSError, ValueError, TypeError, KeyError) as fault:
+        msg = f"the job {path} cannot be read ({fault}); run `keelson up`, which writes it again"
+        raise PlatformError(msg) from None

@@ -1,0 +1,57 @@
+"""The directory of a daemon's data: marked, so that it is removed only by the stack that made it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from keelson import paths
+from keelson.errors import ServerError
+from keelson.local import marks, supervisor
+from keelson.local.data_directory import alone
+from keelson.local.registry import Registry
+
+
+def directory(key: str, name: str) -> Path:
+    """Return where the data of a stack's daemon lies."""
+    return paths.data() / "stacks" / key / name
+
+
+def make(key: str, stack_id: str, name: str) -> Path:
+    """Make a daemon's directory, or recognise it, and return it.
+
+    Raises:
+        ServerError: it is another's; nothing was changed.
+    """
+    Registry(key).claim(stack_id)
+    place = directory(key, name)
+    with alone(key, name):
+        marker = marks.read(place)
+        if marker is None and marks.entries(place):
+            msg = f"{place} is neither empty nor Keelson's; move what lies there away"
+            raise ServerError(msg)
+        if marker is not None and not marks.is_ours(marker, stack_id, name):
+            raise marks.foreign(place, marker)
+        paths.private_directory(place)
+        if marker is None:
+            marks.write(place, key, stack_id, name)
+    return place
+
+
+def remove(key: str, stack_id: str, name: str) -> None:
+    """Stop a daemon and remove its directory, its passwords and its entry in the registry; a second time is fine.
+
+    Raises:
+        ServerError: the directory is another's.
+    """
+    place = directory(key, name)
+    with alone(key, name):
+        marker = marks.read(place)
+        if marker is None and marks.entries(place):
+            msg = f"{place} does not bear the mark of stack {key} and was kept; look at it and remove it by hand"
+            raise ServerError(msg)
+        if marker is not None and not marks.is_ours(marker, stack_id, name):
+            raise marks.foreign(place, marker)
+        supervisor.remove(key, name)
+        marks.remove_tree(place)
+        Registry(key).forget(name)
+        Registry(key).forget_passwords(name)

@@ -1,0 +1,1 @@
+"""Redis: its users, a connection to it, its state."""

@@ -1,0 +1,62 @@
+"""When something is backed up and how long backups are kept: the stack's defaults, and what one part changes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from keelson.errors import SettingsError
+from keelson.schedule import Schedule
+from keelson.settings.model import Settings
+
+Days = Annotated[int, Field(ge=1)]
+
+
+class BackupChanges(Settings):
+    """What `backup:` of a database.yaml or of a Redis changes; None keeps the stack's default."""
+
+    schedule: str | None = None
+    time_zone: str | None = None
+    keep_days: Days | None = None
+    keep_at_least: Days | None = None
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        _read(self.schedule or "0 2 * * *", self.time_zone or "UTC")
+        return self
+
+
+class BackupSettings(Settings):
+    """The stack's defaults, and where backups go."""
+
+    schedule: str = "0 2 * * *"
+    time_zone: str = "UTC"
+    keep_days: Days = 30
+    keep_at_least: Days = 3
+    directory: Path | None = None  # None: below the user's data directory
+
+    @field_validator("directory")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        if path and not path.is_absolute():
+            msg = "must be an absolute path"
+            raise ValueError(msg)
+        return path
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        _read(self.schedule, self.time_zone)
+        return self
+
+    def changed(self, changes: BackupChanges) -> BackupSettings:
+        """Return these settings with what one part changes."""
+        return self.model_copy(update=changes.model_dump(exclude_none=True))
+
+
+def _read(schedule: str, time_zone: str) -> None:
+    try:
+        Schedule(schedule, time_zone)
+    except SettingsError as fault:
+        raise ValueError(str(fault)) from None

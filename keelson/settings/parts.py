@@ -1,0 +1,68 @@
+"""What a stack has beside its PostgreSQL servers: Redis, pgAdmin and the agent."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from keelson.settings.backup import BackupChanges
+from keelson.settings.database import Name
+from keelson.settings.model import Settings
+
+Port = Annotated[int, Field(ge=1024, le=65535)]
+RESERVED_PARTS = frozenset({"pgadmin", "agent"})
+
+EvictionPolicy = Literal[
+    "noeviction",
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-random",
+    "volatile-lru",
+    "volatile-lfu",
+    "volatile-random",
+    "volatile-ttl",
+]
+
+
+class RedisSettings(Settings):
+    """One Redis server of the stack: its memory, what it evicts, and what its numbered databases are for."""
+
+    port: Port | None = None  # fixed; None: the preferred one or the next that is free
+    preferred_port: Port = 6379
+    maxmemory: Annotated[str, Field(pattern=r"^[1-9]\d*(kb|mb|gb)?$")] = "256mb"
+    maxmemory_policy: EvictionPolicy = "allkeys-lru"
+    databases: dict[Name, Annotated[int, Field(ge=0, le=15)]] = Field(
+        default_factory=lambda: {"general": 0, "cache": 1, "sessions": 2}
+    )
+    notify_keyspace_events: Annotated[str, Field(pattern=r"^[KEg$lshzxetdmnAo]*$")] = "KEA"
+    append_only: bool = True
+    passwords: dict[Name, SecretStr] = Field(default_factory=dict)  # by user, for example auth_app or admin
+    backup: BackupChanges = BackupChanges()
+
+    @model_validator(mode="after")
+    def _numbers_differ(self) -> Self:
+        numbers = sorted(self.databases.values())
+        if repeated := [number for number, other in itertools.pairwise(numbers) if number == other]:
+            msg = f"databases names number {repeated[0]} twice; give each a number of its own"
+            raise ValueError(msg)
+        return self
+
+
+class PgAdminSettings(Settings):
+    """pgAdmin: whether the stack has it, who logs in, and where it answers."""
+
+    enabled: bool = True
+    email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = "admin@keelson.local"
+    password: Annotated[SecretStr, Field(min_length=12)] | None = None  # None: a generated one
+    port: Port | None = None
+    preferred_port: Port = 5050
+
+
+class AgentSettings(Settings):
+    """The agent, which runs the stack's jobs and serves /health and /metrics."""
+
+    enabled: bool = True
+    port: Port | None = None
+    preferred_port: Port = 9180

@@ -1,0 +1,82 @@
+"""A backup job of a stack: what the agent runs on its schedule."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+from keelson.agent import jobs
+from keelson.endpoint import Reference
+from keelson.schedule import Schedule
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class BackupJobInputs:
+    """The database or Redis (as its administrator), when it is backed up, how long backups are kept, and where."""
+
+    reference: Reference
+    name: str  # of the database, or of the Redis
+    engine: str
+    schedule: str
+    time_zone: str
+    keep_days: int
+    keep_at_least: int
+    directory: str = ""  # "": below the user's data directory
+
+    @property
+    def job(self) -> jobs.Job:
+        """What the agent takes."""
+        settings = {"keep_days": self.keep_days, "keep_at_least": self.keep_at_least, "directory": self.directory}
+        return jobs.Job(
+            name=job_name(self.name),
+            kind="backup",
+            reference=self.reference,
+            engine=self.engine,
+            schedule=self.schedule,
+            time_zone=self.time_zone,
+            settings=settings,
+            registered=time.time(),
+        )
+
+
+class BackupJobProvider(Provider[BackupJobInputs]):
+    """Written where the agent reads it; what it has made stays when it goes."""
+
+    inputs = BackupJobInputs
+    compared: ClassVar = ("reference", "engine", "schedule", "time_zone", "keep_days", "keep_at_least", "directory")
+
+    def identify(self, inputs: BackupJobInputs) -> str:
+        """Return `stack/job`."""
+        return f"{inputs.reference.stack}/{job_name(inputs.name)}"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:  # noqa: ARG002 - the base's signature
+        """Refuse a schedule that cannot be read."""
+        Schedule(inputs["schedule"], inputs["time_zone"])
+        return inputs
+
+    def make(self, inputs: BackupJobInputs) -> Bag:
+        """Write the job down."""
+        jobs.put(inputs.reference.stack, inputs.job)
+        return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether the job is still written down."""
+        known = {job.name for job in jobs.every(state["reference"]["stack"])}
+        return state if job_name(state["name"]) in known else None
+
+    def remove(self, state: Bag) -> None:
+        """Strike the job out."""
+        jobs.drop(state["reference"]["stack"], job_name(state["name"]))
+
+
+class BackupJob(Managed, module="keelson", name="BackupJob"):
+    """The backups of one database or Redis."""
+
+    provider = BackupJobProvider
+
+
+def job_name(name: str) -> str:
+    """Return the name of the job that backs up `name`."""
+    return f"backup-{name}"

@@ -1,0 +1,45 @@
+"""The users of a Redis: one for each service, which sees the keys of its service alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from keelson.endpoint import Reference
+from keelson.redis.users import ensure_users, missing_users
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class RedisUsersInputs:
+    """The Redis (as its administrator), the services, and passwords that the user chose, by user."""
+
+    reference: Reference
+    services: tuple[str, ...]
+    passwords: dict[str, str] = field(default_factory=dict)
+
+
+class RedisUsersProvider(Provider[RedisUsersInputs]):
+    """Users by Redis's access control lists; they go with the Redis."""
+
+    inputs = RedisUsersInputs
+    compared: ClassVar = ("services", "passwords")
+
+    def identify(self, inputs: RedisUsersInputs) -> str:
+        """Return `redis/users`."""
+        return f"{inputs.reference.server}/users"
+
+    def make(self, inputs: RedisUsersInputs) -> Bag:
+        """Make users that are missing, bring the others to what they may, and drop those of services that are gone."""
+        ensure_users(inputs.reference, inputs.services, inputs.passwords)
+        return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether all users are there."""
+        return None if missing_users(Reference(**state["reference"]), state["services"]) else state
+
+
+class RedisUsers(Managed, module="keelson", name="RedisUsers"):
+    """The users of one Redis."""
+
+    provider = RedisUsersProvider
