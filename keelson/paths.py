@@ -48,12 +48,13 @@ def private_directory(path: Path) -> Path:
     """Make `path` and its missing parents with mode 0700 and return it.
 
     Raises:
-        PlatformError: the directory cannot be made, for example in a read-only home.
+        PlatformError: the directory cannot be made, for example in a read-only home, or belongs to another user.
     """
     try:
         for part in reversed((path, *path.parents)):
             if part == path or not part.exists():
                 part.mkdir(mode=0o700, exist_ok=True)
+                _refuse_strangers(part)
                 part.chmod(0o700)  # whatever the umask says
     except OSError as fault:
         msg = f"cannot make the directory {path}: {fault.strerror}; free the place or set the XDG_* variables to another one"
@@ -61,15 +62,26 @@ def private_directory(path: Path) -> Path:
     return path
 
 
+def _refuse_strangers(directory: Path) -> None:
+    """Refuse a directory that somebody else made, for example under a known name in the temporary directory."""
+    if directory.stat().st_uid != os.geteuid():
+        msg = f"the directory {directory} belongs to another user; remove it, or set the XDG_* variables to another place"
+        raise PlatformError(msg)
+
+
 def write_private(path: Path, text: str) -> None:
     """Replace the file `path` in one step; mode 0600."""
     try:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
     except OSError as fault:
         msg = f"cannot write {path}: {fault.strerror}; make room or give write access and run the command again"
         raise PlatformError(msg) from None

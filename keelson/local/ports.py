@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from keelson import paths
-from keelson.errors import PortInUseError
+from keelson.errors import PlatformError, PortInUseError
 from keelson.local import processes, registry
 from keelson.local.locks import exclusive
 
@@ -90,13 +90,13 @@ class Holder:
     cluster: str = ""
 
     def __str__(self) -> str:
-        """Return a phrase such as: PostgreSQL 17, server main of stack keelson-dev (postgres, pid 4711)."""
+        """Return a phrase such as: PostgreSQL 17, main of stack keelson-dev (postgres, pid 4711)."""
         who = f"{self.process or 'process'}, pid {self.pid}" if self.pid else ""
         if not self.postgres:
             return who or "a process of another user"
         kind = " ".join(filter(None, ("PostgreSQL", self.version)))
         key, slash, server = self.cluster.partition("/")
-        place = f", server {server} of stack {key}" if slash else f", cluster {self.cluster}" if self.cluster else ""
+        place = f", {server} of stack {key}" if slash else f", cluster {self.cluster}" if self.cluster else ""
         return f"{kind}{place}" + (f" ({who})" if who else "")
 
 
@@ -142,7 +142,7 @@ def choose_again(part: Part, old: HasPort | None, *, new_port: bool) -> Choice:
     if new_port:
         return choose(part.preferred_port, {*part.avoid_ports, old.port}, mine=part.label)
     msg = (
-        f"port {old.port} of server {part.name} was taken while it was down, by {taken_by}; "
+        f"port {old.port} of {part.name} was taken while it was down, by {taken_by}; "
         "stop that, or run `keelson start --new-port`"
     )
     raise PortInUseError(msg)
@@ -205,7 +205,7 @@ def _next_free(preferred: int, avoid: Collection[int], claims: dict[int, str], m
 
 def _phrase(owner: str) -> str:
     key, slash, server = owner.partition("/")
-    return f"server {server} of stack {key}" if slash else "a server that is starting"
+    return f"{server} of stack {key}" if slash else "something that is starting"
 
 
 def _bindable(address: str, port: int) -> bool:
@@ -225,8 +225,12 @@ def _directory() -> Path:
 
 
 def _recorded() -> dict[int, str]:
-    """Return the ports that this user's stacks have, running or not, with their servers."""
-    return {port: f"{each.key}/{name}" for each in registry.every() for name, port in each.ports().items()}
+    """Return the ports that this user's stacks have, running or not, with their parts; a damaged registry tells none."""
+    found: dict[int, str] = {}
+    for each in registry.every():
+        with contextlib.suppress(PlatformError):  # commands on that stack say so
+            found |= {port: f"{each.key}/{name}" for name, port in each.ports().items()}
+    return found
 
 
 def _reservations() -> dict[int, str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_a_postgres_server_is_recognised_with_its_stack(running: LocalStack) -> 
     port = registry.Registry(running.key).server("main").port
     holder = ports.holder(port)
     assert holder.postgres
-    assert str(holder) == f"PostgreSQL 17, server main of stack test-dev (postgres, pid {running.pid()})"
+    assert str(holder) == f"PostgreSQL 17, main of stack test-dev (postgres, pid {running.pid()})"
 
 
 def test_a_postgres_server_of_another_user_is_recognised_by_its_answer(
@@ -61,7 +62,7 @@ def test_a_stopped_stack_keeps_its_port(make_stack: object) -> None:
     server.stop_stack(first.key)
     state = second.up()
     assert state.port != kept
-    assert state.notes == (f"port {kept} is kept for server main of stack one-dev; taking {state.port}",)
+    assert state.notes == (f"port {kept} is kept for main of stack one-dev; taking {state.port}",)
     assert server.start_stack(first.key)["main"].port == kept
 
 
@@ -79,7 +80,7 @@ def test_another_stacks_server_on_the_port_is_named(make_stack: object) -> None:
     first, second = make_stack("one-dev"), make_stack("two-dev")
     second.base_port = first.up().port
     state = second.up()
-    assert "PostgreSQL 17, server main of stack one-dev" in state.notes[0]
+    assert "PostgreSQL 17, main of stack one-dev" in state.notes[0]
 
 
 def test_a_fixed_port_in_use_stops_the_start(local: LocalStack) -> None:
@@ -94,7 +95,7 @@ def test_a_port_taken_while_the_stack_was_down_asks_for_new_port(running: LocalS
     with listener(port):
         with pytest.raises(PortInUseError) as refused:
             server.start_stack(running.key)
-        assert f"port {port} of server main was taken while it was down, by" in str(refused.value)
+        assert f"port {port} of main was taken while it was down, by" in str(refused.value)
         assert "keelson start --new-port" in str(refused.value)
         state = server.start_stack(running.key, new_port=True)["main"]
         assert state.port != port
@@ -104,7 +105,7 @@ def test_a_port_taken_while_the_stack_was_down_asks_for_new_port(running: LocalS
 
 def test_a_fixed_port_that_a_sibling_has_is_refused(local: LocalStack) -> None:
     first = local.up("main")
-    with pytest.raises(PortInUseError, match="server main of stack test-dev"):
+    with pytest.raises(PortInUseError, match="main of stack test-dev"):
         local.up("second", port=first.port)
 
 
@@ -124,3 +125,17 @@ def test_a_port_lost_between_choice_and_start_gives_the_next(
         state = local.up()
     assert state.port != port
     assert local.answering()
+
+
+def test_a_damaged_registry_of_one_stack_does_not_stop_the_choice_of_another(unused_port: int, home: Path) -> None:
+    damaged = home / "state/keelson/stacks/other-dev/stack.json"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_text("{")
+    assert ports.choose(unused_port, mine="a-dev/main").port == unused_port
+
+
+def test_the_port_of_a_daemon_that_is_down_is_kept_for_it(unused_port: int) -> None:
+    record = registry.DaemonRecord("redis", "redis", unused_port)
+    registry.Registry("other-dev").record_daemon("0123456789ab", record)
+    choice = ports.choose(unused_port, mine="a-dev/redis")
+    assert choice.notes == (f"port {unused_port} is kept for redis of stack other-dev; taking {choice.port}",)
