@@ -72,14 +72,18 @@ def _keys(path: Path, key: str) -> dict[str, Any]:
 
 
 def _text(value: object) -> str:
-    """Return a value as the engine would hand it to the program."""
+    """Return a value as the engine would hand it to the program, without the secrets in it."""
+    if _secret(value):
+        return "{}"
+    return json.dumps(_without_secrets(value)) if isinstance(value, dict | list | bool) else str(value)
+
+
+def _without_secrets(value: object) -> object:
     if isinstance(value, dict):
-        return (
-            json.dumps({key: inner for key, inner in value.items() if not _secret(inner)})
-            if not _secret(value)
-            else "{}"
-        )
-    return json.dumps(value) if isinstance(value, list | bool) else str(value)
+        return {key: _without_secrets(inner) for key, inner in value.items() if not _secret(inner)}
+    if isinstance(value, list):
+        return [_without_secrets(inner) for inner in value if not _secret(inner)]
+    return value
 
 
 def _secret(value: object) -> bool:

@@ -13,6 +13,13 @@ from keelson.errors import SettingsError
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+WORDS = {  # where pydantic's own would not tell a writer of YAML what to write
+    "dict_type": "write keys such as `name: value`",
+    "model_type": "write keys such as `name: value`",
+    "model_attributes_type": "write keys such as `name: value`",
+    "tuple_type": "write a list such as `[one, two]`",
+}
+
 
 class Settings(BaseModel):
     """Typed settings that cannot be changed after they were read."""
@@ -37,7 +44,7 @@ class Settings(BaseModel):
             return f"{source}: unknown setting {key!r}; {cls._suggestion(path)}"
         if error["type"] == "missing":
             return f"{source}: the setting {key!r} is missing; add it"
-        return f"{source}: the setting {key!r} is wrong: {_lower(error['msg'])}"
+        return f"{source}: the setting {key!r} is wrong: {WORDS.get(error['type']) or _lower(error['msg'])}"
 
     @classmethod
     def _suggestion(cls, path: list[str]) -> str:

@@ -50,6 +50,16 @@ def _stack(root: Path, **settings: Any) -> Stack:
     return read_stack(config, "keelson", "dev", root)
 
 
+def read_again(stack: Stack) -> Stack:
+    """Return the stack as its database.yaml files say now."""
+    settings = {
+        "keelson:environment": "dev",
+        "keelson:target": "local",
+        "keelson:backup": json.dumps({"time_zone": "Europe/Berlin", "keep_days": 7}),
+    }
+    return read_stack(settings, "keelson", "dev", stack.root)
+
+
 def _platform(stack: Stack) -> Any:
     from components.platform import Platform  # noqa: PLC0415 - after the mocks are set
 
@@ -128,6 +138,84 @@ def test_timescale_databases_get_the_extension_and_their_policies(
     return platform.databases["notes"].access.urn.apply(look)
 
 
+@pulumi.runtime.test
+def test_a_stack_has_redis_pgadmin_an_agent_and_a_backup_job_for_all_that_holds_data(
+    recorder: Recorder, tmp_path: Path
+) -> pulumi.Output[None]:
+    platform = _platform(_stack(tmp_path, backup={"schedule": "0 3 * * *", "keep_days": 7}))
+
+    def look(_: Any) -> None:
+        assert {"redis-data", "redis-process", "redis-users", "pgadmin-process", "agent-process"} <= set(
+            recorder.resources
+        )
+        for name, engine in (("notes", "postgres"), ("redis", "redis")):
+            job = recorder.resources[f"{name}-backup"].inputs
+            assert (job["engine"], job["schedule"], job["keep_days"], job["keep_at_least"]) == (
+                engine,
+                "0 3 * * *",
+                7,
+                3,
+            )
+        assert recorder.resources["redis-users"].inputs["services"] == ["notes"]
+        entries = recorder.resources["pgadmin-process"].inputs["settings"]["entries"]
+        assert [(entry["name"], entry["role"]) for entry in entries if entry["group"] == "main"] == [
+            ("main (administrator)", "postgres"),
+            ("notes", "notes_readonly_a"),
+        ]
+
+    return pulumi.Output.all(platform.pgadmin.port, platform.agent.port, platform.databases["notes"].backup.urn).apply(
+        look
+    )
+
+
+@pulumi.runtime.test
+def test_a_protected_stack_offers_no_administrator_in_pgadmin_and_keeps_the_data_of_redis(
+    recorder: Recorder, tmp_path: Path
+) -> pulumi.Output[None]:
+    platform = _platform(_stack(tmp_path, environment="staging"))
+
+    def look(_: Any) -> None:
+        entries = recorder.resources["pgadmin-process"].inputs["settings"]["entries"]
+        assert {entry["role"] for entry in entries} == {"notes_readonly_a"}
+
+    return platform.pgadmin.port.apply(look)
+
+
+@pulumi.runtime.test
+def test_what_the_settings_leave_out_is_not_made(recorder: Recorder, tmp_path: Path) -> pulumi.Output[None]:
+    without = {"redis": {}, "pgadmin": {"enabled": False}, "agent": {"enabled": False}}
+    platform = _platform(_stack(tmp_path, **without))
+
+    def look(_: Any) -> None:
+        assert not {name for name in recorder.resources if name.startswith(("redis", "pgadmin", "agent"))}
+        assert "notes-backup" in recorder.resources
+
+    return platform.databases["notes"].backup.urn.apply(look)
+
+
+@pulumi.runtime.test
+def test_a_database_changes_what_the_stack_says_about_backups(
+    recorder: Recorder, tmp_path: Path
+) -> pulumi.Output[None]:
+    (tmp_path / "sql/notes").mkdir(parents=True)
+    stack = _stack(tmp_path)
+    (tmp_path / "sql/notes/database.yaml").write_text(
+        'server: main\nbackup: {schedule: "*/5 * * * *", keep_at_least: 9}\n'
+    )
+    platform = _platform(read_again(stack))
+
+    def look(_: Any) -> None:
+        job = recorder.resources["notes-backup"].inputs
+        assert (job["schedule"], job["time_zone"], job["keep_days"], job["keep_at_least"]) == (
+            "*/5 * * * *",
+            "Europe/Berlin",
+            7,
+            9,
+        )
+
+    return platform.databases["notes"].backup.urn.apply(look)
+
+
 def test_a_target_that_is_not_built_yet_is_refused_by_name(recorder: Recorder, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="the target 'docker' is not built yet; set keelson:target to local"):
         _platform(_stack(tmp_path, target="docker"))
@@ -137,5 +225,5 @@ def test_a_target_that_is_not_built_yet_is_refused_by_name(recorder: Recorder, t
 def test_every_test_of_this_module_that_looks_at_outputs_is_run_by_the_engine_loop() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     looking = re.findall(r"^(@pulumi.runtime.test\n)?def test_\w+\([^)]*\)( -> pulumi.Output)?", text, re.MULTILINE)
-    assert sum(bool(returned) for _, returned in looking) == 4
+    assert sum(bool(returned) for _, returned in looking) == 8
     assert all(bool(decorated) == bool(returned) for decorated, returned in looking)

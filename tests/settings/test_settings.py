@@ -77,6 +77,28 @@ def test_keys_of_other_packages_are_not_ours(root: Path) -> None:
         ({"keelson:databases": '["../auth"]'}, "'../auth' is not allowed"),
         ({"keelson:databases": '["x; DROP DATABASE auth; --"]'}, "is not allowed"),
         ({"keelson:databases": f'["{"a" * 41}"]'}, "41 characters"),
+        ({"keelson:databases": "auth"}, "'keelson:databases' is wrong: write a list such as `[one, two]`"),
+        ({"keelson:servers": "main"}, "'keelson:servers' is wrong: write keys such as `name: value`"),
+        ({"keelson:redis": '{"main": {}}'}, "'keelson:redis.main' has the name of another part; choose another"),
+        ({"keelson:redis": '{"auth": {}}'}, "'keelson:redis.auth' has the name of another part"),
+        ({"keelson:redis": '{"agent": {}}'}, "'keelson:redis.agent' has the name of another part"),
+        ({"keelson:redis": '{"a": {}, "b": {}}'}, "two of 'keelson:redis' have a database 'cache'; let one have it"),
+        (
+            {"keelson:redis": '{"a": {"databases": {"x": 1, "y": 1}}}'},
+            "'keelson:redis.a' is wrong: databases names number 1 twice",
+        ),
+        ({"keelson:redis": '{"a": {"databases": {"x": 16}}}'}, "'keelson:redis.a.databases.x' is wrong"),
+        ({"keelson:redis": '{"a": {"maxmemory": "lots"}}'}, "'keelson:redis.a.maxmemory' is wrong"),
+        ({"keelson:redis": '{"a": {"maxmemory_policy": "lru"}}'}, "'keelson:redis.a.maxmemory_policy' is wrong"),
+        ({"keelson:pgadmin": '{"email": "admin"}'}, "'keelson:pgadmin.email' is wrong"),
+        ({"keelson:pgadmin": '{"password": "short"}'}, "'keelson:pgadmin.password' is wrong"),
+        ({"keelson:backup": '{"schedule": "daily"}'}, "'keelson:backup' is wrong: the schedule 'daily' cannot be read"),
+        ({"keelson:backup": '{"time_zone": "Mars"}'}, "'keelson:backup' is wrong: the time zone 'Mars' is not known"),
+        ({"keelson:backup": '{"keep_at_least": 0}'}, "'keelson:backup.keep_at_least' is wrong"),
+        (
+            {"keelson:backup": '{"directory": "backups"}'},
+            "'keelson:backup.directory' is wrong: must be an absolute path",
+        ),
     ],
 )
 def test_a_wrong_setting_is_one_sentence_that_names_it(root: Path, change: dict[str, str], sentence: str) -> None:
@@ -98,6 +120,11 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(root: Path, change: dict[
         ("server: main\nlogins: {postgres: {}}\n", "the login's name 'postgres' is not allowed"),
         ("server: main\nlogins: {auth_owner: {}}\n", "'auth_owner' is a role that Keelson makes for 'auth' itself"),
         ("server: main\nlogins: {reader: {privileges: [drop]}}\n", "'logins.reader.privileges.0' is wrong"),
+        (
+            "server: main\nbackup: {schedule: 61 2 * * *}\n",
+            "'backup' is wrong: the schedule '61 2 * * *' cannot be read",
+        ),
+        ("server: main\nbackup: {keep: 3}\n", "unknown setting 'backup.keep'; did you mean 'keep_days'?"),
     ],
 )
 def test_a_wrong_database_yaml_is_one_sentence_that_names_it(root: Path, text: str, sentence: str) -> None:
@@ -191,3 +218,22 @@ def test_the_published_passphrase_serves_a_stack_that_is_not_protected(
 ) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "keelson")
     assert not read_stack(GOOD, "keelson", "dev", root).settings.protected
+
+
+def test_secrets_at_any_depth_of_a_stack_file_are_left_out(root: Path) -> None:
+    (root / "Pulumi.yaml").write_text("name: keelson\n")
+    (root / "Pulumi.dev.yaml").write_text(
+        "config:\n  keelson:environment: dev\n  keelson:target: local\n"
+        "  keelson:pgadmin: {password: {secure: v1:x}}\n"
+        "  keelson:redis: {redis: {maxmemory: 64mb, passwords: {auth_app: {secure: v1:y}}}}\n"
+    )
+    settings = find_project(root).stack("dev").settings
+    assert settings.pgadmin.password is None
+    assert (settings.redis["redis"].maxmemory, settings.redis["redis"].passwords) == ("64mb", {})
+
+
+def test_a_part_takes_the_stacks_backup_settings_but_for_what_it_changes(root: Path) -> None:
+    (root / "sql/auth/database.yaml").write_text("server: main\nbackup: {keep_days: 7}\n")
+    stack = read_stack(GOOD | {"keelson:backup": '{"schedule": "0 3 * * *"}'}, "keelson", "dev", root)
+    assert (stack.backup_of("auth").schedule, stack.backup_of("auth").keep_days) == ("0 3 * * *", 7)
+    assert (stack.backup_of("redis").schedule, stack.backup_of("redis").keep_days) == ("0 3 * * *", 30)
