@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from keelson import paths
 from keelson.errors import PlatformError
-from keelson.local import supervisor
+from keelson.local import supervisor, supervisor_files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def _unit_text(key: str, command: Sequence[str], directory: Path) -> str:
         directory=str(directory).replace("%", "%%"),
         command=" ".join(_word(word) for word in command),
         pid_file=shlex.quote(str(supervisor.directory(key) / "supervisord.pid")).replace("'", '"').replace("%", "%%"),
-        seconds=supervisor.STOP_SECONDS + 10,
+        seconds=supervisor_files.STOP_SECONDS + 10,
     )
 
 

@@ -7,34 +7,59 @@ Its files lie in the stack's state directory: `supervisor/` (configuration, proc
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import http.client
 import json
 import os
-import shlex
 import signal
-import socket
 import subprocess
-import sys
 import time
-import xmlrpc.client
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelson import paths
-from keelson.errors import PlatformError, ServerError
-from keelson.local import processes, registry, runner
+from keelson.errors import ServerError
+from keelson.local import guardian, processes, registry
 from keelson.local.locks import exclusive
+from keelson.local.supervisor_client import call
+from keelson.local.supervisor_files import (
+    STOP_SECONDS,
+    Program,
+    daemon_command,
+    directory,
+    lock_file,
+    log_file,
+    note_file,
+    own_log,
+    program_file,
+    program_text,
+    socket_path,
+    write_configuration,
+)
+
+__all__ = [
+    "Program",
+    "ProgramStatus",
+    "add_or_update",
+    "directory",
+    "hang_up",
+    "hasten",
+    "knows",
+    "log_file",
+    "note_file",
+    "noted",
+    "remove",
+    "restart",
+    "shutdown",
+    "socket_path",
+    "start",
+    "status",
+    "stop",
+]
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
-STOP_SECONDS = 90  # until a program that does not stop is killed
 START_SECONDS = 10  # until supervisord must answer
-LOG_SIZE = "10MB"
-LOG_COPIES = 5
 KEPT = (
     "HOME",
     "USER",
@@ -47,27 +72,6 @@ KEPT = (
     "XDG_RUNTIME_DIR",
 )
 BAD_NAME, SHUTDOWN_STATE, ALREADY_STARTED, NOT_RUNNING = 10, 6, 60, 70  # supervisor.xmlrpc.Faults
-
-
-@dataclass(frozen=True)
-class Program:
-    """Something that supervisord keeps running, by way of a runner.
-
-    Attributes:
-        name: the part's name in the stack, for example a server's.
-        command: the command line.
-        stop_signal: what ends it cleanly, for example SIGINT for a postmaster.
-        sandboxed: whether the command is bubblewrap, so that signals must go to its child.
-        lock: a file that the program's processes hold; the next start waits until it is free.
-        environment: further variables; they lie in a file of mode 0600.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    stop_signal: str = "SIGTERM"
-    sandboxed: bool = False
-    lock: Path | None = None
-    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -95,16 +99,16 @@ def add_or_update(key: str, program: Program) -> None:
     """Run a program under the stack's supervisord; one whose command line has changed is stopped and started anew."""
     with _alone(key):
         paths.private_directory(directory(key) / "programs")
-        paths.write_private(_program_file(key, program.name), _program_text(key, program))
+        paths.write_private(program_file(key, program.name), program_text(key, program))
         _ensure_running(key)
         _reread(key)
-        _call(key, "startProcess", program.name, False, ignore=(ALREADY_STARTED,))  # noqa: FBT003  # do not wait
+        call(key, "startProcess", program.name, False, ignore=(ALREADY_STARTED,))  # noqa: FBT003  # do not wait
 
 
 def remove(key: str, name: str) -> None:
     """Stop a program and forget it; supervisord ends with its last program."""
     with _alone(key):
-        _program_file(key, name).unlink(missing_ok=True)
+        program_file(key, name).unlink(missing_ok=True)
         if not _programs(key):
             _shutdown(key)
         elif _answers(key):
@@ -116,14 +120,14 @@ def start(key: str, part: str) -> None:
     """Start a program that was stopped."""
     with _alone(key):
         _ensure_running(key)
-        _call(key, "startProcess", part, False, ignore=(ALREADY_STARTED,))  # noqa: FBT003
+        call(key, "startProcess", part, False, ignore=(ALREADY_STARTED,))  # noqa: FBT003
 
 
 def stop(key: str, part: str) -> None:
     """Stop a program cleanly and wait for its end; nothing happens if it does not run."""
     with _alone(key):
         if _answers(key):
-            _call(key, "stopProcess", part, ignore=(NOT_RUNNING, BAD_NAME))
+            call(key, "stopProcess", part, ignore=(NOT_RUNNING, BAD_NAME))
 
 
 def restart(key: str, part: str) -> None:
@@ -146,13 +150,13 @@ def status(key: str) -> list[ProgramStatus]:
     """Return how the stack's programs are, in the order of their names."""
     states: dict[str, str] = {}
     if _answers(key):
-        states = {info["name"]: info["statename"] for info in _call(key, "getAllProcessInfo")}
+        states = {info["name"]: info["statename"] for info in call(key, "getAllProcessInfo")}
     return [_status(key, name, states.get(name, "DOWN")) for name in _programs(key)]
 
 
 def knows(key: str, name: str) -> bool:
     """Return whether a program is set up, running or not."""
-    return _program_file(key, name).exists()
+    return program_file(key, name).exists()
 
 
 def noted(key: str, name: str) -> ProgramStatus:
@@ -170,96 +174,33 @@ def shutdown(key: str) -> None:
         _shutdown(key)
 
 
-def directory(key: str) -> Path:
-    """Return where supervisord's files lie."""
-    return registry.directory(key) / "supervisor"
-
-
-def log_file(key: str, name: str) -> Path:
-    """Return a program's log; its older parts have the suffixes .1, .2 and so on."""
-    return registry.directory(key) / "logs" / f"{name}.log"
-
-
-def note_file(key: str, name: str) -> Path:
-    """Return the file in which a program's runner writes down what it knows."""
-    return directory(key) / f"{name}.json"
-
-
-def socket_path(key: str) -> Path:
-    """Return the control socket: its name also tells apart stacks of one key under different state directories."""
-    digest = hashlib.sha256(os.fsencode(registry.directory(key))).hexdigest()[:8]
-    longest = "control.4194304"  # supervisor binds to a name with its process id first
-    return paths.runtime(f"{key}-{digest}", longest) / "control"
-
-
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path, seconds: float) -> None:
-        super().__init__("localhost", timeout=seconds)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(os.fsencode(self._path))
-
-
-class _Transport(xmlrpc.client.Transport):
-    def __init__(self, path: Path, seconds: float) -> None:
-        super().__init__()
-        self._path = path
-        self._seconds = seconds
-
-    def make_connection(self, host: object) -> http.client.HTTPConnection:  # noqa: ARG002  # there is one host
-        connection = _Connection(self._path, self._seconds)
-        self._connection = ("localhost", connection)  # what `close` closes
-        return connection
-
-
-def _call(
-    key: str, method: str, *arguments: object, ignore: tuple[int, ...] = (), seconds: float = STOP_SECONDS + 10
-) -> Any:  # noqa: ANN401  # XML-RPC's values
-    transport = _Transport(socket_path(key), seconds)
-    try:
-        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
-            return getattr(proxy.supervisor, method)(*arguments)
-    except xmlrpc.client.Fault as fault:
-        if fault.faultCode in ignore:
-            return None
-        about = f" {arguments[0]}" if arguments else ""
-        msg = f"supervisord of {key} refused {method}{about} ({fault.faultString}); see {_own_log(key)}"
-        raise ServerError(msg) from None
-    except (OSError, http.client.HTTPException, xmlrpc.client.Error) as fault:
-        msg = f"supervisord of {key} does not answer on {socket_path(key)} ({fault}); run `keelson start`"
-        raise ServerError(msg) from None
-
-
 def _answers(key: str) -> bool:
     try:
-        return bool(_call(key, "getState", seconds=START_SECONDS)["statecode"] == 1)
+        return bool(call(key, "getState", seconds=START_SECONDS)["statecode"] == 1)
     except ServerError:
         return False
 
 
 def _alone(key: str) -> AbstractContextManager[None]:
-    return exclusive(registry.directory(key) / "supervisor.lock", seconds=2 * STOP_SECONDS)
+    return exclusive(lock_file(key), seconds=2 * STOP_SECONDS)
 
 
 def _signal(key: str, part: str, name: str) -> None:
     with _alone(key):
         if _answers(key):
-            _call(key, "signalProcess", part, name, ignore=(NOT_RUNNING, BAD_NAME))
+            call(key, "signalProcess", part, name, ignore=(NOT_RUNNING, BAD_NAME))
 
 
 def _ensure_running(key: str) -> None:
     if _answers(key):
         return
     _await_end(key)
-    _write_configuration(key)
+    write_configuration(key)
     _launch(key)
     deadline = time.monotonic() + START_SECONDS
     while not socket_path(key).exists() or not _answers(key):
         if time.monotonic() > deadline:
-            msg = f"supervisord of {key} does not start ({_last_line(_own_log(key))}); run `keelson start` again"
+            msg = f"supervisord of {key} does not start ({_last_line(own_log(key))}); run `keelson start` again"
             raise ServerError(msg)
         time.sleep(0.02)
 
@@ -267,7 +208,7 @@ def _ensure_running(key: str) -> None:
 def _launch(key: str) -> None:
     """Start supervisord as a daemon that shares neither pipes nor terminal nor secrets with this process."""
     done = subprocess.run(
-        [sys.executable, "-m", "supervisor.supervisord", "-c", str(directory(key) / "supervisord.conf")],
+        daemon_command(key),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -278,7 +219,7 @@ def _launch(key: str) -> None:
         check=False,
     )
     if done.returncode:
-        msg = f"supervisord of {key} does not start ({_last_line(_own_log(key))}); run `make setup`"
+        msg = f"supervisord of {key} does not start ({_last_line(own_log(key))}); run `make setup`"
         raise ServerError(msg)
 
 
@@ -307,7 +248,7 @@ def _await_end(key: str) -> None:
 
 def _awake(key: str) -> bool:
     try:
-        _call(key, "getState", ignore=(SHUTDOWN_STATE,), seconds=START_SECONDS)
+        call(key, "getState", ignore=(SHUTDOWN_STATE,), seconds=START_SECONDS)
     except ServerError:
         return False
     return True
@@ -326,9 +267,10 @@ def _pid(key: str) -> int | None:
 def _shutdown(key: str) -> None:
     pid = _pid(key)
     with contextlib.suppress(ServerError):
-        _call(key, "shutdown", ignore=(SHUTDOWN_STATE,))
+        call(key, "shutdown", ignore=(SHUTDOWN_STATE,))
     if pid is not None:
         _await_end(key)
+    _dismiss_guardian(key)
     left = [process.pid for process in processes.of_stack(key)]
     if not processes.wait_until_gone(left, seconds=STOP_SECONDS):
         msg = f"processes of {key} do not end ({', '.join(map(str, left))}); look at their logs and kill them"
@@ -336,103 +278,26 @@ def _shutdown(key: str) -> None:
     socket_path(key).unlink(missing_ok=True)
 
 
+def _dismiss_guardian(key: str) -> None:
+    """End a guardian that outlived its supervisord, and waits to start another."""
+    for process in processes.of_stack(key):
+        if guardian.__file__ in process.command:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGTERM)
+
+
 def _reread(key: str) -> None:
     """Let supervisord read its files again and act on every difference, those that a killed process left included."""
-    added, changed, removed = _call(key, "reloadConfig")[0]
+    added, changed, removed = call(key, "reloadConfig")[0]
     for name in (*removed, *changed):
-        _call(key, "stopProcess", name, ignore=(BAD_NAME, NOT_RUNNING))
-        _call(key, "removeProcessGroup", name, ignore=(BAD_NAME,))
+        call(key, "stopProcess", name, ignore=(BAD_NAME, NOT_RUNNING))
+        call(key, "removeProcessGroup", name, ignore=(BAD_NAME,))
     for name in (*added, *changed):
-        _call(key, "addProcessGroup", name)
+        call(key, "addProcessGroup", name)
 
 
 def _programs(key: str) -> list[str]:
     return sorted(file.stem for file in (directory(key) / "programs").glob("*.conf"))
-
-
-def _program_file(key: str, name: str) -> Path:
-    return directory(key) / "programs" / f"{name}.conf"
-
-
-def _write_configuration(key: str) -> None:
-    paths.private_directory(directory(key) / "programs")
-    paths.private_directory(log_file(key, "x").parent)
-    paths.private_directory(socket_path(key).parent)
-    values = {
-        "logfile": _own_log(key),
-        "logfile_maxbytes": "1MB",
-        "logfile_backups": 1,
-        "pidfile": directory(key) / "supervisord.pid",
-        "umask": "077",
-        "nocleanup": "true",
-        "childlogdir": log_file(key, "x").parent,
-        "identifier": key,
-        "minfds": 256,
-        "minprocs": 32,
-        **({"user": "root"} if os.geteuid() == 0 else {}),
-    }
-    text = (
-        _section("unix_http_server", {"file": socket_path(key), "chmod": "0600"})
-        + _section("supervisord", values)
-        + _section(
-            "rpcinterface:supervisor",
-            {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
-        )
-        + _section("include", {"files": "programs/*.conf"})
-    )
-    paths.write_private(directory(key) / "supervisord.conf", text)
-
-
-def _program_text(key: str, program: Program) -> str:
-    lock = program.lock or directory(key) / f"{program.name}.lock"
-    command = [
-        *(
-            str(Path(sys.executable).resolve()),  # one name, whichever link led here: another one would be a change
-            "-I",
-            "-S",
-            runner.__file__,
-            "--state",
-            str(note_file(key, program.name)),
-            "--lock",
-            str(lock),
-        ),
-        *("--supervisor", str(directory(key) / "supervisord.pid"), "--stop", program.stop_signal),
-        *("--sandboxed", "yes" if program.sandboxed else "no", "--", *program.command),
-    ]
-    values = {
-        "command": shlex.join(command),
-        "environment": ",".join(f'{name}="{value}"' for name, value in sorted(program.environment.items())),
-        "autostart": "true",
-        "autorestart": "true",
-        # A start counts at once: else the third quick end would be FATAL. The runner paces a program that cannot start.
-        "startsecs": 0,
-        "startretries": 1_000_000,
-        "stopsignal": "TERM",
-        "stopwaitsecs": STOP_SECONDS,
-        "killasgroup": "true",
-        "redirect_stderr": "true",
-        "stdout_logfile": log_file(key, program.name),
-        "stdout_logfile_maxbytes": LOG_SIZE,
-        "stdout_logfile_backups": LOG_COPIES,
-    }
-    return _section(f"program:{program.name}", values)
-
-
-def _section(name: str, values: Mapping[str, object]) -> str:
-    lines = [f"{option} = {_value(str(value))}" for option, value in values.items() if str(value)]
-    return "\n".join([f"[{name}]", *lines]) + "\n\n"
-
-
-def _value(text: str) -> str:
-    """Return `text`, which supervisor's reader takes as it is.
-
-    Raises:
-        PlatformError: it holds what that reader takes for a comment, a new line or a variable.
-    """
-    if any(mark in text for mark in ("\n", " ;", " #", "%")):
-        msg = f"supervisor cannot read {text!r}; choose directories without line breaks, '%', ' ;' and ' #' in their names"
-        raise PlatformError(msg)
-    return text
 
 
 def _status(key: str, name: str, state: str) -> ProgramStatus:
@@ -451,10 +316,6 @@ def _status(key: str, name: str, state: str) -> ProgramStatus:
         note.get("status"),
         int(note.get("failures", 0)),
     )
-
-
-def _own_log(key: str) -> Path:
-    return directory(key) / "supervisord.log"
 
 
 def _last_line(path: Path) -> str:

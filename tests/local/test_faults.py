@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from keelson.errors import PlatformError
-from keelson.local import data_directory, processes, root, server, supervisor
+from keelson.local import data_directory, processes, root, server, supervisor, supervisor_files
 from tests.local import namespaces
 from tests.local.conftest import LocalStack, wait_until
 
@@ -49,14 +49,51 @@ def _supervisord(local: LocalStack) -> int:
     return local.process("supervisor.supervisord").pid
 
 
-def test_a_killed_supervisord_orphans_nothing_and_the_next_start_recovers(running: LocalStack) -> None:
+def _guardian(local: LocalStack) -> int:
+    return wait_until(lambda: _guardians(local))[0]
+
+
+def _guardians(local: LocalStack) -> list[int]:
+    return [process.pid for process in processes.of_stack(local.key) if "guardian.py" in process.command]
+
+
+def test_a_killed_supervisord_is_back_within_thirty_seconds_and_its_servers_too(running: LocalStack) -> None:
     running.execute("create table t as select 1 as a")
+    killed, server_pid = _supervisord(running), running.pid()
+    os.kill(killed, signal.SIGKILL)
+    wait_until(lambda: processes.look(server_pid) is None and running.answering(), seconds=30)
+    assert running.execute("select a from t") == [(1,)]
+    assert _supervisord(running) != killed
+    assert "not properly shut down" not in running.log()
+    assert (
+        f"supervisord (process {killed}) was killed"
+        in (supervisor.directory(running.key) / "supervisord.log").read_text()
+    )
+
+
+def test_a_killed_guardian_is_back_and_guards(running: LocalStack) -> None:
+    guard = _guardian(running)
+    os.kill(guard, signal.SIGKILL)
+    wait_until(lambda: processes.look(guard) is None and len(_guardians(running)) == 1)
+    server_pid = running.pid()
     os.kill(_supervisord(running), signal.SIGKILL)
-    wait_until(lambda: not processes.of_stack(running.key))
-    assert supervisor.socket_path(running.key).exists()
+    wait_until(lambda: processes.look(server_pid) is None and running.answering(), seconds=30)
+
+
+def test_supervisord_and_its_guardian_killed_orphan_nothing_and_the_next_start_recovers(running: LocalStack) -> None:
+    running.execute("create table t as select 1 as a")
+    os.kill(_guardian(running), signal.SIGKILL)
+    os.kill(_supervisord(running), signal.SIGKILL)
+    wait_until(lambda: len(_guardians(running)) == len(processes.of_stack(running.key)))
     server.start_stack(running.key)
     assert running.execute("select a from t") == [(1,)]
     assert "not properly shut down" not in running.log()
+
+
+def test_a_stop_right_after_supervisord_was_killed_leaves_nothing(running: LocalStack) -> None:
+    os.kill(_supervisord(running), signal.SIGKILL)
+    server.stop_stack(running.key)
+    assert not processes.of_stack(running.key)
 
 
 def test_supervisord_killed_ten_times_recovers_ten_times(running: LocalStack) -> None:
@@ -216,8 +253,8 @@ def test_a_directory_that_supervisor_cannot_read_is_refused(
 
 
 def test_logs_are_rotated_by_size(running: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "LOG_SIZE", "20KB")
-    monkeypatch.setattr(supervisor, "LOG_COPIES", 2)
+    monkeypatch.setattr(supervisor_files, "LOG_SIZE", "20KB")
+    monkeypatch.setattr(supervisor_files, "LOG_COPIES", 2)
     server.start(running.spec(parameters={"log_statement": "all"}))
     logs = supervisor.log_file(running.key, "main").parent
     with server.connect(running.key, "main") as connection:
