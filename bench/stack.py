@@ -3,12 +3,13 @@
 Usage: python -m bench.stack [--runs N] [--services 1,10,100,300]
 
 Prints tables in Markdown: medians over the runs, in seconds, of whole commands (interpreter, engine and preview
-included), with caches warm; and the idle memory of the servers.
+included), with caches warm; and idle memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import platform
 import shutil
 import statistics
@@ -19,10 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from keelson.local import processes
-from tests.conftest import SERVERS
+from tests.conftest import WHOLE
 from tests.stack.harness import CHECKOUT, NOTES, StackUnderTest
 
 SETTLED = 5.0  # seconds after which a server without clients is idle
+POLL = 0.2
 
 
 def main() -> None:
@@ -40,19 +42,25 @@ def _print_shipped(runs: int) -> None:
     measured: dict[str, list[float]] = {}
     for _ in range(runs):
         with _shipped() as stack:
-            for step, seconds in _steps(stack):
-                measured.setdefault(step, []).append(seconds)
-    print("| the ten databases | median | worst |\n|---|---|---|")
+            for step, figure in _steps(stack):
+                measured.setdefault(step, []).append(figure)
+    print("| the whole stack: ten databases, Redis, pgAdmin, agent | median | worst |\n|---|---|---|")
     for step, values in measured.items():
         print(f"| {step} | {statistics.median(values):.2f} | {max(values):.2f} |")
 
 
 def _steps(stack: StackUnderTest) -> Iterator[tuple[str, float]]:
+    began = time.monotonic()
     yield "nothing → ten databases migrated, seeded, answering (s)", _timed(lambda: stack.keelson("up"))
+    _await_health(stack)
+    yield "nothing → all parts healthy (s)", time.monotonic() - began
     yield "no-op `up` (s)", _timed(lambda: stack.keelson("up"))
     yield "`preview` (s)", _timed(lambda: stack.keelson("preview"))
+    yield "`status` (s)", statistics.median(_timed(lambda: stack.keelson("status")) for _ in range(5))
+    yield "`backup run --all` (s)", _timed(lambda: stack.keelson("backup", "run", "--all"))
     time.sleep(SETTLED)
-    yield "idle memory of both servers, PSS (MB)", _servers_memory(stack) / 1e6
+    for part, figure in _memory(stack).items():
+        yield f"idle memory of {part}, PSS (MB)", figure / 1e6
     yield "`destroy` (s)", _timed(lambda: stack.keelson("destroy", "--yes"))
 
 
@@ -79,14 +87,27 @@ def _stack(**settings: object) -> Iterator[StackUnderTest]:
 
 @contextmanager
 def _shipped() -> Iterator[StackUnderTest]:
-    with _stack(servers=SERVERS) as stack:
+    with _stack(**WHOLE) as stack:
         shutil.copytree(CHECKOUT / "sql", stack.root / "sql", dirs_exist_ok=True)
         yield stack
 
 
-def _servers_memory(stack: StackUnderTest) -> float:
-    """Return the proportional set size of all processes of PostgreSQL, in bytes."""
-    return sum(found.memory for found in map(processes.look, stack.postgres_processes()) if found)
+def _await_health(stack: StackUnderTest) -> None:
+    while any(
+        not part["answering"] for part in json.loads(stack.keelson("status", "--json", check=False).stdout)["parts"]
+    ):
+        time.sleep(POLL)
+
+
+def _memory(stack: StackUnderTest) -> dict[str, float]:
+    """Return the proportional set size by part, in bytes."""
+    found = {"both PostgreSQL servers": 0.0, "pgAdmin": 0.0, "all but pgAdmin": 0.0}
+    for process in processes.of_stack(stack.key):
+        pgadmin = "pgadmin" in process.command
+        found["pgAdmin" if pgadmin else "all but pgAdmin"] += process.memory
+        if Path(process.command.split(" ")[0]).name.startswith("postgres"):
+            found["both PostgreSQL servers"] += process.memory
+    return found
 
 
 def _timed(call: Callable[[], object]) -> float:

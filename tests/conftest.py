@@ -10,6 +10,7 @@ from tests.fixtures import admin, database, server, service  # noqa: F401 - offe
 from tests.stack.harness import CHECKOUT, StackUnderTest
 
 SERVERS = {"main": {}, "timescale": {"timescaledb": True}}
+WHOLE = {"servers": SERVERS, "redis": {"redis": {}}, "pgadmin": {"enabled": True}, "agent": {"enabled": True}}
 
 
 @pytest.fixture(scope="session")
