@@ -10,7 +10,7 @@ IN := . .keelson/path &&
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: ## make this machine ready: host packages, Python environment, private Debian root, Pulumi engine
+setup: ## make this machine ready: host packages, Python environment, private Debian root, pgAdmin, Pulumi engine
 	@tools/setup
 
 up: setup ## everything from nothing to a running stack (STACK=dev)
@@ -28,6 +28,7 @@ check: setup ## format, lint and types
 	$(BIN)/mypy
 
 test: setup ## all tests, on real servers (ARGS='-k name' picks some)
+	@tools/setup browser
 	@$(IN) pytest -n 2 --dist loadgroup $(ARGS)
 
 bench: setup ## the side-by-side benchmarks
@@ -36,5 +37,5 @@ bench: setup ## the side-by-side benchmarks
 soak: setup ## long fault runs
 	@$(IN) pytest -n 0 -m soak $(ARGS)
 
-lock: setup ## pin what pyproject.toml asks for into requirements.lock
+lock: setup ## pin all Python packages, with hashes
 	@tools/setup lock

@@ -1,4 +1,4 @@
-"""The caches that all checkouts share: engine, private root, uv."""
+"""The caches that all checkouts share: engine, private root, pgAdmin, uv."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keelson.stack import CHOSEN_ENGINE
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 _MEGABYTE = 1_000_000
-_KINDS = ("engine", "root", "uv")
+_KINDS = ("engine", "root", "pgadmin", "uv")
 _HALF_MADE, _IN_USE, _OLD = "half made", "in use", "old"
 
 
@@ -43,7 +43,7 @@ class Version:
 
 @application.callback()
 def _group() -> None:
-    """The engine and the private root that all checkouts share."""
+    """The engine, the private root and pgAdmin, which all checkouts share."""
 
 
 @application.command("list")

@@ -7,20 +7,30 @@ import time
 from typing import TYPE_CHECKING
 
 from keelson.errors import KeelsonError
-from tools.machine import engine, environment, host, root, shell
+from tools.machine import browser, engine, environment, host, pgadmin, root, shell
 from tools.machine.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+
+def _lock() -> None:
+    environment.lock()
+    pgadmin.lock()
+
+
 PARTS: dict[str, Callable[[], object]] = {
     "host": host.check,
     "python": environment.ensure,
     "root": root.ensure,
+    "pgadmin": pgadmin.ensure,
     "engine": engine.ensure,
     "shell": shell.ensure,
 }
-EXTRAS: dict[str, Callable[[], object]] = {"lock": environment.lock}
+EXTRAS: dict[str, Callable[[], object]] = {
+    "lock": _lock,
+    "browser": browser.ensure,
+}
 
 
 def main(names: list[str]) -> int:

@@ -8,10 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.machine import places
 from tools.machine.places import LOGS, PROJECT
 from tools.machine.progress import detail, run, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 VENV = PROJECT / ".venv"
 STAMP = VENV / ".keelson"  # what the environment was made from
@@ -31,10 +35,15 @@ def ensure() -> None:
 
 
 def lock() -> None:
-    """Pin what pyproject.toml asks for, for all platforms. The lock file names no package index: each machine has its own."""
+    """Pin what pyproject.toml asks for, for all platforms."""
+    compile_lock(["--group", "dev", "pyproject.toml"], LOCK)
+
+
+def compile_lock(wanted: Sequence[str | Path], target: Path) -> None:
+    """Write a lock file with hashes that names no package index: each machine has its own."""
     with places.alone("uv"):
         tool = uv()
-    say("requirements.lock from pyproject.toml; some seconds")
+    say(f"{target.relative_to(PROJECT)}; some seconds")
     words = [
         "--universal",
         "--generate-hashes",
@@ -45,7 +54,7 @@ def lock() -> None:
         "3.11",
     ]
     run(
-        [tool, "pip", "compile", *words, "--group", "dev", "pyproject.toml", "--output-file", LOCK],
+        [tool, "pip", "compile", *words, *wanted, "--output-file", target],
         env=variables(tool),
         cwd=PROJECT,
         log=LOGS / "lock.log",
