@@ -41,37 +41,40 @@ def effects_of(kind: str, node: Node) -> tuple[str, tuple[TableLock, ...]]:
     return name, tuple(_LOCKS[kind](node)) if kind in _LOCKS else ()
 
 
-def _table(relation: Node) -> str:
+def table_name(relation: Node) -> str:
+    """Return a table's name as it is written, with its schema if that stands there."""
     return f"{relation.schemaname}.{relation.relname}" if relation.schemaname else str(relation.relname)
 
 
-def _dotted(strings: Node) -> str:
+def dotted(strings: Node) -> str:
+    """Return a name of several parts."""
     return ".".join(item.string.sval for item in strings)
 
 
-def _enum(node: Node, field: str) -> str:
+def enum_name(node: Node, field: str) -> str:
+    """Return the name of an enumeration's value, such as `OBJECT_TABLE`."""
     kinds = type(node).DESCRIPTOR.fields_by_name[field].enum_type.values_by_number
     return str(kinds[getattr(node, field)].name)
 
 
 def _made_as(node: Node) -> str:
-    noun = "materialized view" if _enum(node, "objtype") == "OBJECT_MATVIEW" else "table"
-    return f"{noun} {_table(node.into.rel)}"
+    noun = "materialized view" if enum_name(node, "objtype") == "OBJECT_MATVIEW" else "table"
+    return f"{noun} {table_name(node.into.rel)}"
 
 
 _CREATES: Mapping[str, Callable[[Node], str]] = {
-    "create_stmt": lambda node: f"table {_table(node.relation)}",
+    "create_stmt": lambda node: f"table {table_name(node.relation)}",
     "create_table_as_stmt": _made_as,
     "index_stmt": lambda node: f"index {node.idxname}",
-    "view_stmt": lambda node: f"view {_table(node.view)}",
-    "create_function_stmt": lambda node: f"{'procedure' if node.is_procedure else 'function'} {_dotted(node.funcname)}",
-    "create_enum_stmt": lambda node: f"type {_dotted(node.type_name)}",
-    "create_range_stmt": lambda node: f"type {_dotted(node.type_name)}",
-    "composite_type_stmt": lambda node: f"type {_table(node.typevar)}",
-    "create_domain_stmt": lambda node: f"domain {_dotted(node.domainname)}",
+    "view_stmt": lambda node: f"view {table_name(node.view)}",
+    "create_function_stmt": lambda node: f"{'procedure' if node.is_procedure else 'function'} {dotted(node.funcname)}",
+    "create_enum_stmt": lambda node: f"type {dotted(node.type_name)}",
+    "create_range_stmt": lambda node: f"type {dotted(node.type_name)}",
+    "composite_type_stmt": lambda node: f"type {table_name(node.typevar)}",
+    "create_domain_stmt": lambda node: f"domain {dotted(node.domainname)}",
     "create_schema_stmt": lambda node: f"schema {node.schemaname}",
     "create_extension_stmt": lambda node: f"extension {node.extname}",
-    "create_seq_stmt": lambda node: f"sequence {_table(node.sequence)}",
+    "create_seq_stmt": lambda node: f"sequence {table_name(node.sequence)}",
     "create_trig_stmt": lambda node: f"trigger {node.trigname}",
     "create_policy_stmt": lambda node: f"policy {node.policy_name}",
     "rule_stmt": lambda node: f"rule {node.rulename}",
@@ -84,13 +87,15 @@ def _creation(node: Node) -> Iterator[TableLock]:
     yield from _foreign_keys(constraints)
     mode = "ACCESS EXCLUSIVE" if node.HasField("partbound") else "SHARE UPDATE EXCLUSIVE"
     for parent in node.inh_relations:
-        yield TableLock(_table(parent.range_var), mode, "PARTITION OF" if node.HasField("partbound") else "INHERITS")
+        yield TableLock(
+            table_name(parent.range_var), mode, "PARTITION OF" if node.HasField("partbound") else "INHERITS"
+        )
 
 
 def _foreign_keys(constraints: list[Node]) -> Iterator[TableLock]:
     for constraint in constraints:
         if constraint.pktable.relname:
-            yield TableLock(_table(constraint.pktable), "SHARE ROW EXCLUSIVE", "REFERENCES")
+            yield TableLock(table_name(constraint.pktable), "SHARE ROW EXCLUSIVE", "REFERENCES")
 
 
 _WEAKER_CHANGES = {
@@ -111,18 +116,18 @@ _WEAKER_CHANGES = {
 
 
 def _change(node: Node) -> Iterator[TableLock]:
-    if _enum(node, "objtype") == "OBJECT_INDEX":
+    if enum_name(node, "objtype") == "OBJECT_INDEX":
         return
-    command = "ALTER " + _enum(node, "objtype").removeprefix("OBJECT_").replace("MATVIEW", "MATERIALIZED VIEW")
+    command = "ALTER " + enum_name(node, "objtype").removeprefix("OBJECT_").replace("MATVIEW", "MATERIALIZED VIEW")
     for item in (entry.alter_table_cmd for entry in node.cmds):
         definition = getattr(item, "def")
         constraint = definition.constraint
         column_constraints = [entry.constraint for entry in definition.column_def.constraints]
         yield from _foreign_keys([constraint, *column_constraints])
-        mode = _WEAKER_CHANGES.get(_enum(item, "subtype"), "ACCESS EXCLUSIVE")
+        mode = _WEAKER_CHANGES.get(enum_name(item, "subtype"), "ACCESS EXCLUSIVE")
         if constraint.pktable.relname:
             mode = "SHARE ROW EXCLUSIVE"
-        yield TableLock(_table(node.relation), mode, command)
+        yield TableLock(table_name(node.relation), mode, command)
         if partition := definition.partition_cmd.name.relname:
             yield TableLock(partition, "ACCESS EXCLUSIVE", command)
 
@@ -132,23 +137,23 @@ _DROPPED_RELATIONS = {"OBJECT_TABLE", "OBJECT_VIEW", "OBJECT_MATVIEW", "OBJECT_I
 
 
 def _removal(node: Node) -> Iterator[TableLock]:
-    kind = _enum(node, "remove_type")
+    kind = enum_name(node, "remove_type")
     command = "DROP " + kind.removeprefix("OBJECT_").replace("MATVIEW", "MATERIALIZED VIEW").replace("_", " ")
     for entry in node.objects:
         if kind in _DROPPED_RELATIONS:
-            yield TableLock(_dotted(entry.list.items), "ACCESS EXCLUSIVE", command)
+            yield TableLock(dotted(entry.list.items), "ACCESS EXCLUSIVE", command)
         elif kind in _DROPPED_WITH_TABLE:
-            yield TableLock(_dotted(list(entry.list.items)[:-1]), "ACCESS EXCLUSIVE", command)
+            yield TableLock(dotted(list(entry.list.items)[:-1]), "ACCESS EXCLUSIVE", command)
 
 
 def _rename(node: Node) -> Iterator[TableLock]:
-    if node.relation.relname and _enum(node, "rename_type") != "OBJECT_INDEX":
-        yield TableLock(_table(node.relation), "ACCESS EXCLUSIVE", "RENAME")
+    if node.relation.relname and enum_name(node, "rename_type") != "OBJECT_INDEX":
+        yield TableLock(table_name(node.relation), "ACCESS EXCLUSIVE", "RENAME")
 
 
 def _copy(node: Node) -> Iterator[TableLock]:
     if node.is_from:
-        yield TableLock(_table(node.relation), "ROW EXCLUSIVE", "COPY")
+        yield TableLock(table_name(node.relation), "ROW EXCLUSIVE", "COPY")
 
 
 def _select(node: Node) -> Iterator[TableLock]:
@@ -163,7 +168,7 @@ def _select(node: Node) -> Iterator[TableLock]:
 
 def _on(field: str, mode: str, command: str) -> Callable[[Node], Iterator[TableLock]]:
     def lock(node: Node) -> Iterator[TableLock]:
-        yield TableLock(_table(getattr(node, field)), mode, command)
+        yield TableLock(table_name(getattr(node, field)), mode, command)
 
     return lock
 
@@ -185,9 +190,9 @@ _LOCKS: Mapping[str, Callable[[Node], Iterator[TableLock]]] = {
     "delete_stmt": _on("relation", "ROW EXCLUSIVE", "DELETE"),
     "merge_stmt": _on("relation", "ROW EXCLUSIVE", "MERGE"),
     "truncate_stmt": lambda node: (
-        TableLock(_table(entry.range_var), "ACCESS EXCLUSIVE", "TRUNCATE") for entry in node.relations
+        TableLock(table_name(entry.range_var), "ACCESS EXCLUSIVE", "TRUNCATE") for entry in node.relations
     ),
     "lock_stmt": lambda node: (
-        TableLock(_table(entry.range_var), MODES[node.mode - 1], "LOCK TABLE") for entry in node.relations
+        TableLock(table_name(entry.range_var), MODES[node.mode - 1], "LOCK TABLE") for entry in node.relations
     ),
 }

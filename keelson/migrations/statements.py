@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from keelson.errors import MigrationError
 from keelson.migrations import psql
 from keelson.migrations.locks import Node, TableLock, effects_of
+from keelson.migrations.losses import Loss, losses_of
 
 _HIDDEN = r"\1a literal"  # which may be a password
 _LITERAL = re.compile(r"""(at or near )"(?:[eE]?'|\$).*"$""", re.DOTALL)
@@ -34,6 +35,7 @@ class Statement:
         creates: What it makes, such as `table users`; empty for all that makes nothing.
         locks: The tables that it locks, with the mode.
         copy_data: The rows to send, for COPY … FROM stdin.
+        losses: What it destroys.
     """
 
     text: str
@@ -42,6 +44,7 @@ class Statement:
     creates: str
     locks: tuple[TableLock, ...]
     copy_data: CopyData | None = None
+    losses: tuple[Loss, ...] = ()
 
 
 def split(text: str, source: str) -> tuple[Statement, ...]:
@@ -73,7 +76,7 @@ def _statements(plain: psql.PlainSql, source: str) -> Iterator[Statement]:
             raise MigrationError(msg)
         rows = _copy_data(node, data, f"{source}:{line}") if kind == "copy_stmt" else None
         creates, locks = effects_of(kind, node)
-        yield Statement(encoded[start:end].decode().strip(), line, kind, creates, locks, rows)
+        yield Statement(encoded[start:end].decode().strip(), line, kind, creates, locks, rows, losses_of(kind, node))
 
 
 def _parse(text: str, source: str) -> Node:
