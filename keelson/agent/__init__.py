@@ -1,1 +1,15 @@
-"""The agent: runs a stack's jobs on their schedules, and says how the stack is."""
+"""The agent: runs a stack's jobs on their schedules, and says how the stack is.
+
+| module | holds |
+|---|---|
+| `jobs` | the jobs, as providers wrote them down |
+| `kinds` | which module does which kind of job |
+| `state` | what became of each job's runs |
+| `loop` | which job is due, and its run |
+| `run` | the process of one run |
+| `child` | the agent's hold on that process |
+| `looks` | looks that may hang, with a deadline |
+| `health`, `metrics` | the two pages |
+| `pages` | the server of the pages on loopback |
+| `service` | all of it in one process: `python -m keelson.agent KEY --port N` |
+"""

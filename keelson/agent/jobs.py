@@ -10,9 +10,11 @@ from typing import Any
 
 from keelson import paths
 from keelson.endpoint import Reference
-from keelson.errors import PlatformError
+from keelson.errors import PlatformError, SettingsError
 from keelson.local import registry
 from keelson.schedule import Schedule
+
+YEAR_3000 = 32_503_680_000  # seconds since 1970; what is beyond is no time
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Job:
 
 def put(key: str, job: Job) -> None:
     """Write a job down in place of the one of its name, whose time of registration it keeps."""
-    old = {each.name: each for each in every(key)}.get(job.name)
+    old = find(key, job.name)
     entry = asdict(job) | {"registered": old.registered if old else job.registered}
     paths.private_directory(directory(key))
     paths.write_private(_file(key, job.name), json.dumps(entry, indent=2) + "\n")
@@ -58,9 +60,33 @@ def drop(key: str, name: str) -> None:
     _file(key, name).unlink(missing_ok=True)
 
 
+def find(key: str, name: str) -> Job | None:
+    """Return one job, None if it is not written down, or so that nobody can read it."""
+    try:
+        return _read(_file(key, name))
+    except PlatformError:
+        return None
+
+
 def every(key: str) -> list[Job]:
     """Return the jobs of a stack in the order of their names; raises PlatformError when a file cannot be read."""
-    return [_read(path) for path in sorted(directory(key).glob("*.json"))]
+    return [_read(path) for path in files(key)]
+
+
+def read(key: str) -> tuple[list[Job], list[str]]:
+    """Return the jobs that can be read, and a sentence for each file that cannot."""
+    found, faults = [], []
+    for path in files(key):
+        try:
+            found.append(_read(path))
+        except PlatformError as fault:
+            faults.append(str(fault))
+    return found, faults
+
+
+def files(key: str) -> list[Path]:
+    """Return the files in which the jobs of a stack stand."""
+    return sorted(directory(key).glob("*.json"))
 
 
 def directory(key: str) -> Path:
@@ -75,7 +101,23 @@ def _file(key: str, name: str) -> Path:
 def _read(path: Path) -> Job:
     try:
         entry = json.loads(path.read_text(encoding="utf-8"))
-        return Job(**{**entry, "reference": Reference(**entry["reference"])})
-    except (OSError, ValueError, TypeError, KeyError) as fault:
-        msg = f"the job {path} cannot be read ({fault}); run `keelson up`, which writes it again"
+        job = Job(**{**entry, "reference": Reference(**entry["reference"])})
+        _refuse_nonsense(job, path)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, SettingsError) as fault:
+        msg = f"the job {path} cannot be read ({fault}); run `keelson up -- --refresh`, which writes it again"
         raise PlatformError(msg) from None
+    return job
+
+
+def _refuse_nonsense(job: Job, path: Path) -> None:
+    texts = (job.name, job.kind, job.engine, job.schedule, job.time_zone, *asdict(job.reference).values())
+    if not all(isinstance(text, str) for text in texts) or not isinstance(job.settings, Mapping):
+        msg = "it holds what no job is made of"
+        raise TypeError(msg)
+    if job.name != path.stem:
+        msg = f"it holds the job {job.name!r}"
+        raise ValueError(msg)
+    if not 0 <= job.registered < YEAR_3000:
+        msg = f"it was registered at {job.registered!r}"
+        raise ValueError(msg)
+    _ = job.due

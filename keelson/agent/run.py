@@ -1,0 +1,74 @@
+"""One run of one job, in a process of its own: `python -m keelson.agent.run KEY JOB --result FD --parent PID`.
+
+It ends when the agent does: the kernel sends it TERM, and what was half made is cleared up on the way out. The outcome goes as
+one JSON object to the descriptor that the agent gave; what the job prints goes to the agent's log.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+from types import FrameType
+
+from keelson.agent import jobs, kinds, state
+from keelson.agent.jobs import Job
+from keelson.errors import KeelsonError, SettingsError
+from keelson.local import locks
+from keelson.local.runner import die_with_parent
+
+CLEARING = 20.0  # seconds that a run has to clear up after TERM
+NICE = 10  # applications come first
+TERMINATED = 128 + signal.SIGTERM
+
+
+def main(argv: list[str]) -> int:
+    """Run the job, tell the agent how it went, and return 1 if it failed."""
+    key, name, options = argv[0], argv[1], dict(zip(argv[2::2], argv[3::2], strict=True))
+    signal.signal(signal.SIGTERM, _leave)
+    die_with_parent(signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the agent blocks what it waits for
+    if os.getppid() != int(options["--parent"]):  # it was gone before the kernel was asked
+        return 1
+    os.nice(NICE)
+    outcome = attempt(key, name)
+    os.write(int(options["--result"]), json.dumps(outcome).encode())
+    return 1 if outcome["error"] else 0
+
+
+def attempt(key: str, name: str) -> dict[str, object]:
+    """Do what the job says and return what came of it: `error` (empty if it went well) and `figures`."""
+    try:
+        job = _job(key, name)
+        with locks.exclusive(state.directory(key) / "run.lock"):  # a run before may still be clearing up
+            figures = kinds.function(job.kind)(job) or {}
+    except KeelsonError as fault:
+        return {"error": str(fault), "figures": {}}
+    except Exception as fault:  # noqa: BLE001 - a defect of a job is told like any other failure
+        traceback.print_exc()
+        return {"error": f"unexpected {type(fault).__name__}: {fault}; see `keelson logs agent`", "figures": {}}
+    return {"error": "", "figures": {each: float(figure) for each, figure in figures.items()}}
+
+
+def _job(key: str, name: str) -> Job:
+    job = jobs.find(key, name)
+    if job is None:
+        msg = f"stack {key} has no job {name} any more; nothing is to be done"
+        raise SettingsError(msg)
+    return job
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """Unwind, so that what is half made is removed; what does not unwind in time is cut off."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    last = threading.Timer(CLEARING, os._exit, [TERMINATED])
+    last.daemon = True
+    last.start()
+    raise SystemExit(TERMINATED)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,55 @@
+"""The agent as a supervised process of this machine."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from keelson.local.daemon import DaemonSpec
+from keelson.local.supervisor import Program
+
+LOOPBACK = "127.0.0.1"
+SECONDS = 2.0  # until it must have answered
+MODULE = ("-I", "-m", "keelson.agent")
+# glibc gives each thread a heap of its own, which a process of short threads never fills.
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
+
+
+class AgentKind:
+    """What is particular to the agent; see `keelson.local.daemon.Kind` for what each method is for."""
+
+    logins: ClassVar[tuple[str, ...]] = ()
+    patience = 20.0
+    warm_up = 20.0
+
+    def check(self, spec: DaemonSpec) -> None:
+        """Nothing can be wrong: it has no settings but its port."""
+
+    def prepare(self, spec: DaemonSpec, port: int) -> Program:
+        """Return the program: this environment's Python by one name, whichever link led here."""
+        python = Path(sys.prefix).resolve() / "bin" / "python3"
+        return Program(
+            name=spec.name, command=(str(python), *MODULE, spec.key, "--port", str(port)), environment=ENVIRONMENT
+        )
+
+    def update(self, spec: DaemonSpec, port: int) -> bool:  # noqa: ARG002 - the interface's signature
+        """It reads what it needs while it runs."""
+        return False
+
+    def answers(self, spec: DaemonSpec, port: int) -> str:
+        """Ask whether the agent itself works; what it has to tell about the stack stands on /health."""
+        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=SECONDS)
+        try:
+            connection.request("GET", "/live")
+            answer = connection.getresponse()
+            told = json.loads(answer.read(4096))
+            if told["stack"] != spec.key:
+                return f"the agent of stack {told['stack']} answers on its port"
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+            return "does not answer"
+        finally:
+            connection.close()
+        return "" if answer.status == http.client.OK else "its schedule stands still"
