@@ -91,7 +91,7 @@ class Child:
             os.set_blocking(pipe.fileno(), False)
             text = pipe.read() or b""
         if self._asked:
-            return Outcome(f"it took longer than its limit of {self._limit:.0f} s and was ended", spent)
+            return Outcome(f"it took longer than its limit of {self._limit:g} s and was ended", spent)
         try:
             told = json.loads(text)
             return Outcome(str(told["error"]), spent, dict(told["figures"]))

@@ -30,16 +30,16 @@ class JobState:
         figures: what that run told about its result, for example {"bytes": 4711}.
     """
 
-    handled: float = 0
+    handled: float = 0.0
     schedule: str = ""
-    begun: float = 0
-    ended: float = 0
-    seconds: float = 0
+    begun: float = 0.0
+    ended: float = 0.0
+    seconds: float = 0.0
     unfinished: bool = False
     error: str = ""
     failures: int = 0
     attempts: int = 0
-    succeeded: float = 0
+    succeeded: float = 0.0
     figures: Mapping[str, float] = field(default_factory=dict)
 
 
