@@ -6,18 +6,20 @@ one JSON object to the descriptor that the agent gave; what the job prints goes 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
 from types import FrameType
 
-from keelson.agent import jobs, kinds, state
+from keelson.agent import jobs, kinds
 from keelson.agent.jobs import Job
 from keelson.errors import KeelsonError, SettingsError
-from keelson.local import locks
 from keelson.local.runner import die_with_parent
 
 CLEARING = 20.0  # seconds that a run has to clear up after TERM
@@ -43,7 +45,7 @@ def attempt(key: str, name: str) -> dict[str, object]:
     """Do what the job says and return what came of it: `error` (empty if it went well) and `figures`."""
     try:
         job = _job(key, name)
-        with locks.exclusive(state.directory(key) / "run.lock"):  # a run before may still be clearing up
+        with alone(key):
             figures = kinds.function(job.kind)(job) or {}
     except KeelsonError as fault:
         return {"error": str(fault), "figures": {}}
@@ -51,6 +53,17 @@ def attempt(key: str, name: str) -> dict[str, object]:
         traceback.print_exc()
         return {"error": f"unexpected {type(fault).__name__}: {fault}; see `keelson logs agent`", "figures": {}}
     return {"error": "", "figures": {each: float(figure) for each, figure in figures.items()}}
+
+
+@contextlib.contextmanager
+def alone(key: str) -> Iterator[None]:
+    """Wait for a run before, which may still be clearing up. The jobs' directory is the lock: it needs no room on a full disk."""
+    descriptor = os.open(jobs.directory(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _job(key: str, name: str) -> Job:

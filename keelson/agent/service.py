@@ -37,10 +37,10 @@ def main(argv: Sequence[str], command: Sequence[str] = child.RUN) -> int:
     try:
         with alone(key):
             loop = Loop(key, command=command)
-            loop.step()
             served = Pages(int(options["--port"]), every_page(key, options["--target"], loop))
-            threading.Thread(target=served.serve_forever, args=(1.0,), daemon=True).start()
             print(f"agent of {key} on {LOOPBACK}:{served.port}", flush=True)  # noqa: T201 - its log
+            loop.step()
+            threading.Thread(target=served.serve_forever, args=(1.0,), daemon=True).start()
             keep(loop)
     except KeelsonError as fault:
         print(fault, flush=True)  # noqa: T201
@@ -78,7 +78,11 @@ def as_live(key: str, loop: Loop) -> Answer:
 @contextlib.contextmanager
 def alone(key: str) -> Iterator[None]:
     """Hold the stack's directory itself, which needs no room on a full disk; raises ServerError when another agent does."""
-    descriptor = os.open(registry.directory(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = os.open(registry.directory(key), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        msg = f"stack {key} has no directory on this machine; run `keelson up`"
+        raise ServerError(msg) from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

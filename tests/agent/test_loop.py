@@ -384,7 +384,7 @@ def test_the_loop_keeps_its_files_to_itself(stack: Jobs) -> None:
     stack.settle()
     stack.move_to("2026-05-02T02:00Z")
     made = [*state.directory(KEY).iterdir()]
-    assert {path.name for path in made} == {"backup-notes.json", "run.lock"}
+    assert {path.name for path in made} == {"backup-notes.json"}
     assert {oct(path.stat().st_mode & 0o777) for path in made} == {"0o600"}
 
 
