@@ -5,6 +5,7 @@ from __future__ import annotations
 from pulumi import ComponentResource, Output, ResourceOptions
 
 from components.targets import Backups, Target
+from keelson.redis.users import check_chosen
 from keelson.settings.stack import Stack
 from providers.redis_users import RedisUsers
 
@@ -27,11 +28,13 @@ class Redis(ComponentResource):
         self.register_outputs({"port": self.port})
 
     def _users(self, name: str) -> RedisUsers:
-        chosen = self._stack.settings.redis[name].passwords
-        passwords = {user: text.get_secret_value() for user, text in chosen.items()}
+        settings = self._stack.settings.redis[name]
+        passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
+        check_chosen(name, passwords, self._stack.databases)
         inputs = {
             "reference": self.reference.as_input(),
             "services": list(self._stack.databases),
+            "databases": sorted(settings.databases.values()),
             "passwords": Output.secret(passwords),
         }
         return RedisUsers(f"{name}-users", inputs, self._inside())

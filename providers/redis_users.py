@@ -12,10 +12,11 @@ from providers.base import Bag, Managed, Provider
 
 @dataclass(frozen=True)
 class RedisUsersInputs:
-    """The Redis (as its administrator), the services, and passwords that the user chose, by user."""
+    """The Redis (as its administrator), the services, its databases' numbers, and passwords that the user chose, by user."""
 
     reference: Reference
     services: tuple[str, ...]
+    databases: tuple[int, ...] = ()
     passwords: dict[str, str] = field(default_factory=dict)
 
 
@@ -23,15 +24,21 @@ class RedisUsersProvider(Provider[RedisUsersInputs]):
     """Users by Redis's access control lists; they go with the Redis."""
 
     inputs = RedisUsersInputs
-    compared: ClassVar = ("services", "passwords")
+    compared: ClassVar = ("services", "databases", "passwords")
 
     def identify(self, inputs: RedisUsersInputs) -> str:
         """Return `redis/users`."""
         return f"{inputs.reference.server}/users"
 
     def make(self, inputs: RedisUsersInputs) -> Bag:
-        """Make users that are missing, bring the others to what they may, and drop those of services that are gone."""
-        ensure_users(inputs.reference, inputs.services, inputs.passwords)
+        """Make users that are missing, and bring the others to what they may."""
+        ensure_users(inputs.reference, inputs.services, inputs.passwords, inputs.databases)
+        return {}
+
+    def change(self, inputs: RedisUsersInputs, state: Bag) -> Bag:
+        """Drop the users of services that are gone, too: those that the state names, and no other."""
+        gone = set(state["services"]) - set(inputs.services)
+        ensure_users(inputs.reference, inputs.services, inputs.passwords, inputs.databases, gone)
         return {}
 
     def look(self, state: Bag) -> Bag | None:

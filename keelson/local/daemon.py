@@ -7,10 +7,10 @@ in a module that `kind` names, with the small interface `Kind`.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from keelson.errors import ServerError
 from keelson.local import ports, supervisor
@@ -54,9 +54,17 @@ class DaemonState:
 class Kind(Protocol):
     """What is particular to one kind of daemon."""
 
-    logins: tuple[str, ...]  # whose passwords are made before its first start
-    patience: float  # seconds within which it answers after a start; `start` waits as long
-    warm_up: float  # seconds after its start during which no answer is no fault
+    @property
+    def logins(self) -> tuple[str, ...]:
+        """Whose passwords are made before its first start."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds within which it answers after a start; `start` waits as long."""
+
+    @property
+    def warm_up(self) -> float:
+        """Seconds after its start during which no answer is no fault."""
 
     def check(self, spec: DaemonSpec) -> None:
         """Raise KeelsonError if the settings cannot work, or something that it needs is not installed; changes nothing."""
@@ -65,10 +73,21 @@ class Kind(Protocol):
         """Write its configuration, and return what supervisord is to keep running."""
 
     def update(self, spec: DaemonSpec, port: int) -> bool:
-        """Bring one that runs up to date with what `prepare` wrote; True if it must be restarted for that."""
+        """Bring one that runs up to date with the specification; True if it must be restarted for that.
+
+        It is also called after a start, for what cannot stand in a configuration.
+        """
 
     def answers(self, spec: DaemonSpec, port: int) -> str:
         """Return nothing if it answers as it should, else what is wrong, in a few words."""
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """A kind that knows its program's log better than `keelson.local.root.telling`."""
+
+    def reason(self, lines: Sequence[str]) -> str:
+        """Return why it did not start, from what it logged since."""
 
 
 def kind(name: str) -> Kind:
@@ -119,11 +138,15 @@ def start(spec: DaemonSpec, chosen: Mapping[str, str] | None = None, *, new_port
         if old and old.port != choice.port:
             supervisor.stop(spec.key, spec.name)
         registry.record_daemon(spec.stack_id, _record(spec, choice.port))
-        began = time.time()
+        launch = _Launch.now(spec)
         supervisor.add_or_update(spec.key, of_kind.prepare(spec, choice.port))
-        if pid and supervisor.noted(spec.key, spec.name).pid == pid and of_kind.update(spec, choice.port):
-            supervisor.restart(spec.key, spec.name)
-        _await_answer(spec, of_kind, choice.port, began)
+        if pid and supervisor.noted(spec.key, spec.name).pid == pid:
+            if of_kind.update(spec, choice.port):
+                supervisor.restart(spec.key, spec.name)
+            _await_answer(spec, of_kind, choice.port, launch)
+        else:
+            _await_answer(spec, of_kind, choice.port, launch)
+            of_kind.update(spec, choice.port)
         return DaemonState(choice.port, choice.notes)
 
 
@@ -150,7 +173,7 @@ def look(key: str, name: str, status: ProgramStatus | None = None) -> Part:
     spec, port = recorded(key, name), Registry(key).ports()[name]
     status = status or supervisor.noted(key, name)
     of_kind = kind(spec.kind)
-    fault = of_kind.answers(spec, port) if status.pid else status.state.lower()
+    fault = of_kind.answers(spec, port) if status.pid else _why_down(spec, of_kind, status)
     starting = bool(fault and status.pid) and time.time() - status.started < of_kind.warm_up
     detail = "starting" if starting else f"{fault}; `keelson logs {name}`" if fault else ""
     return Part(
@@ -183,6 +206,12 @@ def recorded(key: str, name: str) -> DaemonSpec:
     )
 
 
+def _why_down(spec: DaemonSpec, of_kind: Kind, status: ProgramStatus) -> str:
+    lines = _Launch(supervisor.log_file(spec.key, spec.name), 0, 0).lines() if status.state == "FAILING" else []
+    reason = _reason(of_kind, lines) if lines else ""
+    return f"{status.state.lower()}: {reason}" if reason else status.state.lower()
+
+
 def _record(spec: DaemonSpec, port: int) -> DaemonRecord:
     return DaemonRecord(
         name=spec.name,
@@ -204,25 +233,45 @@ def _keep_passwords(spec: DaemonSpec, of_kind: Kind, chosen: Mapping[str, str]) 
             registry.ensure_password(spec.name, login)
 
 
-def _await_answer(spec: DaemonSpec, of_kind: Kind, port: int, began: float) -> None:
+@dataclass(frozen=True)
+class _Launch:
+    """What was known just before a start: only what comes after it tells about this start."""
+
+    log: Path
+    offset: int
+    at: float
+
+    @classmethod
+    def now(cls, spec: DaemonSpec) -> _Launch:
+        log = supervisor.log_file(spec.key, spec.name)
+        return cls(log, log.stat().st_size if log.exists() else 0, time.time())
+
+    def lines(self) -> list[str]:
+        """Return the last of what the log has got since."""
+        try:
+            size = self.log.stat().st_size
+            with self.log.open("rb") as file:
+                file.seek(max(self.offset if size >= self.offset else 0, size - LOG_TAIL))
+                return file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return []
+
+
+def _await_answer(spec: DaemonSpec, of_kind: Kind, port: int, launch: _Launch) -> None:
     deadline = time.monotonic() + of_kind.patience
     while fault := of_kind.answers(spec, port):
         status = supervisor.noted(spec.key, spec.name)
-        failed = status.exit_status is not None and status.failures > 0 and status.started >= began
+        failed = status.exit_status is not None and status.failures > 0 and status.started >= launch.at
         if not failed and time.monotonic() < deadline:
             time.sleep(POLL)
             continue
         if not failed and not of_kind.patience:
             return
         supervisor.stop(spec.key, spec.name)
-        log = supervisor.log_file(spec.key, spec.name)
-        reason = (failed and telling(_last_lines(log))) or fault
-        msg = f"{spec.name} does not start: {reason}; see {log} and run `keelson start` again"
+        reason = (failed and _reason(of_kind, launch.lines())) or fault
+        msg = f"{spec.name} does not start: {reason}; see {launch.log} and run `keelson start` again"
         raise ServerError(msg)
 
 
-def _last_lines(log: Path) -> list[str]:
-    try:
-        return log.read_bytes()[-LOG_TAIL:].decode(errors="replace").splitlines()
-    except OSError:
-        return []
+def _reason(of_kind: Kind, lines: Sequence[str]) -> str:
+    return of_kind.reason(lines) if isinstance(of_kind, Explains) else telling(lines)

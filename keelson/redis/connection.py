@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import redis
+from typing import TYPE_CHECKING
 
 from keelson.endpoint import Reference
 from keelson.errors import UnreachableError
 from keelson.target import target
 
+if TYPE_CHECKING:
+    import redis
+
 SECONDS = 5.0  # until a Redis must have answered
 
 
 @contextmanager
-def connect(reference: Reference, database: int = 0) -> Iterator[redis.Redis]:
-    """Connect to one numbered database as the role of `reference`; replies are text.
+def connect(reference: Reference, database: int = 0, *, text: bool = True) -> Iterator[redis.Redis]:
+    """Connect to one numbered database as the role of `reference`; replies are text, or bytes where `text` is not set.
 
     Raises:
         UnreachableError: the Redis does not answer, or refuses the login.
     """
+    import redis  # noqa: PLC0415 - slow, and a preview and a status do without
+    from redis.backoff import NoBackoff  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
+
     place = target(reference.target)
     address = place.locate(reference.stack, reference.server)
     client = redis.Redis(
@@ -31,7 +37,8 @@ def connect(reference: Reference, database: int = 0) -> Iterator[redis.Redis]:
         password=place.password(reference.stack, reference.server, reference.role),
         socket_timeout=SECONDS,
         socket_connect_timeout=SECONDS,
-        decode_responses=True,
+        retry=Retry(NoBackoff(), 0),  # its own default tries for most of a minute
+        decode_responses=text,
         client_name="keelson",
     )
     try:

@@ -1,0 +1,88 @@
+"""The little of Redis's protocol that a look at a Redis takes: its library would cost `keelson status` a quarter of a second."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+Reply: TypeAlias = "str | int | list[Reply] | None"
+
+LOOPBACK = "127.0.0.1"
+
+
+class RefusedError(Exception):
+    """Redis answered with an error, which is the text."""
+
+    @property
+    def code(self) -> str:
+        """The first word, such as WRONGPASS or LOADING."""
+        return str(self).partition(" ")[0]
+
+
+class Conversation:
+    """Commands and their replies, each within `seconds`, or TimeoutError."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self._connection, self._seconds, self._deadline = connection, seconds, 0.0
+        self._received = b""
+
+    def ask(self, *words: str) -> Reply:
+        """Send one command and return its reply; raises RefusedError, or OSError when there is no conversation any more."""
+        self._deadline = time.monotonic() + self._seconds
+        encoded = [word.encode() for word in words]
+        text = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in encoded)
+        self._connection.settimeout(self._left())
+        self._connection.sendall(b"*%d\r\n%s" % (len(words), text))
+        return self._reply()
+
+    def _reply(self) -> Reply:
+        kind, rest = (line := self._line())[:1], line[1:]
+        if kind == "-":
+            raise RefusedError(rest)
+        if kind == "+":
+            return rest
+        size = int(rest)
+        if kind == "$":
+            return None if size < 0 else self._take(size + 2)[:-2].decode(errors="replace")
+        return [self._reply() for _ in range(size)] if kind == "*" else size
+
+    def _line(self) -> str:
+        while b"\r\n" not in self._received:
+            self._receive()
+        line, _, self._received = self._received.partition(b"\r\n")
+        return line.decode(errors="replace")
+
+    def _take(self, size: int) -> bytes:
+        while len(self._received) < size:
+            self._receive()
+        taken, self._received = self._received[:size], self._received[size:]
+        return taken
+
+    def _receive(self) -> None:
+        self._connection.settimeout(self._left())
+        if not (block := self._connection.recv(65_536)):
+            msg = "it hung up"
+            raise ConnectionResetError(msg)
+        self._received += block
+
+    def _left(self) -> float:
+        if (left := self._deadline - time.monotonic()) <= 0:
+            raise TimeoutError
+        return left
+
+
+@contextmanager
+def conversation(port: int, user: str, password: str, seconds: float) -> Iterator[Conversation]:
+    """Log in to a Redis of this machine.
+
+    Raises:
+        RefusedError: it does not let the user in.
+        OSError: nobody answers, or not in time.
+    """
+    with socket.create_connection((LOOPBACK, port), timeout=seconds) as connection:
+        opened = Conversation(connection, seconds)
+        opened.ask("AUTH", user, password)
+        yield opened
