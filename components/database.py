@@ -95,6 +95,8 @@ class ServiceDatabase(ComponentResource):
             "name": self._service,
             "extensions": list(self._definition.extensions) + ["timescaledb"] * self._place.server.timescaledb,
         }
+        if directory := self._place.stack.settings.backup.directory:
+            inputs["backups"] = str(directory)
         return Database(self._service, inputs, self._after(self.roles, retained=True))
 
     def _schema(self) -> Schema:

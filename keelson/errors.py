@@ -11,7 +11,8 @@ KeelsonError
 ├── OwnershipError     an object belongs to somebody else
 ├── MigrationError     a migration or seed file is wrong or failed
 │   └── LockError      another runner holds the database
-└── BackupError        a dump could not be made or does not read back
+└── BackupError        a backup could not be made, read or restored
+    └── DamagedError   a backup is not as it was written
 """
 
 from __future__ import annotations
@@ -62,4 +63,8 @@ class LockError(MigrationError):
 
 
 class BackupError(KeelsonError):
-    """A dump could not be made, or does not read back."""
+    """A backup could not be made, read or restored."""
+
+
+class DamagedError(BackupError):
+    """A backup is not as it was written."""

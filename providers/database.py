@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from pulumi import Output
 
-from keelson.backups.last import dump_before_drop
+from keelson.backups import copies
+from keelson.backups.making import BEFORE_DROP, Source, back_up
+from keelson.backups.store import Store
 from keelson.endpoint import ADMINISTRATOR, MAINTENANCE_DATABASE, Reference, resolve
 from keelson.postgres.catalog import has_database
 from keelson.postgres.databases import close_access, drop_database, ensure_database, is_half_dropped
@@ -23,13 +26,14 @@ class DatabaseInputs:
     stack_id: str
     name: str
     extensions: tuple[str, ...] = ()
+    backups: str = ""  # where they go; "": below the user's data directory
 
 
 class DatabaseProvider(Provider[DatabaseInputs]):
-    """A database made from template0; taken out of the settings it is closed, dumped, and dropped."""
+    """A database made from template0; taken out of the settings it is closed, backed up, and dropped with its copies."""
 
     inputs = DatabaseInputs
-    compared: ClassVar = ("extensions", "stack_id")
+    compared: ClassVar = ("extensions", "stack_id", "backups")
     fixed: ClassVar = {
         "reference.server": "a database stays on its server: put the setting back, or dump and restore it"
     }
@@ -56,13 +60,15 @@ class DatabaseProvider(Provider[DatabaseInputs]):
         return {} if is_there(Reference(**state["reference"]).to(database=state["name"])) else None
 
     def remove(self, state: Bag) -> None:
-        """Close it to its application, dump, verify, drop; of a database whose drop was cut off nothing can be dumped."""
+        """Close it to its application, back it up, drop it and its copies; one whose drop was cut off cannot be backed up."""
         reference, name = Reference(**state["reference"]), state["name"]
         with resolve(reference).connect() as admin:
             if has_database(admin, name) and not is_half_dropped(admin, name):
                 close_access(admin, state["stack_id"], name)
-                dump = dump_before_drop(reference.to(database=name))
-                print(f"{name}: dumped to {dump.path} before it is dropped", flush=True)  # noqa: T201 - the engine shows it
+                store = Store(reference.stack, Path(state["backups"]) if state.get("backups") else None)
+                backup = back_up(Source("postgres", reference.to(database=name)), store, BEFORE_DROP)
+                print(f"{name}: backed up to {backup.path} before it is dropped", flush=True)  # noqa: T201 - the engine shows it
+            copies.drop_copies(admin, state["stack_id"], name)
             drop_database(admin, state["stack_id"], name)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from keelson.backups.folder import Folder
 from keelson.endpoint import Reference
-from keelson.errors import BackupError
+from keelson.errors import BackupError, DamagedError
 
 Counts = Mapping[str, int]  # rows by table, keys by database: what is compared after reading back and after a restore
 
@@ -46,7 +46,7 @@ class Engine(Protocol):
     """Backups of one kind of server. All methods raise KeelsonError with one sentence; they leave nothing running."""
 
     def expect(self, reference: Reference) -> int:
-        """Return how many bytes a first backup may take at the most; raises where a backup cannot work at all."""
+        """Return about how many bytes a backup takes, where no earlier one tells; raises where a backup cannot work at all."""
 
     def write(self, reference: Reference, folder: Folder) -> Contents:
         """Write the files by `folder.create(name)` and return what they hold."""
@@ -67,18 +67,30 @@ class Engine(Protocol):
         """Take away what `restore` has just made, because it is not as the manifest says."""
 
 
-def engine(name: str) -> Engine:
-    """Return the engine `name`. It is imported when it is used: what one needs is not loaded for the others."""
+def engine(name: str, place: str) -> Engine:
+    """Return the engine `name`, whose client programs are those of the target `place`; raises BackupError.
+
+    It is imported when it is used: what one needs is not loaded for the others.
+    """
     if name == "postgres":
         from keelson.backups.postgres import PostgresEngine  # noqa: PLC0415
 
-        return PostgresEngine()
+        return PostgresEngine(place)
     if name == "redis":
         from keelson.backups.redis import RedisEngine  # noqa: PLC0415
 
         return RedisEngine()
     msg = f"there is no way to back up {name!r}; known are postgres and redis"
     raise BackupError(msg)
+
+
+def refuse_difference(expected: Counts, found: Counts, what: str) -> None:
+    """Raise DamagedError when `what` does not hold what the manifest says; the sentence names the first that differs."""
+    for name in sorted({*expected, *found}):
+        if (wanted := expected.get(name)) != (counted := found.get(name)):
+            has, should = ("none" if count is None else str(count) for count in (counted, wanted))
+            msg = f"{what} is not what was backed up: {name} has {has} in place of {should}; use another backup"
+            raise DamagedError(msg)
 
 
 def name_of(engine_name: str, reference: Reference) -> str:

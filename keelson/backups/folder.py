@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from keelson.errors import BackupError
+from keelson.errors import BackupError, DamagedError, KeelsonError
 
 BLOCK = 1 << 20  # bytes
 
@@ -90,34 +90,45 @@ class Folder:
 
     @contextmanager
     def open(self, name: str) -> Iterator[Stream]:
-        """Give the file `name` to be read to its end; its size and hash are compared when the block ends.
+        """Give the file `name` to be read to its end; its size and hash are compared when the block ends, however it ends.
 
         Raises:
-            BackupError: it is missing, or it is not as the manifest says.
+            DamagedError: it is missing, or it is not as the manifest says.
+            BackupError: it cannot be read.
         """
         path = self.path / name
         try:
             with path.open("rb") as file:
                 self._refuse_other_size(path, os.fstat(file.fileno()).st_size)
                 stream = Stream(file, self._watch)
-                yield stream
-                while stream.read():  # what the reader did not want
-                    pass
+                try:
+                    yield stream
+                except KeelsonError:
+                    self._refuse_other_content(path, stream)
+                    raise
+                self._refuse_other_content(path, stream)
+        except FileNotFoundError:
+            msg = f"{path} is missing; use another backup"
+            raise DamagedError(msg) from None
         except OSError as fault:
             msg = f"{path} cannot be read: {fault.strerror}; use another backup"
             raise BackupError(msg) from None
+
+    def _refuse_other_content(self, path: Path, stream: Stream) -> None:
+        while stream.read():  # what the reader did not want
+            pass
         if stream.finish() != self._expected(path):
             msg = f"{path} is damaged: its SHA-256 is not the manifest's; use another backup"
-            raise BackupError(msg)
+            raise DamagedError(msg)
 
     def _expected(self, path: Path) -> FileFacts:
         try:
             return self.files[path.name]
         except KeyError:
             msg = f"the manifest of {path.parent} names no file {path.name}; use another backup"
-            raise BackupError(msg) from None
+            raise DamagedError(msg) from None
 
     def _refuse_other_size(self, path: Path, found: int) -> None:
         if found != (expected := self._expected(path).bytes):
             msg = f"{path} is damaged: it has {found} bytes in place of {expected}; use another backup"
-            raise BackupError(msg)
+            raise DamagedError(msg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from keelson.cli import cache, connect, doctor, lifecycle, logs, migrate, process, service, status
+from keelson.cli import backup, cache, connect, doctor, lifecycle, logs, migrate, process, restore, service, status
 
 application = typer.Typer(
     help="A database for every service, the same in every environment.",
@@ -22,6 +22,7 @@ for command in (
     connect.psql,
     connect.url,
     connect.env,
+    restore.restore,
     logs.logs,
     process.start,
     process.stop,
@@ -32,5 +33,6 @@ for command in (
 application.add_typer(
     migrate.application, name="migrate", help="Migrations: what is applied, what is pending, a new file."
 )
+application.add_typer(backup.application, name="backup", help="Backups: make one now, list, verify, prune.")
 application.add_typer(service.application, name="service", help="Services of the product.")
 application.add_typer(cache.application, name="cache", help="The engine and the private root that all checkouts share.")

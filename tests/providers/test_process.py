@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from keelson import migrations
-from keelson.backups import last
+from keelson.backups.store import Store
 from keelson.endpoint import Reference, resolve
 from keelson.local import client, processes
 from keelson.migrations import seeds
@@ -187,7 +187,9 @@ def test_no_row_that_was_acknowledged_is_missing_in_the_dump_of_a_database_that_
 
 
 def _rows_in_dump(text: str) -> int:
-    [dump] = last.directory(KEY, "notes").glob("*.dump")
+    [backup] = Store(KEY).all("notes")
+    assert backup.manifest.reason == "before-drop"
+    dump = backup.path / "data.dump"
     command = [*client.command("pg_restore"), "--data-only", "--table=notes", "--file=-", str(dump)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.count(text)
 

@@ -13,7 +13,7 @@ from tests.stack.harness import NOTES, StackUnderTest
 
 
 def _dumps(stack: StackUnderTest, service: str) -> list[Path]:
-    return sorted((stack.home / "data/keelson/backups" / stack.key / service).glob("*.dump"))
+    return sorted((stack.home / "data/keelson/backups" / stack.key / service).glob("*/data.dump"))
 
 
 def test_a_service_that_is_taken_out_is_dumped_first_and_comes_back_with_its_migrations(stack: StackUnderTest) -> None:

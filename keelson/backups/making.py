@@ -1,0 +1,160 @@
+"""Makes, verifies and restores backups, whatever their engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keelson.backups import manifest as manifests
+from keelson.backups.engines import Contents, Destination, engine, name_of, refuse_difference
+from keelson.backups.folder import Folder, Watch
+from keelson.backups.manifest import Manifest
+from keelson.backups.store import Backup, Store
+from keelson.endpoint import Reference
+from keelson.errors import BackupError, DamagedError
+
+SCHEDULED, MANUAL, BEFORE_DROP = "scheduled", "manual", "before-drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is backed up: a database or a Redis, reached as its administrator."""
+
+    engine: str
+    reference: Reference
+
+    @property
+    def name(self) -> str:
+        """Under which its backups are kept."""
+        return name_of(self.engine, self.reference)
+
+
+def ignore(_bytes: int) -> None:
+    """Watch nothing."""
+
+
+def back_up(source: Source, store: Store, reason: str, watch: Watch = ignore) -> Backup:
+    """Write a backup, read all of it back, and give it its name in one step.
+
+    Raises:
+        BackupError: it could not be made or does not read back, the disk is too small, or another one is being made; nothing
+            is left of it, and earlier ones stay.
+    """
+    begun = datetime.now(UTC)
+    of_kind = engine(source.engine, source.reference.target)
+    with store.writing(source.name) as folder:
+        _refuse_small_disk(folder, _expected(source, store))
+        identity = store.new_id(source.name, begun)
+        partial = folder / f".{identity}.partial"
+        try:
+            partial.mkdir(mode=0o700)
+            written = Folder(partial, watch=watch)
+            contents = of_kind.write(source.reference, written)
+            _read_back(source, Folder(partial, written.files, watch), contents)
+            manifest = Manifest(
+                id=identity,
+                stack=store.key,
+                database=source.name,
+                engine=source.engine,
+                reason=reason,
+                begun=begun,
+                ended=datetime.now(UTC),
+                files=written.files,
+                counts=contents.counts,
+                facts=contents.facts,
+            )
+            manifests.write(partial, manifest)
+            _name(partial, folder / identity)
+        except OSError as fault:
+            msg = f"cannot write the backup of {source.name} to {folder}: {fault.strerror}; make room or give write access"
+            raise BackupError(msg) from None
+        finally:
+            with suppress(OSError):
+                shutil.rmtree(partial, ignore_errors=True)
+    return Backup(folder / identity)
+
+
+def verify(backup: Backup, place: str, watch: Watch = ignore) -> None:
+    """Read all of a backup back as a restore would, with the programs of the target `place`, and note what was found.
+
+    Raises:
+        DamagedError: it is not as it was written; it no longer counts as a good one.
+        BackupError: it could not be read.
+    """
+    with backup.held():
+        manifest = backup.manifest
+        try:
+            counted = engine(manifest.engine, place).read_back(backup.folder(watch), manifest.contents)
+            refuse_difference(manifest.counts, counted, f"the backup {backup.path}")
+        except DamagedError as fault:
+            backup.note(str(fault))
+            raise
+        backup.note()
+
+
+def restore(backup: Backup, destination: Destination, watch: Watch = ignore) -> None:
+    """Restore a backup of `destination.service` and compare what is there afterwards with the manifest.
+
+    Raises:
+        BackupError: it is of something else, is damaged, or could not be restored; nothing half-restored is left.
+    """
+    with backup.held():
+        manifest = backup.manifest
+        if manifest.database != destination.service:
+            msg = f"{backup.path} is a backup of {manifest.database}, not of {destination.service}; name the right one"
+            raise BackupError(msg)
+        of_kind = engine(manifest.engine, destination.reference.target)
+        try:
+            counted = of_kind.restore(backup.folder(watch), manifest.contents, destination)
+        except DamagedError as fault:
+            backup.note(str(fault))
+            raise
+        try:
+            refuse_difference(manifest.counts, counted, f"the restored {destination.service}")
+        except BaseException:
+            of_kind.discard(destination)
+            raise
+
+
+def _read_back(source: Source, folder: Folder, contents: Contents) -> None:
+    try:
+        counted = engine(source.engine, source.reference.target).read_back(folder, contents)
+        refuse_difference(contents.counts, counted, f"the backup of {source.name}")
+    except DamagedError as fault:
+        msg = f"the backup of {source.name} does not read back and was not kept ({fault}); check the disk and run it again"
+        raise BackupError(msg) from None
+
+
+def _expected(source: Source, store: Store) -> int:
+    guess = engine(source.engine, source.reference.target).expect(source.reference)
+    last = store.last(source.name)
+    return last.manifest.bytes if last else guess
+
+
+def _refuse_small_disk(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        msg = (
+            f"the backup of {folder.name} needs about {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free under {folder}; "
+            "make room, or set keelson:backup.directory to another disk"
+        )
+        raise BackupError(msg)
+
+
+def _name(partial: Path, final: Path) -> None:
+    """Give a complete backup its name, down to the disk."""
+    _sync(partial)
+    partial.rename(final)
+    _sync(final.parent)
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,216 @@
+"""Backups of one PostgreSQL database: a dump, the roles that it names, and rows per table counted at the same moment.
+
+| file | holds |
+|---|---|
+| data.dump | pg_dump's custom format, compressed with zstd |
+| roles.sql | roles, memberships and role settings that the database names; no password |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import resources
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from keelson import migrations
+from keelson.backups import programs, roles
+from keelson.backups.engines import Contents, Counts, Destination, refuse_difference
+from keelson.backups.folder import Folder
+from keelson.backups.stream import LARGE_OBJECTS, RowCounter, table_name
+from keelson.endpoint import Endpoint, Reference, resolve
+from keelson.errors import BackupError
+from keelson.migrations import ledger
+from keelson.postgres import catalog
+from keelson.target import target
+
+DUMP, ROLES = "data.dump", "roles.sql"
+LOCK_WAIT = "60s"  # for a table that somebody is changing
+MAJOR = 10_000  # of a version's number: 170011 is 17.11
+TABLES_AT_ONCE = 100  # that one statement counts
+SHARE = 10  # a first dump is guessed to need a tenth of the database
+PATIENCE = 20.0  # s that a server may need to answer
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose rows are in a dump; of an extension's own only those that the extension names."""
+
+    schema: str
+    name: str
+    condition: str
+    of_extension: bool
+
+    @property
+    def label(self) -> str:
+        """How a manifest names it."""
+        return table_name(self.schema, self.name)
+
+    @property
+    def counted(self) -> sql.Composed:
+        """The query that counts its rows, and not those of tables that inherit from it."""
+        query = sql.SQL("SELECT {}::text, count(*) FROM ONLY {} {}")
+        condition = sql.SQL(self.condition)  # the extension's own text
+        return query.format(sql.Literal(self.label), sql.Identifier(self.schema, self.name), condition)
+
+
+class PostgresEngine:
+    """See `keelson.backups.engines.Engine` for what each method is for; `place` is the target whose programs are run."""
+
+    def __init__(self, place: str) -> None:
+        self._client = target(place).client
+
+    def expect(self, reference: Reference) -> int:
+        """Return a tenth of the database's size; raises BackupError where pg_dump is older than the server."""
+        with _sentences(reference), resolve(reference).connect("keelson backup", patience=PATIENCE) as connection:
+            self._refuse_old_program(reference, connection)
+            return (catalog.database_size(connection, reference.database) or 0) // SHARE
+
+    def write(self, reference: Reference, folder: Folder) -> Contents:
+        """Dump the database, and count its rows in the snapshot of the dump."""
+        endpoint = resolve(reference)
+        with (
+            _sentences(reference),
+            endpoint.connect("keelson backup", patience=PATIENCE) as connection,
+            _snapshot(connection) as snapshot,
+        ):
+            version = self._refuse_old_program(reference, connection)
+            named, belonging = roles.named_roles(connection)
+            with folder.create(ROLES) as file:
+                file.write(roles.roles_sql(connection, belonging).encode())
+            facts = _facts(connection) | {"pg_dump_version": version, "roles": named}
+            with ThreadPoolExecutor(1) as pool:
+                counting = pool.submit(count_all, connection)
+                try:
+                    self._dump(endpoint, snapshot, folder)
+                    counts, of_extensions = counting.result()
+                except BaseException:
+                    connection.cancel_safe()
+                    raise
+        return Contents(counts, facts | {"extension_rows": of_extensions})
+
+    def read_back(self, folder: Folder, contents: Contents) -> Counts:
+        """Let pg_restore read all of the dump, and count the rows in what it writes."""
+        with folder.open(ROLES):
+            pass
+        counter = RowCounter()
+        # Without --data-only a function's body could look like a table's rows; all of the archive is read either way.
+        command = [*self._client("pg_restore"), "--data-only", "--file=-"]
+        with folder.open(DUMP) as file:
+            programs.run(command, f"reading {folder.path / DUMP} back", source=file, sink=counter.take)
+        expected: Mapping[str, int] = contents.facts["extension_rows"]
+        found = {name: count for name, count in counter.counts.items() if name in expected}
+        refuse_difference(expected, found, f"the dump {folder.path}")
+        return {name: count for name, count in counter.counts.items() if name not in expected}
+
+    def restore(self, folder: Folder, contents: Contents, destination: Destination) -> Counts:
+        """Make the new database and fill it; it is closed to the application, and no job runs in it."""
+        from keelson.backups.copies import new_copy  # noqa: PLC0415 - backups need none of it
+
+        with _sentences(destination.reference), new_copy(folder, contents, destination) as copy:
+            copy.fill(self._client, folder)
+            counts, _ = copy.counted(count_all)
+            refuse_difference(contents.counts, counts, f"the database {destination.reference.database}")
+        return counts
+
+    def discard(self, destination: Destination) -> None:
+        """Drop the new database."""
+        from keelson.backups.copies import discard_copy  # noqa: PLC0415 - backups need none of it
+
+        with _sentences(destination.reference):
+            discard_copy(destination.reference, destination.service, destination.reference.database)
+
+    def _refuse_old_program(self, reference: Reference, connection: psycopg.Connection) -> str:
+        """Return pg_dump's version; raises BackupError when it is older than the server that it would read."""
+        major, version = programs.version_of(self._client, "pg_dump")
+        if major < (server := catalog.server_version(connection) // MAJOR):
+            msg = f"pg_dump {version} cannot back up {reference.database}: its server is PostgreSQL {server}; install the client programs of {server}"
+            raise BackupError(msg)
+        return version
+
+    def _dump(self, endpoint: Endpoint, snapshot: str, folder: Folder) -> None:
+        """Write what pg_dump writes.
+
+        It writes to a pipe: to a file of which it holds only a descriptor it appends a second table of contents, and a
+        cut there would go unnoticed.
+        """
+        options = ["--format=custom", "--compress=zstd", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
+        command = [*self._client("pg_dump"), *options, f"--snapshot={snapshot}"]
+        environment = programs.environment(endpoint.connection_parameters())
+        with folder.create(DUMP) as file:
+            programs.run(command, f"the dump of {endpoint.database}", environment=environment, sink=file.write)
+
+
+@contextmanager
+def _sentences(reference: Reference) -> Iterator[None]:
+    """Turn what the server may say into one sentence."""
+    try:
+        yield
+    except psycopg.Error as fault:
+        said = (fault.diag.message_primary or str(fault) or type(fault).__name__).splitlines()[0]
+        msg = f"the server of {reference.database} refused: {said} (SQLSTATE {fault.sqlstate}); see `keelson logs {reference.server}` and try again"
+        raise BackupError(msg) from None
+
+
+@contextmanager
+def _snapshot(connection: psycopg.Connection) -> Iterator[str]:
+    """Begin a transaction that sees one moment, and give its name to others."""
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    with connection.transaction():
+        row = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
+        yield row[0] if row else ""
+
+
+def _facts(connection: psycopg.Connection) -> dict[str, Any]:
+    applied = ledger.read_entries(connection)
+    query = "SELECT extname, extversion, extnamespace::regnamespace::text FROM pg_catalog.pg_extension ORDER BY 1"
+    extensions = connection.execute(query).fetchall()
+    return {
+        "server_version": connection.info.parameter_status("server_version"),
+        "server_version_num": catalog.server_version(connection),
+        "extensions": {name: version for name, version, _ in extensions},
+        "extension_schemas": {name: schema for name, _, schema in extensions},
+        "timescaledb_edition": catalog.timescale_edition(connection),
+        "schema_version": max((entry.version for entry in applied), default=None),
+        "ledger": migrations.read_ledger(connection),
+        "database": _database(connection),
+        "size": catalog.database_size(connection, connection.info.dbname),
+    }
+
+
+def _database(connection: psycopg.Connection) -> dict[str, Any]:
+    """Return what a new database needs to be like this one, and pg_dump does not write for another name."""
+    query = """
+        SELECT pg_catalog.pg_encoding_to_char(encoding), datlocprovider::text, datcollate, datctype, datlocale, daticurules,
+            pg_catalog.shobj_description(oid, 'pg_database'), pg_catalog.pg_get_userbyid(datdba)
+        FROM pg_catalog.pg_database WHERE datname = current_database()
+    """
+    names = ("encoding", "provider", "collate", "ctype", "locale", "icu_rules", "comment", "owner")
+    row = connection.execute(query).fetchone() or ()
+    settings = [asdict(setting) for setting in roles.settings_of(connection)]
+    return dict(zip(names, row, strict=True)) | {"settings": settings}
+
+
+def count_all(connection: psycopg.Connection) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the rows by table, and those of extensions' tables; large objects count among the first."""
+    if (
+        catalog.timescale_edition(connection) == "community"
+    ):  # pg_dump reads a compressed chunk without what is compressed
+        connection.execute("SELECT pg_catalog.set_config('timescaledb.enable_transparent_decompression', 'off', false)")
+    text = resources.files(__package__).joinpath("tables.sql").read_bytes()
+    tables = [Table(*row) for row in connection.execute(text).fetchall()]
+    counts: dict[bool, dict[str, int]] = {False: {}, True: {}}
+    for of_extension in counts:
+        wanted = [table for table in tables if table.of_extension is of_extension]
+        for some in (wanted[start : start + TABLES_AT_ONCE] for start in range(0, len(wanted), TABLES_AT_ONCE)):
+            query = sql.SQL(" UNION ALL ").join(table.counted for table in some)
+            counts[of_extension] |= dict(connection.execute(query).fetchall())
+    row = connection.execute("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata").fetchone()
+    large = {LARGE_OBJECTS: row[0]} if row and row[0] else {}
+    return counts[False] | large, counts[True]

@@ -1,0 +1,135 @@
+"""PostgreSQL's client programs at the ends of a backup's streams."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import IO, Any
+
+from psycopg import pq
+
+from keelson.backups.folder import BLOCK, Stream
+from keelson.errors import BackupError
+
+# The server ends the work of a program that is gone within a second.
+SESSION_OPTIONS = "-c client_connection_check_interval=1000"
+
+Client = Callable[[str], Sequence[str]]
+Sink = Callable[[bytes], None]
+
+
+def run(
+    command: Sequence[str],
+    what: str,
+    *,
+    environment: Mapping[str, str] | None = None,
+    source: Stream | None = None,
+    sink: Sink | None = None,
+) -> None:
+    """Run a program to its end; give it `source` to read and hand what it writes to `sink`.
+
+    Args:
+        command: the program with its arguments.
+        what: what it does, for messages: "the dump of auth".
+        environment: variables beside the few usual ones; the place for a password.
+        source: what it reads, nothing where it is None.
+        sink: takes what it writes, which is dropped where it is None.
+
+    Raises:
+        BackupError: it cannot be run, or failed; the sentence holds its reason.
+    """
+    with tempfile.TemporaryFile() as errors, _started(command, environment, source, sink, errors) as process:
+        with _feeding(process, source) as fed:
+            while sink and process.stdout and (block := process.stdout.read(BLOCK)):
+                sink(block)
+            status = process.wait()
+        if status:
+            errors.seek(0)
+            reason = _reason(errors.read().decode(errors="replace")) or f"exit status {status}"
+            msg = f"{what} failed: {reason}; correct it and try again"
+            raise BackupError(msg)
+        if fed:
+            fed.result()
+
+
+def version_of(client: Client, program: str) -> tuple[int, str]:
+    """Return the major and the whole version of a client program, for example (17, "17.11"); raises BackupError."""
+    written: list[bytes] = []
+    run([*client(program), "--version"], program, sink=written.append)
+    words = b"".join(written).decode().split()
+    version = next((word for word in words if word[:1].isdigit()), "0")
+    return int(version.partition(".")[0]), version
+
+
+def environment(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return libpq's variables for a connection, so that no password stands in a process list."""
+    variables = {
+        option.keyword.decode(): option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar
+    }
+    named = {variables[key]: str(value) for key, value in parameters.items() if key in variables}
+    return {"PGAPPNAME": "keelson backup", "PGOPTIONS": SESSION_OPTIONS} | named
+
+
+@contextmanager
+def _started(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None,
+    source: Stream | None,
+    sink: Sink | None,
+    errors: IO[bytes],
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program, and end it when the block raises."""
+    options: dict[str, Any] = {
+        "stdin": subprocess.PIPE if source else subprocess.DEVNULL,
+        "stdout": subprocess.PIPE if sink else subprocess.DEVNULL,
+        "stderr": errors,
+        "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **(environment or {})},
+        "process_group": 0,  # Ctrl-C of a terminal reaches this process alone, which then ends the program
+    }
+    try:
+        process = subprocess.Popen(command, **options)
+    except OSError as fault:
+        msg = f"cannot run {command[0]}: {fault.strerror}; install PostgreSQL's client programs"
+        raise BackupError(msg) from None
+    try:
+        yield process
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        for pipe in (process.stdin, process.stdout):
+            if pipe:
+                with suppress(BrokenPipeError):
+                    pipe.close()
+        process.wait()
+
+
+@contextmanager
+def _feeding(process: subprocess.Popen[bytes], source: Stream | None) -> Iterator[Future[None] | None]:
+    """Hand `source` to the program while the block reads what it writes."""
+    if not (source and process.stdin):
+        yield None
+        return
+    with ThreadPoolExecutor(1) as pool:
+        fed = pool.submit(_feed, process.stdin, source)
+        try:
+            yield fed
+        except BaseException:
+            process.kill()  # which ends the feeding
+            raise
+
+
+def _feed(pipe: IO[bytes], source: Stream) -> None:
+    with suppress(BrokenPipeError), pipe:  # a program that ends early says why by its status
+        while block := source.read():
+            pipe.write(block)
+
+
+def _reason(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if "error:" in line or "FATAL:" in line]
+    return (errors or lines[-1:] or [""])[0]

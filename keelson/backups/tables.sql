@@ -1,0 +1,12 @@
+-- The tables whose rows pg_dump writes, extensions' own where they ask for it (then with their condition).
+SELECT n.nspname, c.relname, '' AS condition, false AS of_extension
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+UNION ALL
+SELECT n.nspname, c.relname, u.condition, true
+FROM pg_catalog.pg_extension e, unnest(e.extconfig, e.extcondition) AS u(relation, condition)
+JOIN pg_catalog.pg_class c ON c.oid = u.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r'
+ORDER BY 1, 2
