@@ -1,19 +1,26 @@
-"""The figures of a PostgreSQL server and of a Redis, each by one connection."""
+"""The figures of a PostgreSQL server and of a Redis, each by one connection, and of backups."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from psycopg.rows import class_row
 
+from keelson.agent.jobs import Job
+from keelson.backups.engines import name_of
+from keelson.backups.store import Store
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
+from keelson.redis.wire import conversation
+from keelson.target import target
 
 STATEMENT_SECONDS = 2  # for all databases of a server
+REDIS_SECONDS = 2.0
 MONITOR = "monitor"  # the login of a Redis that may look and change nothing
+DATABASE, KEYS = re.compile(r"db\d+"), re.compile(r"keys=(\d+)")  # db0:keys=3,expires=0,…
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,14 @@ class RedisFigures:
     keys: dict[str, int]  # by numbered database
 
 
+@dataclass(frozen=True)
+class BackupFigures:
+    """The newest good backup, whoever asked for it."""
+
+    size: int
+    ended: float
+
+
 def of_server(reference: Reference, databases: Collection[str]) -> list[DatabaseFigures]:
     """Return the figures of a server's databases; raises KeelsonError or psycopg.Error."""
     endpoint = resolve(reference.to(database=MAINTENANCE_DATABASE))
@@ -66,11 +81,13 @@ def of_server(reference: Reference, databases: Collection[str]) -> list[Database
 
 
 def of_redis(reference: Reference) -> RedisFigures:
-    """Return the figures of a Redis; raises KeelsonError or redis.RedisError."""
-    from keelson.redis.connection import connect  # noqa: PLC0415 - a stack without one does without the library
-
-    with connect(reference.to(database="0", role=MONITOR)) as redis:
-        info: dict[str, Any] = redis.info()
+    """Return the figures of a Redis; raises KeelsonError, RefusedError or OSError."""
+    place = target(reference.target)
+    port = place.locate(reference.stack, reference.server).port
+    password = place.password(reference.stack, reference.server, MONITOR)
+    with conversation(port, MONITOR, password, REDIS_SECONDS) as redis:
+        lines = str(redis.ask("INFO")).splitlines()
+    info = dict(line.split(":", 1) for line in lines if ":" in line)
     return RedisFigures(
         memory=int(info["used_memory"]),
         max_memory=int(info["maxmemory"]),
@@ -80,8 +97,16 @@ def of_redis(reference: Reference) -> RedisFigures:
         misses=int(info["keyspace_misses"]),
         last_save=float(info["rdb_last_save_time"]),
         saves_well=info["rdb_last_bgsave_status"] == "ok" and info.get("aof_last_write_status", "ok") == "ok",
-        keys={name[2:]: int(info[name]["keys"]) for name in info if name.startswith("db") and name[2:].isdigit()},
+        keys={name[2:]: int(KEYS.findall(told)[0]) for name, told in info.items() if DATABASE.fullmatch(name)},
     )
+
+
+def of_backups(job: Job) -> BackupFigures | None:
+    """Return the figures of the newest good backup of what `job` backs up, None where there is none; raises KeelsonError."""
+    directory = job.settings.get("directory")
+    store = Store(job.reference.stack, Path(directory) if directory else None)
+    backup = store.last(name_of(job.engine, job.reference))
+    return BackupFigures(backup.manifest.bytes, backup.manifest.ended.timestamp()) if backup else None
 
 
 @cache

@@ -12,8 +12,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from keelson.agent import figures
-from keelson.agent.figures import DatabaseFigures, RedisFigures
+from keelson.agent.figures import BackupFigures, DatabaseFigures, RedisFigures
 from keelson.agent.health import Parts
+from keelson.agent.jobs import Job
 from keelson.agent.looks import Look
 from keelson.agent.loop import JobView, View
 from keelson.endpoint import Reference
@@ -28,6 +29,7 @@ class Metrics(Collector):
 
     def __init__(self, parts: Look[Parts], view: Callable[[], View]) -> None:
         self._parts, self._view = parts, view
+        self._stores: dict[str, tuple[Job, Look[BackupFigures | None]]] = {}
         self._looks: dict[tuple[Reference, frozenset[str]], Look[Any]] = {}
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -40,12 +42,14 @@ class Metrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """Look at everything at once and return what was seen; what does not answer in time is down."""
         view = self._view()
-        servers = self._servers(view.jobs)
-        for look in [self._parts, *servers.values()]:
+        servers, backups = self._servers(view.jobs), self._backups(view.jobs)
+        for look in [self._parts, *servers.values(), *backups.values()]:
             look.begin()
         yield from self._of_parts()
         yield from _of_jobs(view.jobs)
         yield from _of_servers({reference: _answer(look) for (reference, _), look in servers.items()})
+        answers = [({"job": name}, _answer(look)) for name, look in backups.items()]
+        yield from _of_backups([(label, answer) for label, answer in answers if answer])
 
     def _servers(self, jobs: tuple[JobView, ...]) -> dict[tuple[Reference, frozenset[str]], Look[Any]]:
         """Return a look for each server that jobs name: at all their databases, by one connection."""
@@ -58,6 +62,16 @@ class Metrics(Collector):
         wanted = {(server, frozenset(databases)): engines[server] for server, databases in named.items()}
         self._looks = {each: self._looks.get(each) or _look(*each, engine) for each, engine in wanted.items()}
         return self._looks
+
+    def _backups(self, jobs: tuple[JobView, ...]) -> dict[str, Look[BackupFigures | None]]:
+        """Return a look for each job that makes backups, whose directory may hang like a server."""
+        found = {view.job.name: view.job for view in jobs if view.job.kind == "backup"}
+        kept = {name: look for name, (job, look) in self._stores.items() if found.get(name) == job}
+        looks = {
+            name: kept.get(name) or Look(partial(figures.of_backups, job), DEADLINE) for name, job in found.items()
+        }
+        self._stores = {name: (found[name], look) for name, look in looks.items()}
+        return looks
 
     def _of_parts(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("keelson_part_up", "Whether a part of the stack answers.", labels=["part", "kind"])
@@ -161,10 +175,12 @@ def _of_jobs(jobs: tuple[JobView, ...]) -> Iterator[Metric]:
     yield _gauge("keelson_job_last_duration_seconds", "How long its last run took.", labels, found, lambda v: v.state.seconds)  # fmt: skip
     yield _gauge("keelson_job_failures", "Failures since its last success.", labels, found, lambda v: v.state.failures)
     yield _gauge("keelson_job_running", "Whether it runs now.", labels, found, lambda v: v.running)
-    backups = [(label, view) for label, view in done if view.job.kind == "backup" and "bytes" in view.state.figures]
-    yield _gauge(
-        "keelson_backup_size_bytes", "Size of the last backup.", labels, backups, lambda v: v.state.figures["bytes"]
-    )
+
+
+def _of_backups(found: list[tuple[Labels, BackupFigures]]) -> Iterator[Metric]:
+    labels = ["job"]
+    yield _gauge("keelson_backup_size_bytes", "Size of the newest good backup.", labels, found, lambda b: b.size)
+    yield _gauge("keelson_backup_timestamp_seconds", "When that was complete.", labels, found, lambda b: b.ended)
 
 
 def _gauge(
