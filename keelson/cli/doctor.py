@@ -6,31 +6,46 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 
 import typer
 
 from keelson import paths
+from keelson.agent import jobs
+from keelson.backups.store import Store
+from keelson.cli.backup import names, store_of
 from keelson.cli.context import Context, JsonOption, StackOption, context
 from keelson.cli.output import print_json, print_table
 from keelson.errors import KeelsonError
+from keelson.schedule import Schedule
 from keelson.stack import find_engine
 from keelson.target import target
 
+RUN_TIME = timedelta(hours=1)  # that a backup may take from when it is due
 LEAST_FREE = 2_000_000_000  # bytes: what a server of moderate size needs to go on writing for a while
+
+
+class Level(StrEnum):
+    """How bad a finding is."""
+
+    ok = "ok"
+    warning = "warning"
+    failed = "failed"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at; without a fault it is well."""
+    """One thing that was looked at."""
 
     check: str
-    well: bool
+    level: Level
     detail: str
 
 
 def doctor(stack: StackOption = None, *, as_json: JsonOption = False) -> None:
-    """Check the machine and the stack; exit status 1 when something is wrong.
+    """Check the machine and the stack; exit status 1 when something failed, 0 when there are only warnings.
 
     Example: keelson doctor
     """
@@ -38,8 +53,12 @@ def doctor(stack: StackOption = None, *, as_json: JsonOption = False) -> None:
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
-        print_table(("", "CHECK", "DETAIL"), (("ok" if f.well else "FAILED", f.check, f.detail) for f in findings))
-    raise typer.Exit(0 if all(finding.well for finding in findings) else 1)
+        print_table(("", "CHECK", "DETAIL"), ((_word(f.level), f.check, f.detail) for f in findings))
+    raise typer.Exit(1 if any(finding.level is Level.failed for finding in findings) else 0)
+
+
+def _word(level: Level) -> str:
+    return level.value if level is Level.ok else level.value.upper()
 
 
 def _examine(chosen: Context) -> Iterator[Finding]:
@@ -49,13 +68,14 @@ def _examine(chosen: Context) -> Iterator[Finding]:
     yield _finding("private files", lambda: _private_files(chosen))
     yield _finding("lock", lambda: _lock(chosen))
     yield from _parts(chosen)
+    yield from _backups(chosen)
 
 
 def _finding(check: str, examine: Callable[[], str]) -> Finding:
     try:
-        return Finding(check, well=True, detail=examine())
+        return Finding(check, Level.ok, examine())
     except KeelsonError as fault:
-        return Finding(check, well=False, detail=str(fault))
+        return Finding(check, Level.failed, str(fault))
 
 
 def _settings(chosen: Context) -> str:
@@ -90,9 +110,46 @@ def _parts(chosen: Context) -> Iterator[Finding]:
     try:
         place = target(chosen.stack.settings.target)
         for part in place.parts(chosen.stack.key):
-            yield Finding(f"part {part.name}", part.answering, part.detail or f"answers on port {part.port}")
+            level = Level.ok if part.answering else Level.failed
+            yield Finding(f"part {part.name}", level, part.detail or f"answers on port {part.port}")
     except KeelsonError as fault:
-        yield Finding("target", well=False, detail=str(fault))
+        yield Finding("target", Level.failed, str(fault))
+
+
+def _backups(chosen: Context) -> Iterator[Finding]:
+    """Say whether a disk's loss takes the backups too, and whether each database has the backups that were due."""
+    try:
+        store = store_of(chosen)
+        yield _device(chosen, store)
+        registered = {job.name: job.registered for job in jobs.every(chosen.stack.key)}
+        for name in names(chosen):
+            yield _backup(chosen, store, name, registered.get(f"backup-{name}"))
+    except KeelsonError as fault:
+        yield Finding("backups", Level.failed, str(fault))
+
+
+def _device(chosen: Context, store: Store) -> Finding:
+    stack = chosen.stack
+    own = paths.data() / "stacks" / stack.key
+    places = [_existing(server.data_directory or own) for server in stack.settings.servers.values()]
+    backups = _existing(store.directory)
+    if backups.stat().st_dev not in {place.stat().st_dev for place in places}:
+        return Finding("backup disk", Level.ok, f"{store.directory} lies on another disk than the data")
+    detail = f"{store.directory} lies on the disk of the data, and is lost with it; set keelson:backup.directory to another disk"
+    return Finding("backup disk", Level.failed if stack.settings.protected else Level.warning, detail)
+
+
+def _backup(chosen: Context, store: Store, name: str, registered: float | None) -> Finding:
+    settings = chosen.stack.backup_of(name)
+    due = Schedule(settings.schedule, settings.time_zone).before(datetime.now(UTC) - RUN_TIME)
+    last = store.last(name)
+    if last and last.begun >= due:
+        return Finding(f"backup {name}", Level.ok, f"{last.id}, {last.manifest.reason}")
+    what = f"the last good backup is {last.id}" if last else "there is no good backup"
+    new = registered is None or registered > due.timestamp()
+    reason = "the stack is younger than its schedule" if new else f"one was due at {due:%Y-%m-%d %H:%M} UTC"
+    detail = f"{what}, and {reason}; run `keelson backup run {name}`"
+    return Finding(f"backup {name}", Level.warning if new else Level.failed, detail)
 
 
 def _existing(folder: Path) -> Path:
