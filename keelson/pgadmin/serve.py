@@ -14,6 +14,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +92,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
 def load(options: Options) -> Any:  # noqa: ANN401
     """Make or repair the store, import pgAdmin, set login and list, and begin to follow the registry."""
     os.umask(0o077)
+    warnings.simplefilter("ignore")  # of its libraries, about its own migrations
     seen = wanted.fingerprint(options.key)
     first = wanted.read(options.key)
     if kept := damage.set_aside(options.directory / configuration.STORE):

@@ -1,0 +1,44 @@
+"""Say where pgAdmin is and how to log in, or open it."""
+
+from __future__ import annotations
+
+import webbrowser
+from typing import Annotated
+
+import typer
+
+from keelson.cli.context import JsonOption, StackOption, context
+from keelson.cli.output import note, print_json, print_table
+from keelson.errors import SettingsError
+from keelson.target import target
+
+NAME, LOGIN = "pgadmin", "admin"
+
+
+def pgadmin(
+    stack: StackOption = None,
+    *,
+    opened: Annotated[bool, typer.Option("--open", help="Open it in this user's browser.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print pgAdmin's address, e-mail and password.
+
+    Example: keelson pgadmin --open
+    """
+    chosen = context(stack).stack
+    if not chosen.settings.pgadmin.enabled:
+        msg = f"stack {chosen.name} has no pgAdmin; set keelson:pgadmin.enabled to true and run `keelson up`"
+        raise SettingsError(msg)
+    place = target(chosen.settings.target)
+    address = place.locate(chosen.key, NAME)
+    login = {
+        "url": f"http://{address.host}:{address.port}/",
+        "email": chosen.settings.pgadmin.email,
+        "password": place.password(chosen.key, NAME, LOGIN),
+    }
+    if as_json:
+        print_json(login)
+    else:
+        print_table(("ADDRESS", "E-MAIL", "PASSWORD"), [tuple(login.values())])
+    if opened and not webbrowser.open(login["url"]):
+        note("no browser could be opened here; open the address yourself")
