@@ -1,4 +1,4 @@
-"""Connect to a service's database, or say how to."""
+"""Connect to a service's database or its part of a Redis, or say how to."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ import typer
 
 from keelson.cli.context import Context, JsonOption, ServiceArgument, StackOption, context
 from keelson.cli.output import print_json
+from keelson.cli.redis import redis_endpoint, redis_variables
 from keelson.endpoint import Endpoint
 from keelson.errors import SettingsError
 from keelson.target import target
 
+RedisOption = Annotated[
+    str | None,
+    typer.Option("--redis", help="The Redis database in place of it: its name, such as cache, or its number."),
+]
 RoleOption = Annotated[str, typer.Option("--role", help="app, readonly, migrator, admin, or a login's own name.")]
 
 DatabaseOption = Annotated[
@@ -64,6 +69,25 @@ def psql(
     os.execvpe(command[0], command, os.environ | variables)  # noqa: S606 - psql takes this process's place
 
 
+def redis_cli(
+    service: ServiceArgument,
+    stack: StackOption = None,
+    database: Annotated[
+        str | None, typer.Option("--database", "-d", help="The Redis database: its name, such as cache, or its number.")
+    ] = None,
+    role: Annotated[str, typer.Option("--role", help="app, admin or monitor.")] = "app",
+    arguments: Annotated[list[str] | None, typer.Argument(help="Arguments for redis-cli, after --.")] = None,
+) -> None:
+    """Open redis-cli as a service's user, whose keys begin with the service's name and a colon.
+
+    Example: keelson redis-cli auth --database sessions -- get auth:greeting
+    """
+    chosen = context(stack)
+    found = redis_endpoint(chosen, service, database, role)
+    command = [*target(chosen.stack.settings.target).client("redis-cli"), *found.options(), *(arguments or ())]
+    os.execvpe(command[0], command, os.environ | {"REDISCLI_AUTH": found.password})  # noqa: S606 - as psql
+
+
 def url(  # noqa: PLR0913, PLR0917 - the options of a command
     service: ServiceArgument,
     stack: StackOption = None,
@@ -71,17 +95,24 @@ def url(  # noqa: PLR0913, PLR0917 - the options of a command
     origin: FromOption = Origin.host,
     form: FormOption = UrlForm.plain,
     database: DatabaseOption = None,
+    redis: RedisOption = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the URL of a service's database, with its password.
+    """Print the URL of a service's database, or of a Redis database, with its password.
 
     Example: keelson url portfolio --form jdbc
     """
-    endpoint = _reachable(stack, service, role, origin, database)
-    text = endpoint.url(form.value)
+    chosen = _from(context(stack), origin)
+    if redis is None:
+        endpoint = _endpoint(chosen, service, role, database)
+        user, text = endpoint.user, endpoint.url(form.value)
+    else:
+        _refuse_form(form)
+        found = redis_endpoint(chosen, service, redis, role)
+        user, text = found.user, found.url()
     if as_json:
-        print_json({"service": service, "role": endpoint.user, "url": text})
+        print_json({"service": service, "role": user, "url": text})
     else:
         typer.echo(text)
 
@@ -94,17 +125,19 @@ def env(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Print a ready .env for a service: URLs for the usual drivers, and libpq's variables.
+    """Print a ready .env for a service: URLs for the usual drivers, libpq's variables, and the URLs of Redis.
 
     Example: keelson env auth > .env
     """
-    endpoint = _reachable(stack, service, role, origin)
+    chosen = _from(context(stack), origin)
+    endpoint = chosen.endpoint(service, role)
     values = {
         "DATABASE_URL": endpoint.url(),
         "DATABASE_URL_ASYNCPG": endpoint.url("asyncpg"),
         "DATABASE_URL_SQLALCHEMY": endpoint.url("sqlalchemy"),
         "DATABASE_URL_JDBC": endpoint.url("jdbc"),
     } | {f"PG{name}": value for name, value in _libpq_variables(endpoint).items()}
+    values |= redis_variables(chosen, service)
     if as_json:
         print_json(values)
         return
@@ -112,12 +145,11 @@ def env(
         typer.echo(f"{name}={value}")
 
 
-def _reachable(stack: str | None, service: str, role: str, origin: Origin, database: str | None = None) -> Endpoint:
-    chosen = context(stack)
+def _from(chosen: Context, origin: Origin) -> Context:
     if origin is not Origin.host and chosen.stack.settings.target == "local":
         msg = f"stack {chosen.stack_name} answers on this host only, not from a {origin.value}; use the docker or kubernetes target"
         raise SettingsError(msg)
-    return _endpoint(chosen, service, role, database)
+    return chosen
 
 
 def _endpoint(chosen: Context, service: str, role: str, database: str | None) -> Endpoint:
@@ -125,6 +157,12 @@ def _endpoint(chosen: Context, service: str, role: str, database: str | None) ->
     if database is None:
         return chosen.endpoint(service, role)
     return replace(chosen.endpoint(service, "admin" if role == "app" else role), database=database)
+
+
+def _refuse_form(form: UrlForm) -> None:
+    if form is not UrlForm.plain:
+        msg = f"the URL of a Redis has one form for all drivers; leave out --form {form.value}"
+        raise SettingsError(msg)
 
 
 def _libpq_variables(endpoint: Endpoint) -> dict[str, str]:

@@ -17,8 +17,12 @@ SECONDS = 5.0  # until a Redis must have answered
 
 
 @contextmanager
-def connect(reference: Reference, database: int = 0, *, text: bool = True) -> Iterator[redis.Redis]:
-    """Connect to one numbered database as the role of `reference`; replies are text, or bytes where `text` is not set.
+def connect(
+    reference: Reference, database: int = 0, *, text: bool = True, seconds: float = SECONDS
+) -> Iterator[redis.Redis]:
+    """Connect to one numbered database as the role of `reference`.
+
+    Replies are text, or bytes where `text` is not set, and come within `seconds`.
 
     Raises:
         UnreachableError: the Redis does not answer, or refuses the login.
@@ -35,7 +39,7 @@ def connect(reference: Reference, database: int = 0, *, text: bool = True) -> It
         db=database,
         username=reference.role,
         password=place.password(reference.stack, reference.server, reference.role),
-        socket_timeout=SECONDS,
+        socket_timeout=seconds,
         socket_connect_timeout=SECONDS,
         retry=Retry(NoBackoff(), 0),  # its own default tries for most of a minute
         decode_responses=text,

@@ -50,6 +50,16 @@ class RedisSettings(Settings):
         return self
 
 
+def each_its_own(value: object) -> object:
+    """Give each of several Redis that names no databases one of its own name, and the ports from the usual one on."""
+    if not isinstance(value, dict) or len(value) < 2:  # noqa: PLR2004
+        return value
+    return {
+        name: {"databases": {name: 0}, "preferred_port": 6379 + place} | part if isinstance(part, dict) else part
+        for place, (name, part) in enumerate(value.items())
+    }
+
+
 class PgAdminSettings(Settings):
     """pgAdmin: whether the stack has it, who logs in, and where it answers."""
 

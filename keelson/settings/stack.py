@@ -17,7 +17,7 @@ from keelson.postgres.names import RoleNames, validate_login_name, validate_serv
 from keelson.settings.backup import BackupSettings
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.model import Settings
-from keelson.settings.parts import RESERVED_PARTS, AgentSettings, PgAdminSettings, Port, RedisSettings
+from keelson.settings.parts import RESERVED_PARTS, AgentSettings, PgAdminSettings, Port, RedisSettings, each_its_own
 
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
 
@@ -82,6 +82,7 @@ class StackSettings(Settings):
     backup: BackupSettings = BackupSettings()  # of every database and Redis, which may change parts of it
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
+    _redis = field_validator("redis", mode="before")(each_its_own)
 
     @property
     def protected(self) -> bool:
