@@ -62,9 +62,11 @@ class BackupJobProvider(Provider[BackupJobInputs]):
         return {}
 
     def look(self, state: Bag) -> Bag | None:
-        """Say whether the job is still written down."""
-        known = {job.name for job in jobs.every(state["reference"]["stack"])}
-        return state if job_name(state["name"]) in known else None
+        """Return what is written down; nothing where that is lost, or damaged."""
+        job = jobs.find(state["reference"]["stack"], job_name(state["name"]))
+        if job is None:
+            return None
+        return {"engine": job.engine, "schedule": job.schedule, "time_zone": job.time_zone, **job.settings}
 
     def remove(self, state: Bag) -> None:
         """Strike the job out."""
