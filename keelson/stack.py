@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -20,7 +21,12 @@ from keelson.project import Project
 from keelson.settings.stack import PUBLISHED_PASSPHRASE
 
 CHOSEN_ENGINE = Path(__file__).parents[1] / ".keelson" / "engine"  # a link to the directory of its programs
+SECONDS_TO_CANCEL = 5.0  # that the engine has to end what it is at, after an interrupt
 STACKS_WITH_PUBLISHED_PASSPHRASE = frozenset({"dev", "docker"})
+
+
+# The engine knows --event-log, by which its own Automation API reads what happens, only with this.
+_EVENTS = {"PULUMI_DEBUG_COMMANDS": "true"}
 
 
 @dataclass(frozen=True)
@@ -90,11 +96,37 @@ class Engine:
         return [lock for lock in found if lock]
 
     def run(self, *arguments: str) -> int:
-        """Run a pulumi command on the stack with this process's terminal; return its exit status."""
-        command = [str(find_engine()), *arguments, "--stack", self.stack]
-        return subprocess.run(
-            command, cwd=self.project.root, env=environment(self.project, self.stack), check=False
-        ).returncode
+        """Run a pulumi command on the stack with this process's terminal; return its exit status.
+
+        Raises:
+            KeyboardInterrupt: it was interrupted, and the engine has ended.
+        """
+        return _run_to_its_end(self._command(*arguments), self._environment(), self.project)
+
+    def preview(self, log: Path, *arguments: str) -> int:
+        """Show on this process's terminal what an `up` would do, and write the engine's events to `log`."""
+        command = self._command("preview", "--event-log", str(log), *arguments)
+        return _run_to_its_end(command, self._environment() | _EVENTS, self.project)
+
+    def preview_silently(self, log: Path, *arguments: str) -> str:
+        """Write the events of a preview to `log`; return what the engine said, if that failed, else nothing."""
+        command = self._command("preview", "--event-log", str(log), "--non-interactive", "--color=never", *arguments)
+        done = subprocess.run(
+            command,
+            cwd=self.project.root,
+            env=self._environment() | _EVENTS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        return "" if done.returncode == 0 else next(_sentences(done.stderr or done.stdout), "no reason given")
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [str(find_engine()), *arguments, "--stack", self.stack]
+
+    def _environment(self) -> dict[str, str]:
+        return environment(self.project, self.stack)
 
     def _ask(self, *arguments: str) -> str:
         return run(self.project, *arguments, "--stack", self.stack, stack=self.stack)
@@ -148,6 +180,41 @@ def run(project: Project, *arguments: str, stack: str | None = None, given: str 
     if done.returncode:
         _refuse(arguments, done.stderr or done.stdout)
     return done.stdout
+
+
+def _run_to_its_end(command: list[str], variables: dict[str, str], project: Project) -> int:
+    """Run a command of the engine; an interrupt ends it as it ends by itself, and is raised when it has ended.
+
+    The engine takes one interrupt as a wish to end when the steps that run are done, and a second one as an order. It gets
+    the second one after a while: a migration that is cut off is rolled back, and every other step goes on from what is there.
+    """
+    with subprocess.Popen(command, cwd=project.root, env=variables) as engine:
+        try:
+            return engine.wait()
+        except KeyboardInterrupt:
+            if not _shares_terminal():
+                engine.send_signal(signal.SIGINT)
+            _await_cancelled(engine)
+            raise
+
+
+def _await_cancelled(engine: subprocess.Popen[bytes]) -> None:
+    for last in (signal.SIGINT, signal.SIGKILL):
+        try:
+            engine.wait(SECONDS_TO_CANCEL)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            engine.send_signal(last)
+        else:
+            return
+    engine.wait()
+
+
+def _shares_terminal() -> bool:
+    """Say whether the terminal that interrupts this process interrupts its children too."""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
 
 
 def find_engine() -> Path:

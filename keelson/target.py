@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from keelson.errors import SettingsError
+
+RENEWAL = 1 / 3  # of a certificate's life: with less than this left, it is made anew
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +34,19 @@ class Part:
     port: int | None = None
     detail: str = ""
     notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificate:
+    """How long a server's certificate is good."""
+
+    server: str
+    begins: datetime
+    expires: datetime
+
+    def due_for_renewal(self, now: datetime) -> bool:
+        """Say whether less of its life is left than a certificate should have."""
+        return self.expires - now < (self.expires - self.begins) * RENEWAL
 
 
 class Target(Protocol):
@@ -59,6 +75,9 @@ class Target(Protocol):
 
     def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
         """Stop the named parts, all where none is named."""
+
+    def certificates(self, stack: str) -> tuple[Certificate, ...]:
+        """Return the certificates of the stack's servers, as far as this machine can read them; asks no server."""
 
     def log(self, stack: str, part: str) -> Path:
         """Return the file that a part logs to; raises SettingsError when there is no such part."""

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from keelson.cli import backup, cache, connect, doctor, lifecycle, logs, migrate, process, restore, service, status
+from keelson.cli import (
+    backup,
+    cache,
+    connect,
+    doctor,
+    lifecycle,
+    logs,
+    migrate,
+    pgadmin,
+    preview,
+    process,
+    restore,
+    service,
+    status,
+)
 
 application = typer.Typer(
     help="A database for every service, the same in every environment.",
@@ -16,12 +30,14 @@ application = typer.Typer(
 for command in (
     lifecycle.up,
     lifecycle.destroy,
-    lifecycle.preview,
+    preview.preview,
     status.status,
     doctor.doctor,
     connect.psql,
+    connect.redis_cli,
     connect.url,
     connect.env,
+    pgadmin.pgadmin,
     restore.restore,
     logs.logs,
     process.start,
@@ -35,4 +51,4 @@ application.add_typer(
 )
 application.add_typer(backup.application, name="backup", help="Backups: make one now, list, verify, prune.")
 application.add_typer(service.application, name="service", help="Services of the product.")
-application.add_typer(cache.application, name="cache", help="The engine and the private root that all checkouts share.")
+application.add_typer(cache.application, name="cache", help="What all checkouts share: engine, private root, pgAdmin.")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,8 +14,11 @@ import typer
 from keelson.cli.context import Context, StackOption, context
 from keelson.cli.output import note, print_table, say
 from keelson.errors import SettingsError
+from keelson.preview.events import read_events
 from keelson.settings.stack import Stack
 from keelson.target import Address, target
+
+QUIET = "--suppress-outputs"
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 NewPort = Annotated[
@@ -32,29 +37,10 @@ def up(stack: StackOption = None, *, yes: Yes = False, new_port: NewPort = False
     chosen.stack  # noqa: B018 - wrong settings are told before anything runs
     chosen.engine.prepare()
     _wake(chosen, new_port=new_port)
-    status = chosen.engine.run("up", "--suppress-outputs", *_consent(yes), *(extra or ()))
-    if status:
+    if not _apply(chosen, [*_consent(yes)], extra or []):
         raise typer.Exit(1)
     show_endpoints(chosen)
     say(f"\nup in {time.monotonic() - began:.1f} s")
-
-
-def preview(
-    stack: StackOption = None,
-    *,
-    diff: Annotated[bool, typer.Option("--diff", help="Show every property.")] = False,
-    extra: Extra = None,
-) -> None:
-    """Show what `up` would do, with no connection made: every pending migration by name and what it locks.
-
-    Example: keelson preview -s dev --diff
-    """
-    chosen = context(stack)
-    if not chosen.engine.exists():
-        chosen.engine.prepare()
-    raise typer.Exit(
-        min(chosen.engine.run("preview", "--suppress-outputs", *(["--diff"] if diff else []), *(extra or ())), 1)
-    )
 
 
 def destroy(
@@ -79,7 +65,24 @@ def destroy(
     chosen.engine.prepare()
     if protected:
         chosen.engine.run("state", "unprotect", "--all", "--yes")
-    raise typer.Exit(min(chosen.engine.run("destroy", "--suppress-outputs", *_consent(yes), *(extra or ())), 1))
+    raise typer.Exit(min(chosen.engine.run("destroy", QUIET, *_consent(yes), *(extra or ())), 1))
+
+
+def _apply(chosen: Context, consent: list[str], extra: list[str]) -> bool:
+    """Preview and update; say whether that went well.
+
+    With consent given, the preview is one of our own: where it finds that nothing changes, no update follows, which would
+    run the program and ask every provider a second time.
+    """
+    if extra or not consent:
+        return chosen.engine.run("up", QUIET, *consent, *extra) == 0
+    with tempfile.TemporaryDirectory(prefix="keelson-preview-") as folder:
+        log = Path(folder) / "events"
+        if chosen.engine.preview(log, QUIET):
+            return False
+        if read_events(log).changes_nothing:
+            return True
+    return chosen.engine.run("up", QUIET, "--skip-preview", *consent) == 0
 
 
 def show_endpoints(chosen: Context) -> None:

@@ -30,7 +30,12 @@ def note(sentence: str) -> None:
 
 def print_json(value: object) -> None:
     """Print `value` for a program."""
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.write(as_json_text(value))
+
+
+def as_json_text(value: object) -> str:
+    """Return `value` as JSON that people can read too."""
+    return json.dumps(value, indent=2, default=str) + "\n"
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

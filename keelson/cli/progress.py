@@ -32,3 +32,13 @@ def progress(title: str, steps: int) -> Iterator[Advance]:
             begun += 1
 
         yield advance
+
+
+@contextmanager
+def working(title: str) -> Iterator[None]:
+    """Show a spinner and the time while the block runs, for what has no steps to count."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as shown:
+        shown.add_task(title, total=None)
+        yield

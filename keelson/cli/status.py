@@ -2,106 +2,173 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
 
-from keelson import migrations
 from keelson.cli.context import Context, JsonOption, StackOption, context
-from keelson.cli.output import print_json, print_table, say
-from keelson.endpoint import resolve
-from keelson.errors import KeelsonError
-from keelson.postgres import catalog
-from keelson.target import Part, target
+from keelson.cli.output import console, print_json
+from keelson.status import BackupStatus, DatabaseStatus, PartStatus, RedisStatus, StackStatus, look
 
-AT_ONCE = 8  # connections
-
-
-@dataclass(frozen=True)
-class DatabaseStatus:
-    """One database as it is now; `fault` is empty when all is as it should be."""
-
-    name: str
-    server: str
-    version: int = 0
-    pending: tuple[str, ...] = ()
-    size: int = 0  # bytes
-    connections: int = 0
-    fault: str = ""
-
-    @property
-    def well(self) -> bool:
-        """Whether it answers and all its migrations are applied."""
-        return not self.fault and not self.pending
+EVERY = 2.0  # seconds between two looks
+LONGEST_NAME = 20
+MOST_PENDING = 99
+_COLOURS = {"answers": "green", "starting": "yellow"}
+_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+_AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
-def status(stack: StackOption = None, *, as_json: JsonOption = False) -> None:
-    """Show servers and databases; exit status 1 when something is not as it should be.
+def status(
+    stack: StackOption = None,
+    seconds: Annotated[float | None, typer.Argument(min=0.1, help="With --watch: seconds between two looks.")] = None,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again and again, until Ctrl-C.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show servers, databases, Redis, pgAdmin, agent and backups; exit status 1 when something is not as it should be.
 
-    Example: keelson status --json
+    Example: keelson status
+
+    Example: keelson status --watch 5
     """
+    if seconds and not watch:
+        msg = "the seconds between two looks go with --watch"
+        raise typer.BadParameter(msg)
     chosen = context(stack)
-    parts = target(chosen.stack.settings.target).parts(chosen.stack.key)
-    databases = look_at_databases(chosen)
-    well = bool(parts) and all(part.answering for part in parts) and all(database.well for database in databases)
+    if watch:
+        _watch(chosen, seconds or EVERY, as_json=as_json)
+        return
+    found = look(chosen.stack)
     if as_json:
-        print_json(
-            {"well": well, "parts": [asdict(part) for part in parts], "databases": [asdict(d) for d in databases]}
-        )
+        print_json(found.as_json())
     else:
-        _print(parts, databases)
-    raise typer.Exit(0 if well else 1)
+        _print(screen(found))
+    raise typer.Exit(0 if found.well else 1)
 
 
-def look_at_databases(chosen: Context) -> list[DatabaseStatus]:
-    """Return the state of each database of the settings."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return list(pool.map(lambda name: _look(chosen, name), chosen.stack.databases))
+def screen(found: StackStatus) -> RenderableType:
+    """Return what a person sees, on 80 columns."""
+    blocks: list[RenderableType] = [_head(found), _parts(found), Text(), _databases(found)]
+    if lines := [*_lines("error: ", found.faults, "red"), *_lines("note: ", found.warnings, "yellow")]:
+        blocks += [Text(), *lines]
+    return Group(*blocks)
 
 
-def _look(chosen: Context, name: str) -> DatabaseStatus:
-    server = chosen.server_of(name)
-    root = chosen.project.root
+def _print(shown: RenderableType) -> None:
+    (console if console.is_terminal else Console(highlight=False, width=10_000)).print(shown, soft_wrap=False)
+
+
+def _watch(chosen: Context, every: float, *, as_json: bool) -> None:
+    """Draw the same screen again and again; in a pipe one after the other."""
     try:
-        files = migrations.read_directory(root / chosen.stack.directory(name) / "migrations", root)
-        with resolve(chosen.administrator(server, name)).connect("keelson status", patience=0) as connection:
-            ledger = migrations.read_ledger(connection)
-            size, connections = catalog.database_size(connection, name), catalog.connections(connection, name)
-    except KeelsonError as fault:
-        return DatabaseStatus(name, server, fault=str(fault))
-    applied = [file for file in files if file.name in ledger]
-    return DatabaseStatus(
-        name,
-        server,
-        version=max((file.version for file in applied), default=0),
-        pending=tuple(file.name for file in files if file.name not in ledger),
-        size=size or 0,
-        connections=connections,
-    )
+        if as_json:
+            _repeat(every, lambda: sys.stdout.write(json.dumps(look(chosen.stack).as_json(), default=str) + "\n"))
+        elif not console.is_terminal:
+            _repeat(every, lambda: _print(Group(screen(look(chosen.stack)), Text())))
+        else:
+            _watch_live(chosen, every)
+    except KeyboardInterrupt:
+        return
 
 
-def _print(parts: tuple[Part, ...], databases: list[DatabaseStatus]) -> None:
-    print_table(("PART", "STATE", "PORT", ""), ((p.name, _state(p), p.port or "", p.detail) for p in parts))
-    say("")
-    print_table(("DATABASE", "SERVER", "VERSION", "PENDING", "SIZE", "CONNECTIONS", ""), _rows(databases))
+def _watch_live(chosen: Context, every: float) -> None:
+    from rich.live import Live  # noqa: PLC0415 - takes time that a look without --watch saves
+
+    with Live(console=Console(highlight=False), screen=True, auto_refresh=False) as live:
+        _repeat(every, lambda: live.update(screen(look(chosen.stack)), refresh=True))
 
 
-def _rows(databases: list[DatabaseStatus]) -> Iterator[tuple[object, ...]]:
-    for d in databases:
-        yield (
-            d.name,
-            d.server,
-            d.version,
-            ", ".join(d.pending) or "none",
-            f"{d.size / 1e6:.1f} MB",
-            d.connections,
-            d.fault,
-        )
+def _repeat(every: float, show: Callable[[], object]) -> None:
+    while True:
+        began = time.monotonic()
+        show()
+        sys.stdout.flush()
+        time.sleep(max(0.1, every - (time.monotonic() - began)))
 
 
-def _state(part: Part) -> str:
-    if part.answering:
-        return "answers"
-    return "does not answer" if part.running else "down"
+def _head(found: StackStatus) -> Text:
+    verdict = ("all is well", "green") if found.well else (_counted(len(found.faults), "fault"), "red")
+    place = f" · {found.environment} on {found.target} · {found.at.astimezone():%H:%M:%S} · "
+    return Text.assemble((found.stack, "bold"), place, verdict)
+
+
+def _parts(found: StackStatus) -> Table:
+    redis = {each.name: each for each in found.redis}
+    table = _table("PART", "STATE", "PORT", "")
+    for part in found.parts:
+        state = Text(part.state, style=_COLOURS.get(part.state, "red"))
+        table.add_row(_cut(part.name), state, str(part.port or ""), _about(part, redis.get(part.name)))
+    return table
+
+
+def _about(part: PartStatus, redis: RedisStatus | None) -> str:
+    """Say what fits beside a part; a fault has a line of its own below."""
+    if redis and redis.memory is not None:
+        limit = f" of {_bytes(redis.max_memory)}" if redis.max_memory else ""
+        return f"{_bytes(redis.memory)}{limit}, {redis.keys} keys, {redis.evicted} evicted, backup {_age(redis.backup)}"
+    return part.detail if part.state == "answers" else ""
+
+
+def _databases(found: StackStatus) -> Table:
+    table = _table("DATABASE", "SERVER", "VERSION", "PENDING", "SIZE", "CONN", "CACHE", "BACKUP")
+    for name in ("VERSION", "PENDING", "SIZE", "CONN", "CACHE"):
+        next(column for column in table.columns if column.header == name).justify = "right"
+    for database in found.databases:
+        table.add_row(*_cells(database), style="" if database.well else "red")
+    return table
+
+
+def _cells(database: DatabaseStatus) -> Iterator[str]:
+    known = database.version is not None
+    yield _cut(database.name)
+    yield _cut(database.server)
+    yield str(database.version) if known else "?"
+    yield (str(min(len(database.pending), MOST_PENDING)) if database.pending else "none") if known else "?"
+    yield _bytes(database.size)
+    yield "?" if database.connections is None else str(database.connections)
+    yield "?" if database.cache_hit_ratio is None else f"{database.cache_hit_ratio:.1%}"
+    yield _age(database.backup)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _lines(mark: str, sentences: tuple[str, ...], style: str) -> Iterator[Text]:
+    yield from (Text(mark + sentence, style=style) for sentence in sentences)
+
+
+def _bytes(number: int | None) -> str:
+    if number is None:
+        return "?"
+    for size, unit in _UNITS:
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} B"
+
+
+def _age(backup: BackupStatus) -> str:
+    if backup.last is None:
+        return "overdue" if backup.fault else "none yet"
+    seconds = (datetime.now(UTC) - backup.last).total_seconds()
+    age = next((f"{seconds / size:.0f} {unit} ago" for size, unit in _AGES if seconds >= size), "now")
+    return f"{age}!" if backup.fault else age
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

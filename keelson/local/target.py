@@ -9,7 +9,7 @@ from pathlib import Path
 from keelson.errors import ServerError, SettingsError, UnreachableError
 from keelson.local import client, daemon, ports, server, supervisor, tls
 from keelson.local.registry import Registry, ServerRecord
-from keelson.target import Address, Part
+from keelson.target import Address, Certificate, Part
 
 LOOPBACK = "127.0.0.1"
 AT_ONCE = 8  # parts that are asked at the same time
@@ -85,6 +85,12 @@ class LocalTarget:
             server.stop_stack(stack)
         for part in parts:
             server.stop(stack, part)
+
+    def certificates(self, stack: str) -> tuple[Certificate, ...]:
+        """Return the certificates of the stack's servers."""
+        servers = Registry(stack).servers().values()
+        found = (tls.certificate_of(record.name, Path(record.data_directory) / "tls") for record in servers)
+        return tuple(certificate for certificate in found if certificate)
 
     def log(self, stack: str, part: str) -> Path:
         """Return the file that a part logs to."""

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from keelson import paths
 from keelson.local import registry
 from keelson.local.locks import exclusive
+from keelson.target import RENEWAL, Certificate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 DAY = dt.timedelta(days=1)
 AUTHORITY_LIFE = 3650 * DAY
 SERVER_LIFE = 365 * DAY
-RENEWAL = 1 / 3  # of the life: with less than this left, a certificate is made anew
 NAMES = ("localhost",)
 ADDRESSES = ("127.0.0.1", "::1")
 
@@ -58,6 +58,14 @@ def ensure_server(key: str, directory: Path, name: str) -> bool:
     paths.write_private(directory / "ca.crt", _pem(ca.certificate))
     _save(directory, "server", _server_pair(name, ca))
     return True
+
+
+def certificate_of(server: str, directory: Path) -> Certificate | None:
+    """Return how long the certificate of `server` in `directory` is good; None where there is none that can be read."""
+    found = _load_certificate(directory / "server.crt")
+    if found is None:
+        return None
+    return Certificate(server=server, begins=found.not_valid_before_utc, expires=found.not_valid_after_utc)
 
 
 def _authority(key: str) -> _Pair:

@@ -1,0 +1,121 @@
+"""A preview as Markdown for a pull or merge request: one headline, what is destroyed, a short table, the rest folded away.
+
+Names and plans come from files that anybody may have written. They stand in `<code>` with every sign that Markdown or
+HTML could read as its own written as a number, so they cannot break the table, close a tag, or call a user by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from keelson.preview.document import Danger, Document, FilePlan, PartChange
+
+MOST_ROWS = 40
+MOST_NAMES = 3
+LARGEST = 60_000  # characters; a comment on GitHub holds 65,536
+_PLAIN = frozenset(" .,;()/=+-'")
+_VERDICTS = {
+    "unchanged": "No changes",
+    "changes": "Changes",
+    "destructive": "DESTRUCTIVE",
+    "failed": "FAILS",
+}
+
+
+def markdown(document: Document) -> str:
+    """Return the document as Markdown; what does not fit into a comment is left out, and said."""
+    blocks = [*_opening(document), *_errors(document), *_destructive(document.destructive), *_table(document)]
+    size = sum(map(len, blocks))
+    for block in _details(document):
+        size += len(block) + 2
+        if size > LARGEST:
+            blocks.append("More does not fit here; `keelson preview` shows all of it.")
+            break
+        blocks.append(block)
+    return "\n\n".join(blocks) + "\n"
+
+
+def marker(stack: str) -> str:
+    """Return the hidden first line by which a comment is found again."""
+    return f"<!-- keelson preview of {''.join(sign for sign in stack if sign.isalnum() or sign in '._-')} -->"
+
+
+def code(text: str) -> str:
+    """Return `text` so that it shows as it is, whatever stands in it."""
+    one_line = " ".join(text.split())
+    signs = (sign if sign in _PLAIN or (sign.isascii() and sign.isalnum()) else f"&#{ord(sign)};" for sign in one_line)
+    return f"<code>{''.join(signs)}</code>"
+
+
+def _opening(document: Document) -> Iterator[str]:
+    yield marker(document.stack)
+    if document.verdict == "unchanged":
+        yield f"**{_VERDICTS['unchanged']}** in stack {code(document.stack)}: {document.headline}."
+        return
+    yield f"### {_VERDICTS[document.verdict]}: stack {code(document.stack)}"
+    yield f"**{document.headline[:1].upper()}{document.headline[1:]}.**"
+
+
+def _errors(document: Document) -> Iterator[str]:
+    if document.errors:
+        yield "\n".join(f"- {code(error)}" for error in document.errors[:MOST_ROWS])
+    if document.warnings:
+        yield "\n".join(f"- warning: {code(warning)}" for warning in document.warnings[:MOST_ROWS])
+
+
+def _destructive(dangers: Sequence[Danger]) -> Iterator[str]:
+    if not dangers:
+        return
+    lines = [
+        f"- {code(danger.where)} {code(danger.file) + ' ' if danger.file else ''}{code(danger.what)}"
+        for danger in dangers[:MOST_ROWS]
+    ]
+    yield "\n".join(["**Lost for good:**", "", *lines, *_rest(dangers, "- and {} more")])
+
+
+def _table(document: Document) -> Iterator[str]:
+    changes = (*document.databases, *document.parts)
+    if not changes:
+        return
+    rows = [
+        f"| {code(change.name)} | {_what(change)} | {_names(change.migrations)} | {_names(change.seeds)} |"
+        for change in changes[:MOST_ROWS]
+    ]
+    head = ["| part | change | migrations | seeds |", "|---|---|---|---|"]
+    yield "\n".join([*head, *rows, *_rest(changes, "| and {} more | | | |")])
+    yield ", ".join(f"{number} {verb}" for verb, number in document.counts.items() if number) + "."
+
+
+def _what(change: PartChange) -> str:
+    words = {"new": f"new {change.kind}", "removed": f"**{change.kind} removed**", "changed": change.kind}
+    return words[change.status]
+
+
+def _names(files: Sequence[FilePlan]) -> str:
+    if len(files) > MOST_NAMES:
+        return f"{len(files)} files"
+    return ", ".join(f"{code(file.file)}{' **destructive**' if file.destroys else ''}" for file in files)
+
+
+def _details(document: Document) -> Iterator[str]:
+    for change in (*document.databases, *document.parts):
+        yield _folded(f"{change.kind} {code(change.name)}", _change_lines(change))
+    if document.unknown and document.verdict != "unchanged":
+        yield _folded("What a preview cannot know", (f"- {code(text)}" for text in document.unknown))
+
+
+def _change_lines(change: PartChange) -> Iterator[str]:
+    for file in (*change.migrations, *change.seeds):
+        yield f"- {code(file.file)}{': ' + code(file.plan) if file.plan else ''}"
+    for resource in change.resources:
+        properties = f": {code(', '.join(resource.properties))}" if resource.properties else ""
+        yield f"- {resource.op} {code(f'{resource.type} {resource.name}')}{properties}"
+
+
+def _folded(title: str, lines: Iterable[str]) -> str:
+    return "\n".join([f"<details><summary>{title}</summary>", "", *lines, "", "</details>"])
+
+
+def _rest(found: Sequence[object], phrase: str) -> list[str]:
+    more = len(found) - MOST_ROWS
+    return [phrase.format(more)] if more > 0 else []

@@ -1,0 +1,171 @@
+"""What is known of a stack at one moment. `fault` is a sentence where something is not as it should be, else empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+State = Literal["answers", "starting", "does not answer", "down", "missing", "unknown"]
+
+
+@dataclass(frozen=True)
+class PartStatus:
+    """A server, Redis, pgAdmin or the agent."""
+
+    name: str
+    kind: str
+    state: State
+    port: int | None = None
+    detail: str = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether it answers, or was started a moment ago."""
+        return self.state in {"answers", "starting"}
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with it."""
+        detail = f": {self.detail}" if self.detail else ""
+        return "" if self.well else f"{self.name} is {self.state}{detail}".replace("is does not", "does not")
+
+
+@dataclass(frozen=True)
+class BackupStatus:
+    """The backups of one database or Redis.
+
+    Attributes:
+        last: when the newest good one was begun; None where there is none.
+        bytes: how much that one takes.
+        due: when the next one is due; None where no job makes any.
+        fault: that the last run failed, or that one is overdue.
+    """
+
+    last: datetime | None = None
+    bytes: int = 0
+    due: datetime | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class DatabaseStatus:
+    """One database; its figures are None where it could not be asked."""
+
+    name: str
+    server: str
+    version: int | None = None
+    pending: tuple[str, ...] = ()
+    size: int | None = None  # bytes
+    connections: int | None = None
+    cache_hit_ratio: float | None = None
+    backup: BackupStatus = BackupStatus()
+    fault: str = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether it answers, all its migrations are applied, and its backups are in time."""
+        return not (self.fault or self.pending or self.backup.fault)
+
+    @property
+    def faults(self) -> Iterator[str]:
+        """All that is wrong with it."""
+        if self.fault:
+            yield self.fault
+        if self.pending:
+            many = f"{len(self.pending)} migrations are" if len(self.pending) > 1 else "1 migration is"
+            yield f"{self.name}: {many} pending ({', '.join(self.pending)}); run `keelson up`"
+        if self.backup.fault:
+            yield self.backup.fault
+
+
+@dataclass(frozen=True)
+class RedisStatus:
+    """One Redis; its figures are None where it could not be asked."""
+
+    name: str
+    memory: int | None = None  # bytes
+    max_memory: int | None = None
+    keys: int | None = None
+    evicted: int | None = None
+    clients: int | None = None
+    backup: BackupStatus = BackupStatus()
+    fault: str = ""
+
+    @property
+    def well(self) -> bool:
+        """Whether it answers, can save its data, and its backups are in time."""
+        return not (self.fault or self.backup.fault)
+
+    @property
+    def faults(self) -> Iterator[str]:
+        """All that is wrong with it."""
+        yield from filter(None, (self.fault, self.backup.fault))
+
+
+@dataclass(frozen=True)
+class CertificateStatus:
+    """A server's certificate; below a third of its life it is made anew when the server is brought up again."""
+
+    server: str
+    expires: datetime
+    ends_soon: bool
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class StackStatus:
+    """A whole stack."""
+
+    stack: str
+    environment: str
+    target: str
+    at: datetime
+    parts: tuple[PartStatus, ...] = ()
+    databases: tuple[DatabaseStatus, ...] = ()
+    redis: tuple[RedisStatus, ...] = ()
+    certificates: tuple[CertificateStatus, ...] = ()
+    backups: str = ""  # the directory
+    further_faults: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """All that is not as it should be, one sentence each; what a server that is down explains is said once."""
+        found = [part.fault for part in self.parts if part.fault]
+        found += [fault for database in self.databases for fault in database.faults]
+        found += [fault for redis in self.redis for fault in redis.faults]
+        found += [certificate.fault for certificate in self.certificates if certificate.fault]
+        return tuple(dict.fromkeys([*found, *self.further_faults]))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What should be known, and is no fault yet."""
+        return tuple(
+            f"the certificate of {found.server} ends on {found.expires:%Y-%m-%d}; `keelson restart {found.server}` makes a new one"
+            for found in self.certificates
+            if found.ends_soon and not found.fault
+        )
+
+    @property
+    def well(self) -> bool:
+        """Whether all is as it should be."""
+        return not self.faults
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it with stable keys."""
+        parts = [asdict(part) | {"well": part.well, "answering": part.state == "answers"} for part in self.parts]
+        return {
+            "well": self.well,
+            "stack": self.stack,
+            "environment": self.environment,
+            "target": self.target,
+            "at": self.at.isoformat(),
+            "faults": list(self.faults),
+            "warnings": list(self.warnings),
+            "parts": parts,
+            "databases": [asdict(each) | {"well": each.well} for each in self.databases],
+            "redis": [asdict(each) | {"well": each.well} for each in self.redis],
+            "certificates": [asdict(each) for each in self.certificates],
+            "backups": self.backups,
+        }
