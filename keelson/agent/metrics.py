@@ -46,9 +46,10 @@ class Metrics(Collector):
         for look in [self._parts, *servers.values(), *backups.values()]:
             look.begin()
         yield from self._of_parts()
+        yield GaugeMetricFamily("keelson_agent_faults", "What /health calls faults.", value=len(view.faults))
         yield from _of_jobs(view.jobs)
         yield from _of_servers({reference: _answer(look) for (reference, _), look in servers.items()})
-        answers = [({"job": name}, _answer(look)) for name, look in backups.items()]
+        answers = [({"name": name}, _answer(look)) for name, look in backups.items()]
         yield from _of_backups([(label, answer) for label, answer in answers if answer])
 
     def _servers(self, jobs: tuple[JobView, ...]) -> dict[tuple[Reference, frozenset[str]], Look[Any]]:
@@ -150,7 +151,9 @@ def _of_redis(found: list[tuple[Labels, RedisFigures]]) -> Iterator[Metric]:
     yield _gauge("keelson_redis_memory_max_bytes", "Memory that it may use.", labels, found, lambda r: r.max_memory)
     yield _gauge("keelson_redis_clients", "Clients that are connected.", labels, found, lambda r: r.clients)
     yield _gauge("keelson_redis_last_save_timestamp_seconds", "Last save of all.", labels, found, lambda r: r.last_save)
-    yield _gauge("keelson_redis_saves", "Whether the last write went well.", labels, found, lambda r: r.saves_well)
+    yield _gauge(
+        "keelson_redis_last_write_ok", "Whether the last write went well.", labels, found, lambda r: r.saves_well
+    )
     yield _counter("keelson_redis_evicted_keys", "Keys evicted for memory.", labels, found, lambda r: r.evicted)
     yield _counter("keelson_redis_hits", "Keys that were found.", labels, found, lambda r: r.hits)
     yield _counter("keelson_redis_misses", "Keys that were not.", labels, found, lambda r: r.misses)
@@ -162,8 +165,8 @@ def _of_redis(found: list[tuple[Labels, RedisFigures]]) -> Iterator[Metric]:
 
 
 def _of_jobs(jobs: tuple[JobView, ...]) -> Iterator[Metric]:
-    labels = ["job"]
-    found = [({"job": view.job.name}, view) for view in jobs]
+    labels = ["name"]  # not `job`, which Prometheus gives to each target
+    found = [({"name": view.job.name}, view) for view in jobs]
     done = [(label, view) for label, view in found if view.state.succeeded]
     yield _gauge(
         "keelson_job_last_success_timestamp_seconds", "Its last success.", labels, done, lambda v: v.state.succeeded
@@ -178,7 +181,7 @@ def _of_jobs(jobs: tuple[JobView, ...]) -> Iterator[Metric]:
 
 
 def _of_backups(found: list[tuple[Labels, BackupFigures]]) -> Iterator[Metric]:
-    labels = ["job"]
+    labels = ["name"]
     yield _gauge("keelson_backup_size_bytes", "Size of the newest good backup.", labels, found, lambda b: b.size)
     yield _gauge("keelson_backup_timestamp_seconds", "When that was complete.", labels, found, lambda b: b.ended)
 

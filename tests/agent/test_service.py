@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from keelson import paths
 from keelson.agent import jobs, state
@@ -144,10 +145,13 @@ def test_metrics_tell_of_jobs_and_of_the_agent_itself(stack: Jobs, agents: Agent
     status, body = get(port, "/metrics")
     text = body.decode()
     assert status == 200
-    assert 'keelson_job_failures{job="backup-notes"} 0.0' in text
-    assert 'keelson_job_running{job="backup-notes"} 0.0' in text
+    assert 'keelson_job_failures{name="backup-notes"} 0.0' in text
+    assert 'keelson_job_running{name="backup-notes"} 0.0' in text
     assert 'keelson_server_up{server="main"} 0.0' in text
     assert "process_resident_memory_bytes " in text
+    families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert all(family.documentation for family in families.values())
+    assert families["keelson_database_commits"].type == "counter"
 
 
 def test_parallel_scrapes_are_all_answered(stack: Jobs, agents: Agents) -> None:
