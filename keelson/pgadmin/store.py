@@ -103,19 +103,19 @@ def _password_line(entry: Entry) -> str:
 
 
 def _list(user_id: int, entries: Sequence[Entry]) -> None:
-    """Make, change and remove entries of ours; a group of ours goes with its last entry."""
+    """Make, change and remove entries of ours; a group that was left by ours and is empty goes too."""
     ours = {server.discovery_id: server for server in Server.query.filter_by(user_id=user_id) if _is_ours(server)}
+    groups = {server.servergroup for server in ours.values()}
     for entry in entries:
         known = ours.pop(entry.mark, None)
         if entry.port:
             _set(
                 known or Server(user_id=user_id, discovery_id=entry.mark, **PLAIN), entry, _group(user_id, entry.group)
             )
-    left = {server.servergroup for server in ours.values()}
     for server in ours.values():
         db.session.delete(server)
     db.session.flush()
-    for group in left:
+    for group in groups:
         db.session.refresh(group)
         if not group.servers:
             db.session.delete(group)
