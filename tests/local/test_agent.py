@@ -216,3 +216,26 @@ def test_an_idle_agent_is_small_and_sleeps(beside: tuple[LocalStack, int], tmp_p
 def _cpu(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_supervisord_that_hangs_is_ill_health_within_five_seconds(local: LocalStack, port: int) -> None:
+    hung = local.process("supervisor.supervisord").pid
+    os.kill(hung, signal.SIGSTOP)
+    try:
+        for _ in range(2):
+            status, page, took = _page(port)
+            assert (status, took < 5) == (503, True)
+            assert page["faults"] == ["the parts could not be looked at within 4 s; run `keelson status`"]
+    finally:
+        os.kill(hung, signal.SIGCONT)
+    wait_until(lambda: _page(port)[0] == 200)
+
+
+def test_an_agent_that_hangs_is_told_within_three_seconds(local: LocalStack, port: int) -> None:
+    os.kill(_pid(local), signal.SIGSTOP)
+    began = time.monotonic()
+    part = _part(local)
+    assert time.monotonic() - began < 3
+    assert (part.running, part.answering, part.port) == (True, False, port)
+    os.kill(_pid(local), signal.SIGCONT)
+    wait_until(lambda: _part(local).answering)
