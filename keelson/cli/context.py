@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from keelson.cli.completion import complete_service, complete_stack
 from keelson.endpoint import Endpoint, Reference, resolve
 from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames
@@ -17,10 +18,18 @@ from keelson.stack import Engine, selected_stack
 
 StackOption = Annotated[
     str | None,
-    typer.Option("--stack", "-s", envvar="KEELSON_STACK", help="The stack; by default the one that is selected."),
+    typer.Option(
+        "--stack",
+        "-s",
+        envvar="KEELSON_STACK",
+        help="The stack; by default the one that is selected.",
+        autocompletion=complete_stack,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-ServiceArgument = Annotated[str, typer.Argument(help="A service's database, for example auth.")]
+ServiceArgument = Annotated[
+    str, typer.Argument(help="A service's database, for example auth.", autocompletion=complete_service)
+]
 
 
 @dataclass(frozen=True)

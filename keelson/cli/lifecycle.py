@@ -13,10 +13,11 @@ import typer
 
 from keelson.cli.context import Context, StackOption, context
 from keelson.cli.output import note, print_table, say
+from keelson.cli.progress import working
 from keelson.errors import SettingsError
 from keelson.preview.events import read_events
 from keelson.settings.stack import Stack
-from keelson.target import Address, target
+from keelson.target import Address, Part, target
 
 QUIET = "--suppress-outputs"
 
@@ -92,8 +93,12 @@ def show_endpoints(chosen: Context) -> None:
     addresses = {name: place.locate(stack.key, name) for name in stack.settings.servers}
     say("")
     print_table(("SERVICE", "SERVER", "ADDRESS", "CONNECT"), _services(stack, addresses))
-    for part in place.parts(stack.key):
-        if part.detail:
+    parts = place.parts(stack.key)
+    if rows := [_daemon(stack, part) for part in parts if part.kind in _USES]:
+        say("")
+        print_table(("PART", "ADDRESS", ""), rows)
+    for part in parts:
+        if part.detail and part.kind == "server":
             note(f"server {part.name} answers on {part.port}, {part.detail}")
     say(
         "\nkeelson status · keelson url SERVICE · keelson env SERVICE (`. .keelson/env` puts keelson and pulumi on the path)"
@@ -106,9 +111,25 @@ def _services(stack: Stack, addresses: Mapping[str, Address]) -> Iterator[tuple[
         yield name, database.server, f"{address.host}:{address.port}", f"keelson psql {name}"
 
 
+_USES = {
+    "redis": ("{}:{}", "keelson redis-cli SERVICE"),
+    "pgadmin": ("http://{}:{}/", "log in as {email}; `keelson pgadmin` says the password"),
+    "agent": ("http://{}:{}/health", "runs the backups; `keelson status` shows them"),
+}
+
+
+def _daemon(stack: Stack, part: Part) -> tuple[str, ...]:
+    address = target(stack.settings.target).locate(stack.key, part.name)
+    where, use = _USES[part.kind]
+    state = "" if part.answering else "starting; " if part.starting else f"{part.detail}; "
+    return part.name, where.format(address.host, address.port), state + use.format(email=stack.settings.pgadmin.email)
+
+
 def _wake(chosen: Context, *, new_port: bool) -> None:
     """Start a stack that is down, so that the providers find its servers."""
-    for sentence in target(chosen.stack.settings.target).start(chosen.stack.key, new_port=new_port):
+    with working("looking at what runs, and starting the rest"):
+        notes = target(chosen.stack.settings.target).start(chosen.stack.key, new_port=new_port)
+    for sentence in notes:
         note(sentence)
 
 

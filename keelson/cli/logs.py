@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from keelson.cli.completion import complete_part
 from keelson.cli.context import StackOption, context
 from keelson.target import target
 
 
 def logs(
-    part: Annotated[str, typer.Argument(help="A part of the stack, for example main.")],
+    part: Annotated[str, typer.Argument(help="A part of the stack, for example main.", autocompletion=complete_part)],
     stack: StackOption = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50,
     *,

@@ -38,6 +38,14 @@ def as_json_text(value: object) -> str:
     return json.dumps(value, indent=2, default=str) + "\n"
 
 
+def human_bytes(number: int) -> str:
+    """Return a number of bytes with a unit, as people read it."""
+    for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{number} B"
+
+
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print rows under column heads; in a pipe as wide as they need."""
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")

@@ -7,13 +7,18 @@ from typing import Annotated
 
 import typer
 
+from keelson.cli.completion import complete_part
 from keelson.cli.context import Context, StackOption, context
 from keelson.cli.lifecycle import NewPort
 from keelson.cli.output import note, say
+from keelson.cli.progress import working
 from keelson.local import login
-from keelson.target import target
+from keelson.target import Part, target
 
-PartsArgument = Annotated[list[str] | None, typer.Argument(help="Parts such as main; all where none is named.")]
+PartsArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Parts such as main; all where none is named.", autocompletion=complete_part),
+]
 
 
 def start(
@@ -45,8 +50,7 @@ def stop(parts: PartsArgument = None, stack: StackOption = None) -> None:
 
     Example: keelson stop timescale
     """
-    chosen = context(stack)
-    target(chosen.stack.settings.target).stop(chosen.stack.key, parts or ())
+    _stop(context(stack), parts or [])
 
 
 def restart(parts: PartsArgument = None, stack: StackOption = None) -> None:
@@ -55,14 +59,38 @@ def restart(parts: PartsArgument = None, stack: StackOption = None) -> None:
     Example: keelson restart main
     """
     chosen = context(stack)
-    target(chosen.stack.settings.target).stop(chosen.stack.key, parts or ())
+    _stop(chosen, parts or [])
     _start(chosen, parts or [], new_port=False)
 
 
 def _start(chosen: Context, parts: list[str], *, new_port: bool) -> None:
+    """Start, and say of each part how it is; raises KeelsonError when one does not start."""
     place = target(chosen.stack.settings.target)
-    for sentence in place.start(chosen.stack.key, parts, new_port=new_port):
+    with working(f"starting {', '.join(parts) or 'all parts'}"):
+        notes = place.start(chosen.stack.key, parts, new_port=new_port)
+        found = [part for part in place.parts(chosen.stack.key) if not parts or part.name in parts]
+    for sentence in notes:
         note(sentence)
-    for part in place.parts(chosen.stack.key):
-        if not parts or part.name in parts:
-            say(f"{part.name} answers on port {part.port}" if part.answering else f"{part.name} does not answer")
+    for part in found:
+        say(_told(part))
+    if not all(part.answering or part.starting for part in found):
+        raise typer.Exit(1)
+
+
+def _stop(chosen: Context, parts: list[str]) -> None:
+    place = target(chosen.stack.settings.target)
+    running = [
+        part.name for part in place.parts(chosen.stack.key) if part.running and (not parts or part.name in parts)
+    ]
+    with working(f"stopping {', '.join(parts) or 'all parts'}"):
+        place.stop(chosen.stack.key, parts)
+    for name in running:
+        say(f"{name} stopped")
+    if not running:
+        say("nothing was running")
+
+
+def _told(part: Part) -> str:
+    if part.answering:
+        return f"{part.name} answers on port {part.port}"
+    return f"{part.name} is starting" if part.starting else f"{part.name} does not answer: {part.detail}"

@@ -15,14 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from keelson.cli.context import Context, JsonOption, StackOption, context
-from keelson.cli.output import console, print_json
+from keelson.cli.output import console, human_bytes, print_json
 from keelson.status import BackupStatus, DatabaseStatus, PartStatus, RedisStatus, StackStatus, look
 
 EVERY = 2.0  # seconds between two looks
 LONGEST_NAME = 20
 MOST_PENDING = 99
 _COLOURS = {"answers": "green", "starting": "yellow"}
-_UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -150,12 +149,7 @@ def _lines(mark: str, sentences: tuple[str, ...], style: str) -> Iterator[Text]:
 
 
 def _bytes(number: int | None) -> str:
-    if number is None:
-        return "?"
-    for size, unit in _UNITS:
-        if number >= size:
-            return f"{number / size:.1f} {unit}"
-    return f"{number} B"
+    return "?" if number is None else human_bytes(number)
 
 
 def _age(backup: BackupStatus) -> str:

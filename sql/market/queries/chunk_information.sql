@@ -1,3 +1,4 @@
+-- Chunks of the bars, with their range and size.
 -- timescaledb_information.chunks has no sizes; chunks_detailed_size() has them.
 SELECT
     chunks.hypertable_name,

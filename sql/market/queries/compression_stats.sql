@@ -1,4 +1,5 @@
 -- Edition: community
+-- What compression saved, by chunk of the bars.
 -- The status and the sizes before and after come from chunk_compression_stats(), not from timescaledb_information.chunks.
 SELECT
     'ohlcv' AS hypertable_name,

@@ -1,3 +1,4 @@
+-- Daily bars of the last 30 days.
 SELECT
     time_bucket('1 day', "timestamp") AS day,
     symbol,

@@ -1,3 +1,4 @@
+-- Weekdays without a bar of AAPL.
 -- Days are those of UTC whatever the session's time zone, and the series begins with the first bar.
 WITH existing_data AS (
     SELECT DISTINCT ("timestamp" AT TIME ZONE 'UTC')::date AS data_date

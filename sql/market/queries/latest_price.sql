@@ -1,3 +1,4 @@
+-- The latest bar of AAPL.
 SELECT *
 FROM market_data.ohlcv
 WHERE symbol = 'AAPL'

@@ -1,3 +1,4 @@
+-- How many bars there are, and of which days.
 SELECT
     count(*) AS records,
     min("timestamp")::date AS "from",

@@ -1,3 +1,4 @@
+-- The ten statements that took the most time.
 -- Since PostgreSQL 13 the time is total_exec_time; the text of other roles' statements takes pg_read_all_stats.
 SELECT
     query,

@@ -1,3 +1,4 @@
+-- Tables by size.
 -- Names are quoted, and a hypertable's size is that of its chunks: pg_total_relation_size() sees only its empty parent.
 SELECT
     schemaname,

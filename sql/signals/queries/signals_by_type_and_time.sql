@@ -1,3 +1,4 @@
+-- Purchases since a day.
 SELECT id, customer_id, signal_data, processed_at
 FROM signals
 WHERE event_type = 'purchase'

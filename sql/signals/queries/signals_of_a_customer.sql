@@ -1,3 +1,4 @@
+-- The latest signals of a customer.
 SELECT id, event_type, signal_data, processed_at
 FROM signals
 WHERE customer_id = 'cust_001'
