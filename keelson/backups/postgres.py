@@ -163,6 +163,7 @@ def _snapshot(connection: psycopg.Connection) -> Iterator[str]:
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
     with connection.transaction():
+        connection.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", [LOCK_WAIT])
         row = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
         yield row[0] if row else ""
 

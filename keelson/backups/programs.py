@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ def _started(
         "process_group": 0,  # Ctrl-C of a terminal reaches this process alone, which then ends the program
     }
     try:
-        process = subprocess.Popen(command, **options)
+        process = subprocess.Popen([*_tied(command), *command], **options)
     except OSError as fault:
         msg = f"cannot run {command[0]}: {fault.strerror}; install PostgreSQL's client programs"
         raise BackupError(msg) from None
@@ -106,6 +107,12 @@ def _started(
                 with suppress(BrokenPipeError):
                     pipe.close()
         process.wait()
+
+
+def _tied(command: Sequence[str]) -> list[str]:
+    """Return what lets a program end with this process, even by SIGKILL; nothing where that would hide that it is missing."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv and shutil.which(command[0]) else []
 
 
 @contextmanager
