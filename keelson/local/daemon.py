@@ -21,7 +21,7 @@ from keelson.local.supervisor import Program, ProgramStatus
 from keelson.target import Part
 
 POLL = 0.02
-LOG_TAIL = 16_384  # bytes of a log that are read for the reason of a failure
+LOG_TAIL = 65_536  # bytes of a log that are read for the reason of a failure
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ FIXED = {
     "aof-load-truncated": "yes",
     "repl-diskless-sync-delay": "0",  # a backup is the only replica there is, and need not wait for others
     "hide-user-data-from-log": "yes",
+    # A damaged file shall end a start with an exit status. The report on a crash itself crashes while a log loads, which
+    # would look like a kill, after which a server is started again at once.
+    "use-exit-on-panic": "yes",
+    "crash-log-enabled": "no",
 }
 RUNTIME = {  # the settings that Redis takes while it runs
     "maxmemory": "maxmemory",
@@ -127,7 +131,7 @@ def _directory(spec: DaemonSpec) -> Path:
     place = volume.directory(spec.key, spec.name)
     marker = marks.read(place)
     if marker is None:
-        msg = f"the data of {spec.name} is gone ({place}); run `keelson up --refresh`, which makes it anew, and restore a backup"
+        msg = f"the data of {spec.name} is missing ({place}); mount its disk or put it back, or run `keelson up` if it was never made"
         raise ServerError(msg)
     if not marks.is_ours(marker, spec.stack_id, spec.name):
         raise marks.foreign(place, marker)
@@ -229,7 +233,10 @@ def _damage(said: Sequence[str]) -> str:
             f"its log of changes is damaged (appendonlydir/{found[1].rstrip('.')}); restore a backup, or cut the log off "
             "at the damage by `redis-check-aof --fix` (docs/redis.md)"
         )
-    if re.search(r"RDB reading|Wrong RDB checksum|short read or OOM|Error reading the RDB|Bad .*RDB", text):
+    if re.search(
+        r"RDB reading|Guru Meditation: .* RDB|Wrong RDB checksum|short read or OOM|Error reading the RDB|Bad .*RDB",
+        text,
+    ):
         file = "appendonlydir/*.base.rdb" if "on AOF loading" in text else "dump.rdb"
         return f"its snapshot is damaged ({file}); restore a backup (docs/redis.md)"
     return ""

@@ -74,7 +74,7 @@ class LocalTarget:
         states = server.start_stack(stack, down, new_port=new_port) if down else {}
         notes = [note for state in states.values() for note in state.notes]
         for name in chosen:
-            if name in registry.daemons() and not daemon.look(stack, name).running:
+            if name in registry.daemons() and not (part := daemon.look(stack, name)).answering and not part.starting:
                 notes += daemon.start_again(stack, name, new_port=new_port).notes
         return tuple(notes)
 

@@ -31,6 +31,8 @@ OPTIONS = {
     "save": "",
     "appendonly": "no",
     "sanitize-dump-payload": "yes",  # each value is looked at in full
+    "use-exit-on-panic": "yes",
+    "crash-log-enabled": "no",
     "activerehashing": "no",
     # A replica keeps keys that have expired: what is counted does not depend on when. It never finds its master.
     "replicaof": "127.0.0.1 1",

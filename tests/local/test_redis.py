@@ -18,6 +18,7 @@ from redis.retry import Retry
 from keelson.errors import PortInUseError, ServerError
 from keelson.local import daemon, registry, supervisor, volume
 from keelson.local.daemon import DaemonSpec, DaemonState
+from keelson.local.target import LocalTarget
 from tests.local.conftest import LocalStack, listener, wait_until
 
 SETTINGS = {
@@ -256,19 +257,49 @@ def test_a_damaged_file_is_named_with_what_helps(store: Redis, file: str, named:
     path = max((store.directory / "appendonlydir").glob(file))
     data = bytearray(path.read_bytes())
     middle = data.index(b"*3", len(data) // 2) if "incr" in file else len(data) // 2
-    data[middle] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(ServerError, match="is damaged") as refused:
-        store.start()
-    assert named in str(refused.value)
-    assert "docs/redis.md" in str(refused.value)
-    assert path.read_bytes() == data
-    assert not store.pid
+    for place in range(middle, middle + (1 if "incr" in file else 20)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(ServerError, match="is damaged") as refused:
+            store.start()
+        assert named in str(refused.value)
+        assert "docs/redis.md" in str(refused.value)
+        assert path.stat().st_size == len(data)
+        assert not store.pid
 
 
 def _fill(admin: redis.Redis) -> None:
     for number in range(100):
         admin.set(f"k{number}", "x" * 100_000)
+
+
+def test_one_that_cannot_start_again_says_why(store: Redis) -> None:
+    with store.client() as admin:
+        for number in range(200):
+            admin.set(f"k{number}", number)
+    path = _log_of_changes(store)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"*3", len(data) // 2)] ^= 1
+    path.write_bytes(data)
+    store.kill()
+    wait_until(lambda: supervisor.status(store.local.key)[0].state == "FAILING")
+    part = daemon.look(store.local.key, "redis", supervisor.status(store.local.key)[0])
+    assert part.detail.startswith("failing: its log of changes is damaged (appendonlydir/appendonly.aof.1.incr.aof)")
+
+
+def test_an_up_puts_right_one_whose_password_was_lost(store: Redis) -> None:
+    (registry.directory(store.local.key) / "secrets.json").unlink()
+    assert not store.look().answering
+    LocalTarget().start(store.local.key)
+    assert store.look().answering
+
+
+def test_data_that_are_not_there_are_not_begun_anew(store: Redis) -> None:
+    store.stop()
+    moved = store.directory.rename(store.directory.with_name("elsewhere"))
+    with pytest.raises(ServerError, match=r"is missing .* mount its disk"):
+        store.start()
+    moved.rename(store.directory)
+    store.start()
 
 
 def test_full_memory_without_eviction_refuses_writes_and_answers_reads(store: Redis) -> None:
