@@ -46,6 +46,11 @@ class Step:
         return str((self.new or self.old).get("type", "")).rpartition(":")[2]
 
     @property
+    def is_provider(self) -> bool:
+        """Whether it stands for a plugin of the engine, which nobody asked for by name."""
+        return "::pulumi:providers:" in self.urn
+
+    @property
     def parent(self) -> str:
         """The URN of the resource that it belongs to."""
         return str((self.new or self.old).get("parent", ""))
@@ -99,7 +104,7 @@ def read_events(path: Path) -> Events:
         elif kind == "summaryEvent":
             counts, finished = event.get("resourceChanges") or {}, event.get("result", "succeeded") == "succeeded"
     return Events(
-        steps=tuple(sorted(steps.values(), key=lambda step: step.urn)),
+        steps=tuple(sorted((step for step in steps.values() if not step.is_provider), key=lambda step: step.urn)),
         errors=_told(messages[_ERROR]),
         warnings=_told(messages[_WARNING]),
         counts=counts,

@@ -1,0 +1,176 @@
+"""A preview as a document, made by the real engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.stack.harness import NOTES, StackUnderTest
+
+SECRET = "correcthorsebatterystaple"
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
+    """One stack for the whole module, up; a test puts back what it changes."""
+    stack = StackUnderTest(tmp_path_factory.mktemp("home"))
+    stack.write_service("notes")
+    stack.write_service("other", NOTES)
+    try:
+        stack.keelson("up")
+        yield stack
+    finally:
+        stack.end()
+
+
+@pytest.fixture
+def stack(up: StackUnderTest, tmp_path: Path) -> Iterator[StackUnderTest]:
+    kept, settings = tmp_path / "kept", dict(up.settings)
+    shutil.copytree(up.root, kept, symlinks=True)
+    yield up
+    shutil.rmtree(up.root)
+    shutil.copytree(kept, up.root, symlinks=True)
+    up.settings = settings
+
+
+def document(stack: StackUnderTest, *, status: int = 0) -> dict[str, Any]:
+    done = stack.keelson("preview", "--format", "json", check=False)
+    assert done.returncode == status, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def markdown(stack: StackUnderTest) -> str:
+    return stack.keelson("preview", "--format", "markdown", check=False).stdout
+
+
+def test_nothing_to_do_is_one_line(stack: StackUnderTest) -> None:
+    found = document(stack)
+    assert (found["verdict"], found["databases"], found["parts"], found["destructive"]) == ("unchanged", [], [], [])
+    marker, line = [line for line in markdown(stack).splitlines() if line]
+    assert marker == "<!-- keelson preview of dev -->"
+    assert "nothing changes" in line
+
+
+def test_a_pending_migration_shows_with_what_it_makes_and_locks(stack: StackUnderTest) -> None:
+    text = "CREATE TABLE tags (name text PRIMARY KEY);\nALTER TABLE notes ADD rank int;\n"
+    stack.write_service(
+        "notes", {"migrations/002_tags.sql": text, "migrations/002_tags.down.sql": "DROP TABLE tags;\n"}
+    )
+    found = document(stack)
+    assert found["verdict"] == "changes"
+    assert found["headline"] == "nothing destructive, 1 database, 1 migration"
+    (database,) = found["databases"]
+    assert (database["name"], database["server"], database["status"]) == ("notes", "main", "changed")
+    (file,) = database["migrations"]
+    assert file["file"] == "002_tags.sql"
+    assert file["plan"] == "creates table tags; ALTER TABLE notes: ACCESS EXCLUSIVE"
+    assert found["counts"]["update"] == 1
+    assert "<code>002&#95;tags.sql</code>" in markdown(stack)
+
+
+def test_what_is_destroyed_comes_first(stack: StackUnderTest) -> None:
+    stack.write_service(
+        "notes",
+        {
+            "migrations/002_drop.sql": "ALTER TABLE notes DROP COLUMN body;\n",
+            "migrations/002_drop.down.sql": "SELECT 1;\n",
+        },
+    )
+    stack.write_service("other", {"seeds/dev/002_clear.sql": "DELETE FROM notes;\n"})
+    found = document(stack)
+    assert found["verdict"] == "destructive"
+    assert found["destructive"] == [
+        {"where": "notes", "file": "002_drop.sql", "what": "drops column notes.body"},
+        {"where": "other", "file": "dev/002_clear.sql", "what": "deletes every row of notes"},
+    ]
+    text = markdown(stack)
+    assert text.index("DESTRUCTIVE") < text.index("drops column notes.body") < text.index("| part |")
+
+
+def test_a_service_that_is_taken_out_is_a_loss(stack: StackUnderTest) -> None:
+    stack.write_settings(databases=["notes"])
+    found = document(stack)
+    assert found["verdict"] == "destructive"
+    (loss,) = found["destructive"]
+    assert loss == {
+        "where": "other",
+        "file": "",
+        "what": "database other is taken out of the stack; it is dropped after a dump",
+    }
+
+
+def test_a_server_that_is_taken_out_goes_with_its_data(make_stack: Callable[..., StackUnderTest]) -> None:
+    stack = make_stack(servers={"main": {}, "second": {}})
+    stack.write_service("notes")
+    stack.keelson("up")
+    stack.write_settings(servers={"main": {}})
+    losses = [loss["what"] for loss in document(stack)["destructive"]]
+    assert losses == ["server second is taken out of the stack; its data goes with it"]
+
+
+def test_a_new_service_is_new_with_all_its_files(stack: StackUnderTest) -> None:
+    stack.write_service("billing", NOTES)
+    (database,) = document(stack)["databases"]
+    assert (database["name"], database["status"]) == ("billing", "new")
+    assert [file["file"] for file in database["migrations"]] == ["001_notes.sql"]
+    assert [(file["file"], file["plan"]) for file in database["seeds"]] == [
+        ("dev/001_notes.sql", "INSERT notes: ROW EXCLUSIVE")
+    ]
+
+
+def test_a_preview_is_the_same_every_time(stack: StackUnderTest) -> None:
+    stack.write_service("billing", NOTES)
+    stack.write_service("accounts", NOTES)
+    assert document(stack) == document(stack)
+    assert markdown(stack) == markdown(stack)
+
+
+def test_a_changed_password_shows_by_name_alone(stack: StackUnderTest) -> None:
+    stack.write_settings(passwords={"notes_app_a": SECRET})
+    found = document(stack)
+    assert SECRET not in json.dumps(found) + markdown(stack)
+    (database,) = found["databases"]
+    assert [(change["type"], change["op"]) for change in database["resources"]] == [("Roles", "update")]
+
+
+def test_a_migration_that_is_no_sql_fails_with_a_document(stack: StackUnderTest) -> None:
+    stack.write_service(
+        "notes", {"migrations/002_bad.sql": "CRATE TABLE t;\n", "migrations/002_bad.down.sql": "SELECT 1;\n"}
+    )
+    found = document(stack, status=1)
+    assert found["verdict"] == "failed"
+    (error,) = found["errors"]
+    assert "002_bad.sql:1: syntax error" in error
+    assert "Traceback" not in error
+    assert "FAILS" in markdown(stack)
+
+
+def test_wrong_settings_fail_with_a_document(stack: StackUnderTest) -> None:
+    stack.write_settings(environment="nowhere")
+    found = document(stack, status=1)
+    assert found["verdict"] == "failed"
+    assert "environment" in found["errors"][0]
+
+
+def test_a_document_is_written_to_a_file(stack: StackUnderTest, tmp_path: Path) -> None:
+    path = tmp_path / "preview.md"
+    done = stack.keelson("preview", "--format", "markdown", "--output", str(path))
+    assert done.stdout == ""
+    assert path.read_text().startswith("<!-- keelson preview of dev -->")
+    refused = stack.keelson("preview", "--format", "json", "--output", str(tmp_path / "no/where"), check=False)
+    assert refused.returncode == 1
+    assert "cannot write" in refused.stderr
+
+
+def test_a_stack_that_was_never_brought_up_has_a_preview(make_stack: Callable[..., StackUnderTest]) -> None:
+    stack = make_stack()
+    stack.write_service("notes")
+    found = document(stack)
+    assert found["verdict"] == "changes"
+    assert [part["kind"] for part in found["parts"]] == ["server", "stack"]
+    assert found["counts"]["unchanged"] == 0
