@@ -255,10 +255,11 @@ def test_hypertables_come_back_with_their_chunks_and_no_job_runs(subject: Subjec
             "INSERT INTO prices SELECT '2026-01-01'::timestamptz + g * interval '1 hour', 'A', g FROM generate_series(1, 500) g"
         )
         admin.execute("CREATE INDEX ON prices (symbol, at DESC); RESET ROLE")
+        admin.execute("CREATE PROCEDURE nothing(job_id int, config jsonb) LANGUAGE sql AS ''")
         admin.execute("""
             INSERT INTO _timescaledb_config.bgw_job (id, application_name, schedule_interval, max_runtime, max_retries, retry_period,
                 proc_schema, proc_name, owner, scheduled, fixed_schedule, initial_start)
-            VALUES (1000, 'job', '1 s', '1 s', 1, '1 s', 'public', 'nothing', current_user::regrole, true, false, now())
+            VALUES (1000, 'job', '1 h', '1 h', 9, '1 h', 'public', 'nothing', current_user::regrole, true, false, '2100-01-01')
         """)
     made = subject.back_up()
     assert len([name for name in made.manifest.counts if "_hyper_" in name]) == 21
@@ -278,6 +279,7 @@ def test_hypertables_come_back_with_their_chunks_and_no_job_runs(subject: Subjec
 
 PROGRAM = """
 import sys
+from pathlib import Path
 from keelson.backups.engines import Destination
 from keelson.backups.making import restore
 from keelson.backups.store import Backup
@@ -305,7 +307,8 @@ def begun(subject: Subject, backup: Backup) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-c", PROGRAM, subject.name, str(backup.path)]
     with subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_until(lambda: _sleeping(subject), "the restore is half done", 30)
+            wait_until(lambda: _sleeping(subject) or process.poll() is not None, "the restore is half done", 30)
+            assert process.poll() is None, process.communicate()
             yield process
         finally:
             process.kill()
