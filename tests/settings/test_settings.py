@@ -82,7 +82,10 @@ def test_keys_of_other_packages_are_not_ours(root: Path) -> None:
         ({"keelson:redis": '{"main": {}}'}, "'keelson:redis.main' has the name of another part; choose another"),
         ({"keelson:redis": '{"auth": {}}'}, "'keelson:redis.auth' has the name of another part"),
         ({"keelson:redis": '{"agent": {}}'}, "'keelson:redis.agent' has the name of another part"),
-        ({"keelson:redis": '{"a": {}, "b": {}}'}, "two of 'keelson:redis' have a database 'cache'; let one have it"),
+        (
+            {"keelson:redis": '{"a": {"databases": {"cache": 0}}, "cache": {}}'},
+            "two of 'keelson:redis' have a database 'cache'; let one have it",
+        ),
         (
             {"keelson:redis": '{"a": {"databases": {"x": 1, "y": 1}}}'},
             "'keelson:redis.a' is wrong: databases names number 1 twice",
