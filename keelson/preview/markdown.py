@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from keelson.migrations.locks import MODES
+from keelson.migrations.plan import SEPARATOR
 from keelson.preview.document import Danger, Document, FilePlan, PartChange
 
 MOST_ROWS = 40
 MOST_NAMES = 3
 LARGEST = 60_000  # characters; a comment on GitHub holds 65,536
 _PLAIN = frozenset(" .,;()/=+-'")
+_SAID_BY_FILES = frozenset({"Schema", "Seeds"})
 _VERDICTS = {
     "unchanged": "No changes",
     "changes": "Changes",
@@ -78,12 +81,13 @@ def _table(document: Document) -> Iterator[str]:
     if not changes:
         return
     rows = [
-        f"| {code(change.name)} | {_what(change)} | {_names(change.migrations)} | {_names(change.seeds)} |"
+        f"| {code(change.name)} | {_what(change)} | {_names(change.migrations)} | {_names(change.seeds)} | {_lock(change)} |"
         for change in changes[:MOST_ROWS]
     ]
-    head = ["| part | change | migrations | seeds |", "|---|---|---|---|"]
-    yield "\n".join([*head, *rows, *_rest(changes, "| and {} more | | | |")])
-    yield ", ".join(f"{number} {verb}" for verb, number in document.counts.items() if number) + "."
+    head = ["| part | change | migrations | seeds | strongest lock |", "|---|---|---|---|---|"]
+    yield "\n".join([*head, *rows, *_rest(changes, "| and {} more | | | | |")])
+    counted = ((number, verb if verb == "unchanged" else f"to {verb}") for verb, number in document.counts.items())
+    yield ", ".join(f"{number} {verb}" for number, verb in counted if number) + "."
 
 
 def _what(change: PartChange) -> str:
@@ -97,6 +101,13 @@ def _names(files: Sequence[FilePlan]) -> str:
     return ", ".join(f"{code(file.file)}{' **destructive**' if file.destroys else ''}" for file in files)
 
 
+def _lock(change: PartChange) -> str:
+    """Return the strongest lock that the migrations take on a table that was there before."""
+    found = [part for file in change.migrations for part in file.plan.split(SEPARATOR)]
+    locks = [part for part in found if part.rpartition(": ")[2] in MODES]
+    return code(max(locks, key=lambda part: MODES.index(part.rpartition(": ")[2]))) if locks else ""
+
+
 def _details(document: Document) -> Iterator[str]:
     for change in (*document.databases, *document.parts):
         yield _folded(f"{change.kind} {code(change.name)}", _change_lines(change))
@@ -108,6 +119,8 @@ def _change_lines(change: PartChange) -> Iterator[str]:
     for file in (*change.migrations, *change.seeds):
         yield f"- {code(file.file)}{': ' + code(file.plan) if file.plan else ''}"
     for resource in change.resources:
+        if resource.type in _SAID_BY_FILES and (change.migrations or change.seeds):
+            continue
         properties = f": {code(', '.join(resource.properties))}" if resource.properties else ""
         yield f"- {resource.op} {code(f'{resource.type} {resource.name}')}{properties}"
 

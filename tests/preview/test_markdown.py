@@ -66,7 +66,7 @@ def test_a_hostile_text_breaks_neither_table_nor_tags(place: str) -> None:
     assert set(Text(text).tags) <= {"code", "details", "summary"}
     assert text.count("<details>") == text.count("</details>")
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert {row.count("|") for row in rows} == {5}
+    assert {row.count("|") for row in rows} == {6}
     assert not [line for line in text.splitlines() if line.startswith("# ")]
     assert text.startswith("<!-- keelson preview of ")
 

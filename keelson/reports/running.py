@@ -13,7 +13,7 @@ from keelson.errors import KeelsonError, SettingsError
 from keelson.postgres.catalog import timescale_edition
 from keelson.reports.files import Report
 
-SECONDS = 30  # that a report may take
+SECONDS = 30.0  # that a report may take
 _ALL = 2_147_483_647
 
 
@@ -47,14 +47,12 @@ def run(connection: psycopg.Connection, report: Report, *, limit: int = 0, owner
     try:
         with connection.transaction(force_rollback=True):
             connection.execute("SET TRANSACTION READ ONLY")
-            connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(SECONDS * 1000))
+            connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(int(SECONDS * 1000)))
             if owner:
                 connection.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(owner)))
             return _selected(connection, report, limit)
     except psycopg.errors.QueryCanceled:
-        msg = (
-            f"{report.name} took longer than {SECONDS} s, so it was ended; ask for less, or run it with `keelson psql`"
-        )
+        msg = f"{report.name} took longer than {SECONDS:.0f} s, so it was ended; ask for less, or run it with `keelson psql`"
         raise ReportError(msg) from None
     except psycopg.Error as fault:
         said = (fault.diag.message_primary or str(fault)).splitlines()[0]
@@ -65,7 +63,7 @@ def run(connection: psycopg.Connection, report: Report, *, limit: int = 0, owner
 def _selected(connection: psycopg.Connection, report: Report, limit: int) -> Rows:
     """Read through a cursor of the server: it takes nothing but one query, and sends no row that is not shown."""
     query = b"DECLARE report NO SCROLL CURSOR FOR " + report.text().encode()
-    connection.execute(query, prepare=True)  # prepared: so a second statement in the file is refused
+    connection.execute(query, binary=True)  # by the protocol that refuses a second statement
     cursor = connection.execute(sql.SQL("FETCH {} FROM report").format(limit + 1 if limit else _ALL))
     rows = cursor.fetchall()
     columns = tuple(column.name for column in cursor.description or ())
