@@ -33,6 +33,7 @@ INSISTENT = (
 SHORT = 10.0  # seconds: a server that ends sooner has failed at start
 LONGEST_PAUSE = 30.0  # seconds
 KILLED = 128  # a greater exit status tells a signal
+CRASHES = frozenset(KILLED + number for number in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL))
 
 
 class Options:
@@ -97,7 +98,7 @@ def run(options: Options, lock: int, failures: int) -> tuple[int, int, bool]:
     remember(options.state, note)
     status, stopped = wait(child, options.stop) if child else (1, False)
     ended = time.time()
-    failed = not stopped and 0 < status < KILLED and ended - started < SHORT
+    failed = not stopped and ended - started < SHORT and (0 < status < KILLED or status in CRASHES)
     failures = failures + 1 if failed else 0
     remember(options.state, {**note, "ended": ended, "status": status, "failures": failures})
     return status, failures, stopped
