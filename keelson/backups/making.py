@@ -139,7 +139,7 @@ def _refuse_small_disk(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         msg = (
-            f"the backup of {folder.name} needs about {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free under {folder}; "
+            f"the backup of {folder.name} needs about {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free under {folder}; "
             "make room, or set keelson:backup.directory to another disk"
         )
         raise BackupError(msg)

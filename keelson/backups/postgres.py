@@ -33,7 +33,8 @@ DUMP, ROLES = "data.dump", "roles.sql"
 LOCK_WAIT = "60s"  # for a table that somebody is changing
 MAJOR = 10_000  # of a version's number: 170011 is 17.11
 TABLES_AT_ONCE = 100  # that one statement counts
-SHARE = 10  # a first dump is guessed to need a tenth of the database
+SHARE = 10  # a first dump is guessed to need a tenth of what a database holds beside its catalogs
+CATALOGS = 8_000_000  # bytes of an empty database
 PATIENCE = 20.0  # s that a server may need to answer
 
 
@@ -66,10 +67,10 @@ class PostgresEngine:
         self._client = target(place).client
 
     def expect(self, reference: Reference) -> int:
-        """Return a tenth of the database's size; raises BackupError where pg_dump is older than the server."""
+        """Return a tenth of what the database holds; raises BackupError where pg_dump is older than the server."""
         with _sentences(reference), resolve(reference).connect("keelson backup", patience=PATIENCE) as connection:
             self._refuse_old_program(reference, connection)
-            return (catalog.database_size(connection, reference.database) or 0) // SHARE
+            return max(0, (catalog.database_size(connection, reference.database) or 0) - CATALOGS) // SHARE
 
     def write(self, reference: Reference, folder: Folder) -> Contents:
         """Dump the database, and count its rows in the snapshot of the dump."""

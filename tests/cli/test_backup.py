@@ -1,0 +1,134 @@
+"""The commands about backups on a stack that is down: what needs no server works all the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from keelson.backups import manifest as manifests
+from keelson.backups.folder import Folder
+from keelson.backups.manifest import Manifest
+from keelson.backups.store import Store
+from tests.stack.harness import StackUnderTest
+
+
+@pytest.fixture(scope="module")
+def down(tmp_path_factory: pytest.TempPathFactory) -> StackUnderTest:
+    """A stack that was never brought up, with two services and a Redis."""
+    made = StackUnderTest(tmp_path_factory.mktemp("down"), settings={"redis": {"redis": {}}})
+    made.write_service("notes")
+    made.write_service("other")
+    return made
+
+
+@pytest.fixture
+def folder(down: StackUnderTest) -> Path:
+    path = down.home / "data/keelson/backups"
+    shutil.rmtree(path, ignore_errors=True)
+    return path
+
+
+def put(folder: Path, name: str, begun: datetime) -> str:
+    store = Store("keelson-dev", folder)
+    with store.writing(name) as parent:
+        path = parent / store.new_id(name, begun)
+        path.mkdir(mode=0o700)
+        written = Folder(path)
+        with written.create("data.dump") as file:
+            file.write(b"rows")
+        manifests.write(
+            path,
+            Manifest(path.name, store.key, name, "postgres", "manual", begun, begun, written.files, {"public.t": 1}),
+        )
+    return path.name
+
+
+def test_every_command_has_an_example_and_wrong_use_ends_with_two(down: StackUnderTest) -> None:
+    for command in (["backup", "run"], ["backup", "list"], ["backup", "verify"], ["backup", "prune"], ["restore"]):
+        assert "Example: keelson " in down.keelson(*command, "--help").stdout
+    for wrong in (
+        ["backup", "run"],
+        ["backup", "run", "notes", "--all"],
+        ["restore", "notes"],
+        ["restore", "notes", "--into", "a", "--list"],
+        ["restore"],
+    ):
+        assert down.keelson(*wrong, check=False).returncode == 2, wrong
+
+
+def test_no_backup_yet_says_how_to_make_one(down: StackUnderTest, folder: Path) -> None:
+    assert f"no backup yet under {folder}/keelson-dev" in down.keelson("backup", "list").stdout
+    assert json.loads(down.keelson("backup", "list", "--json").stdout) == []
+
+
+def test_the_list_shows_good_and_damaged_ones_of_removed_services_too(down: StackUnderTest, folder: Path) -> None:
+    good, damaged = (put(folder, name, datetime(2026, 11, 20, tzinfo=UTC)) for name in ("notes", "gone"))
+    (folder / "keelson-dev/gone" / damaged / "manifest.json").write_text("{}")
+    entries = {entry["database"]: entry for entry in json.loads(down.keelson("backup", "list", "--json").stdout)}
+    assert entries["notes"]["id"] == good
+    assert (entries["notes"]["rows"], entries["notes"]["fault"], entries["notes"]["reason"]) == (1, "", "manual")
+    assert entries["notes"]["verified"]
+    assert "cannot be understood" in entries["gone"]["fault"]
+    printed = down.keelson("backup", "list").stdout
+    assert "DAMAGED" in printed
+    assert "\x1b" not in printed
+    assert "gone" not in down.keelson("backup", "list", "notes").stdout
+
+
+def test_pruning_says_what_goes_before_it_goes(down: StackUnderTest, folder: Path) -> None:
+    now = datetime.now(UTC)
+    made = [put(folder, "notes", now - timedelta(days=days)) for days in (50, 40, 3, 2, 1)]
+    told = down.keelson("backup", "prune", "--dry-run").stdout.splitlines()
+    assert told == [f"notes: {identity} would be removed" for identity in (made[1], made[0])]
+    assert len(Store("keelson-dev", folder).all("notes")) == 5
+    assert len(down.keelson("backup", "prune").stdout.splitlines()) == 2
+    assert [backup.id for backup in Store("keelson-dev", folder).all("notes")] == made[:1:-1]
+
+
+def test_one_that_fails_does_not_keep_the_others_from_being_tried(down: StackUnderTest, folder: Path) -> None:
+    put(folder, "notes", datetime.now(UTC))
+    done = down.keelson("backup", "verify", "other", "notes", check=False)
+    assert done.returncode == 1
+    assert "error: other: there is no good backup of other" in done.stderr
+    assert "error: notes: " in done.stderr  # what was put there is no dump
+    assert done.stderr.count("\n") == 2
+    done = down.keelson("backup", "run", "notes", "nope", check=False)
+    assert done.returncode == 1
+    assert "stack dev has nothing 'nope' to back up; it has notes, other, redis" in done.stderr
+    done = down.keelson("backup", "run", "--all", check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 3)
+    assert "run `keelson up`" in done.stderr
+
+
+def test_what_cannot_be_restored_is_one_sentence(down: StackUnderTest, folder: Path) -> None:
+    assert not folder.exists()
+    for arguments, said in (
+        (["notes", "--into", "other"], "'other' is a part of stack dev itself"),
+        (["notes", "--into", "redis"], "'redis' is a part of stack dev itself"),
+        (["redis", "--into", "copy"], "'copy' is no Redis of stack dev"),
+        (["nope", "--into", "copy"], "stack dev has nothing 'nope'"),
+        (["notes", "--into", "copy"], "there is no good backup of notes"),
+        (["notes", "--into", "copy", "--backup", "x"], "there is no backup x of notes"),
+        (["notes", "--into", "copy", str(down.home)], "is no backup: it has no manifest.json"),
+        (["redis", "--list"], "has no service 'redis'"),
+    ):
+        refused = down.keelson("restore", *arguments, check=False)
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused.stderr
+        assert said in refused.stderr
+
+
+def test_doctor_says_what_is_missing_and_that_one_disk_is_none(down: StackUnderTest, folder: Path) -> None:
+    put(folder, "notes", datetime.now(UTC))
+    done = down.keelson("doctor", "--json", check=False)
+    findings = {finding["check"]: finding for finding in json.loads(done.stdout)}
+    assert findings["backup disk"]["level"] == "warning"
+    assert "set keelson:backup.directory to another disk" in findings["backup disk"]["detail"]
+    assert findings["backup notes"]["level"] == "ok"
+    assert findings["backup other"]["level"] == "warning"
+    assert (
+        "the stack is younger than its schedule; run `keelson backup run other`" in findings["backup other"]["detail"]
+    )

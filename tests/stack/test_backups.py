@@ -1,0 +1,262 @@
+"""Backups of whole stacks: the ten databases there and back, interruptions, a full disk, destroy and up again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+
+from keelson.agent import jobs
+from tests.backups.test_restoring import digests
+from tests.stack.harness import NOTES, StackUnderTest, wait_until
+from tests.stack.test_ten_databases import DATABASES
+
+INTERRUPTED, TERMINATED = 130, 143
+
+
+def listed(stack: StackUnderTest, *services: str) -> list[dict[str, Any]]:
+    return list(json.loads(stack.keelson("backup", "list", *services, "--json").stdout))
+
+
+def folder(stack: StackUnderTest, service: str = "notes") -> Path:
+    return stack.home / "data/keelson/backups" / stack.key / service
+
+
+def copy_of(stack: StackUnderTest, service: str, name: str) -> psycopg.Connection:
+    return psycopg.connect(stack.keelson("url", service, "--database", name).stdout.strip(), autocommit=True)
+
+
+@pytest.fixture(scope="module")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
+    """A stack with one server and one service of ten rows, up; its tests leave it as it was."""
+    made = StackUnderTest(tmp_path_factory.mktemp("notes"))
+    made.write_service("notes")
+    try:
+        made.keelson("up")
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.mark.xdist_group("ten")
+def test_ten_databases_are_backed_up_and_each_comes_back(ten: StackUnderTest) -> None:
+    began = time.monotonic()
+    said = ten.keelson("backup", "run", "--all").stdout
+    assert time.monotonic() - began < 30
+    assert [line.partition(":")[0] for line in said.splitlines()] == DATABASES
+    assert len(ten.keelson("backup", "verify", "--all").stdout.splitlines()) == len(DATABASES)
+    urls = {server: ten.url(name, "admin") for server, name in (("main", "auth"), ("timescale", "market"))}
+    for name in DATABASES:
+        ten.keelson("restore", name, "--into", f"{name}_copy")
+        server = yaml.safe_load((ten.root / "sql" / name / "database.yaml").read_text())["server"]
+        with _other(urls[server], name) as before, _other(urls[server], f"{name}_copy") as after:
+            found = digests(after)
+            assert found == digests(before)
+            assert found["schema_versions"]
+        ten.keelson("restore", name, "--discard", f"{name}_copy")
+    assert json.loads(ten.keelson("restore", "auth", "--list", "--json").stdout) == []
+
+
+def _other(url: str, database: str) -> psycopg.Connection:
+    """Connect to another database of the server of `url`."""
+    return psycopg.connect(url, dbname=database, autocommit=True)
+
+
+@pytest.mark.xdist_group("ten")
+def test_a_backup_shows_no_bar_in_a_pipe_and_no_password(ten: StackUnderTest) -> None:
+    done = ten.keelson("backup", "run", "auth")
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    secrets = {ten.url("auth", role).partition("@")[0].rpartition(":")[2] for role in ("app", "admin", "migrator")}
+    for path in folder(ten, "auth").rglob("*"):
+        assert not path.is_file() or not any(secret.encode() in path.read_bytes() for secret in secrets)
+
+
+def test_yesterdays_rows_are_put_back_from_a_copy(notes: StackUnderTest) -> None:
+    notes.keelson("backup", "run", "notes")
+    with notes.connect("notes", "admin") as live:
+        live.execute("DELETE FROM notes WHERE id <= 5")
+        said = notes.keelson("restore", "notes", "--into", "notes_yesterday").stdout
+        assert "10 rows" not in said.splitlines()[0].replace("as backed up", "")
+        assert "keelson psql notes --database notes_yesterday" in said
+        lost = notes.keelson(
+            "psql",
+            "notes",
+            "--database",
+            "notes_yesterday",
+            "--",
+            "-c",
+            "\\copy (SELECT * FROM notes WHERE id <= 5) TO STDOUT",
+        ).stdout
+        notes.keelson("psql", "notes", "--role", "admin", "--", "-c", "\\copy notes FROM STDIN", input=lost, stdin=None)
+        assert live.execute("SELECT count(*) FROM notes").fetchone() == (10,)
+    refused = notes.keelson("psql", "notes", "--role", "migrator", "--database", "notes_yesterday", check=False)
+    assert "permission denied for database" in refused.stderr
+    notes.keelson("restore", "notes", "--discard", "notes_yesterday")
+
+
+@pytest.mark.parametrize(("kind", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
+def test_an_interrupted_backup_leaves_nothing_half_done(notes: StackUnderTest, kind: int, status: int) -> None:
+    before = listed(notes)
+    with notes.connect("notes", "admin") as holder, holder.transaction():
+        holder.execute("LOCK TABLE notes")
+        with notes.start("backup", "run", "notes") as process:
+            wait_until(lambda: list(folder(notes).glob(".*.partial/data.dump")), "the dump is begun")
+            process.send_signal(kind)
+            said, _ = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert "Traceback" not in said
+    assert not list(folder(notes).glob(".*.partial"))
+    assert listed(notes) == before
+    notes.keelson("backup", "run", "notes")
+
+
+@pytest.fixture
+def slow(notes: StackUnderTest) -> Iterator[StackUnderTest]:
+    """The stack with a backup whose restore takes two minutes."""
+    with notes.connect("notes", "admin") as admin:
+        admin.execute("""
+            CREATE FUNCTION patience() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+                IF current_database() <> 'notes' THEN PERFORM pg_sleep(120); END IF; RETURN 1; END $$
+        """)
+        admin.execute("CREATE MATERIALIZED VIEW waiting AS SELECT public.patience() AS a")
+        notes.keelson("backup", "run", "notes")
+        yield notes
+        admin.execute("DROP MATERIALIZED VIEW waiting; DROP FUNCTION patience")
+    notes.keelson("backup", "run", "notes")
+
+
+def databases(stack: StackUnderTest) -> list[str]:
+    with stack.connect("notes", "admin") as admin:
+        query = "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1"
+        return [row[0] for row in admin.execute(query).fetchall()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED), (signal.SIGKILL, -9)]
+)
+def test_an_interrupted_restore_leaves_no_half_restored_copy(slow: StackUnderTest, kind: int, status: int) -> None:
+    with slow.connect("notes", "admin") as admin, slow.start("restore", "notes", "--into", "half") as process:
+        asked = "SELECT FROM pg_stat_activity WHERE datname = 'half' AND wait_event = 'PgSleep'"
+        wait_until(lambda: admin.execute(asked).fetchone() is not None, "the restore is half done")
+        process.send_signal(kind)
+        said, _ = process.communicate(timeout=30)
+        assert process.returncode == status
+        assert "Traceback" not in said
+        wait_until(lambda: admin.execute(asked).fetchone() is None, "the server has ended the restore")
+    assert json.loads(slow.keelson("restore", "notes", "--list", "--json").stdout) == []
+    if kind is signal.SIGKILL:  # the next restore takes what is left
+        older = listed(slow, "notes")[-1]["id"]
+        slow.keelson("restore", "notes", "--into", "whole", "--backup", older)
+        slow.keelson("restore", "notes", "--discard", "whole")
+    assert databases(slow) == ["notes", "postgres"]
+
+
+def test_a_full_disk_leaves_older_backups_and_no_partial_file(notes: StackUnderTest) -> None:
+    place = notes.home / "small"
+    place.mkdir()
+    notes.write_settings(backup={"directory": str(place)})
+    grow = "CREATE TABLE noise AS SELECT gen_random_uuid() AS a, gen_random_uuid() AS b FROM generate_series(1, 20000)"
+    script = f"""
+        mount -t tmpfs -o size=400k tmpfs {place} && keelson backup run notes && keelson psql notes --role admin -- -qc "{grow}" &&
+        keelson backup run notes; echo status $?; find {place} -mindepth 3 -maxdepth 3 -not -name .lock; keelson backup verify notes
+    """
+    try:
+        done = notes.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script], check=False)
+    finally:
+        notes.write_settings(backup={})
+        with notes.connect("notes", "admin") as admin:
+            admin.execute("DROP TABLE IF EXISTS noise")
+    lines = done.stdout.splitlines()
+    assert "cannot write data.dump of the backup" in done.stderr, done
+    assert "No space left on device; make room" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (lines[1], len(lines)) == ("status 1", 4)
+    assert "reads back" in lines[3]
+
+
+def test_a_backup_of_another_machine_is_restored_once_its_roles_are_there(notes: StackUnderTest) -> None:
+    with notes.connect("notes", "admin") as admin:
+        admin.execute("CREATE ROLE auditor; GRANT SELECT ON notes TO auditor")
+        notes.keelson("backup", "run", "notes")
+        newest = Path(listed(notes, "notes")[0]["path"])
+        elsewhere = notes.home / "elsewhere" / newest.name
+        shutil.copytree(newest, elsewhere)
+        shutil.rmtree(newest)
+        admin.execute("DROP OWNED BY auditor; DROP ROLE auditor")
+        refused = notes.keelson("restore", "notes", str(elsewhere), "--into", "imported", check=False)
+        assert refused.returncode == 1
+        assert "roles that the server lacks: auditor; make them with" in refused.stderr
+        command = refused.stderr.partition("`keelson ")[2].partition("`")[0].split(" ")
+        notes.keelson(*command)
+        notes.keelson("restore", "notes", str(elsewhere), "--into", "imported")
+        with copy_of(notes, "notes", "imported") as copy:
+            assert copy.execute("SELECT has_table_privilege('auditor', 'notes', 'SELECT')").fetchone() == (True,)
+        notes.keelson("restore", "notes", "--discard", "imported")
+        admin.execute("DROP OWNED BY auditor; DROP ROLE auditor")
+
+
+def test_doctor_fails_when_a_backup_that_was_due_is_missing(
+    notes: StackUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.move(folder(notes), notes.home / "away")
+    try:
+        assert "younger than its schedule" in notes.keelson("doctor").stdout
+        monkeypatch.setenv("XDG_STATE_HOME", notes.environment["XDG_STATE_HOME"])
+        path = jobs.directory(notes.key) / "backup-notes.json"
+        written = path.read_text()
+        path.write_text(json.dumps(json.loads(written) | {"registered": 0}))
+        done = notes.keelson("doctor", check=False)
+        assert done.returncode == 1
+        assert "there is no good backup, and one was due at " in done.stdout
+        path.write_text(written)
+    finally:
+        shutil.move(notes.home / "away", folder(notes))
+
+
+def test_backups_outlive_the_stack_and_restore_into_the_one_that_is_made_again(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    with stack.connect("notes", "app") as connection:
+        connection.execute("INSERT INTO notes (body) VALUES ('mine')")
+    stack.keelson("backup", "run", "notes")
+    before = listed(stack)
+    stack.keelson("restore", "notes", "--into", "aside")
+    stack.keelson("destroy", "--yes")
+    assert not stack.processes()
+    assert listed(stack) == before
+    stack.keelson("up")
+    assert stack.count("notes", "notes") == 10
+    stack.keelson("restore", "notes", "--into", "aside")
+    with copy_of(stack, "notes", "aside") as copy:
+        assert copy.execute("SELECT count(*) FROM notes WHERE body = 'mine'").fetchone() == (1,)
+    assert "to update" not in stack.keelson("up").stdout
+
+
+def test_what_is_taken_out_is_backed_up_and_its_copies_go_with_it(stack: StackUnderTest) -> None:
+    stack.write_service("other", NOTES)
+    stack.keelson("up")
+    with stack.connect("notes", "app") as connection:
+        connection.execute("INSERT INTO notes (body) VALUES ('mine')")
+    stack.keelson("backup", "run", "notes")
+    stack.keelson("restore", "notes", "--into", "aside")
+    shutil.move(stack.root / "sql/notes", stack.home / "kept")
+    stack.keelson("up")
+    with stack.connect("other", "admin") as admin:
+        query = "SELECT count(*) FROM pg_database WHERE datname IN ('notes', 'aside')"
+        assert admin.execute(query).fetchone() == (0,)
+        assert admin.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'notes%'").fetchone() == (0,)
+    assert [entry["reason"] for entry in listed(stack, "notes")] == ["before-drop", "manual"]
+    stack.keelson("backup", "verify", "--all")
+    shutil.move(stack.home / "kept", stack.root / "sql/notes")
+    stack.keelson("up")
+    stack.keelson("restore", "notes", "--into", "aside")
+    with copy_of(stack, "notes", "aside") as copy:
+        assert copy.execute("SELECT count(*) FROM notes WHERE body = 'mine'").fetchone() == (1,)
