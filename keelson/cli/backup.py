@@ -15,7 +15,7 @@ from keelson.backups.retention import prune as remove_old
 from keelson.backups.store import Backup, Store
 from keelson.cli.context import Context, JsonOption, StackOption, context
 from keelson.cli.output import complain, print_json, print_table, say
-from keelson.cli.transfer import transfer
+from keelson.cli.progress import transfer
 from keelson.endpoint import Reference
 from keelson.errors import KeelsonError, SettingsError
 

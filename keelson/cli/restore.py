@@ -15,7 +15,7 @@ from keelson.backups.store import Backup
 from keelson.cli.backup import BackupOption, names, redis_reference, size, source_of, store_of
 from keelson.cli.context import Context, JsonOption, ServiceArgument, StackOption, context
 from keelson.cli.output import print_json, print_table, say
-from keelson.cli.transfer import transfer
+from keelson.cli.progress import transfer
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
 from keelson.errors import SettingsError
 
