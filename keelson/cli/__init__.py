@@ -10,6 +10,8 @@ from keelson.errors import KeelsonError
 
 __all__ = ["main"]
 
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the command line; every expected fault is one sentence."""
@@ -18,9 +20,11 @@ def main() -> None:
     except KeelsonError as fault:
         complain(str(fault))
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:  # Typer makes an interrupt an exit
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         complain("interrupted; run the command again to finish")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe has gone
         sys.stderr.close()
         sys.exit(1)
