@@ -21,9 +21,8 @@ from rich.progress import (
 TERMINATED = 128 + signal.SIGTERM
 
 Advance = Callable[[str], None]  # says what is done next; one step more is done
-Begin = Callable[
-    [str, int | None], Callable[[int], None]
-]  # says what comes, and how many bytes that is if that is known
+Counted = Callable[[int], None]  # says how many bytes more have passed
+Begin = Callable[[str, int | None], Counted]  # says what comes, and how many bytes that is if that is known
 
 
 @contextmanager
@@ -72,7 +71,7 @@ def transfer(title: str) -> Iterator[Begin]:
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task(title, total=None)
 
-            def begin(name: str, total: int | None) -> Callable[[int], None]:
+            def begin(name: str, total: int | None) -> Counted:
                 bar.reset(task, description=f"{title}: {name}", total=total)
                 return lambda count: bar.advance(task, count)
 
