@@ -21,6 +21,7 @@ from keelson.local.supervisor import Program, ProgramStatus
 from keelson.target import Part
 
 POLL = 0.02
+LAUNCH_SECONDS = 5.0  # until a process must be there
 LOG_TAIL = 65_536  # bytes of a log that are read for the reason of a failure
 
 
@@ -258,11 +259,13 @@ class _Launch:
 
 
 def _await_answer(spec: DaemonSpec, of_kind: Kind, port: int, launch: _Launch) -> None:
-    deadline = time.monotonic() + of_kind.patience
+    """Wait for an answer, or for the process alone where nobody waits for the answer."""
+    deadline = time.monotonic() + (of_kind.patience or LAUNCH_SECONDS)
     while fault := of_kind.answers(spec, port):
         status = supervisor.noted(spec.key, spec.name)
         failed = status.exit_status is not None and status.failures > 0 and status.started >= launch.at
-        if not failed and time.monotonic() < deadline:
+        launched = bool(status.pid) and not of_kind.patience
+        if not failed and not launched and time.monotonic() < deadline:
             time.sleep(POLL)
             continue
         if not failed and not of_kind.patience:
