@@ -112,7 +112,7 @@ def _about(part: PartStatus, redis: RedisStatus | None) -> str:
     """Say what fits beside a part; a fault has a line of its own below."""
     if redis and redis.memory is not None:
         limit = f" of {_bytes(redis.max_memory)}" if redis.max_memory else ""
-        return f"{_bytes(redis.memory)}{limit}, {redis.keys} keys, {redis.evicted} evicted, backup {_age(redis.backup)}"
+        return f"{_bytes(redis.memory)}{limit}, {redis.keys} keys, {redis.evicted} evicted"
     return part.detail if part.state == "answers" else ""
 
 
@@ -122,6 +122,8 @@ def _databases(found: StackStatus) -> Table:
         next(column for column in table.columns if column.header == name).justify = "right"
     for database in found.databases:
         table.add_row(*_cells(database), style="" if database.well else "red")
+    for redis in found.redis:
+        table.add_row(_cut(redis.name), "redis", "", "", "", _known(redis.clients), "", _age(redis.backup))
     return table
 
 
@@ -132,7 +134,7 @@ def _cells(database: DatabaseStatus) -> Iterator[str]:
     yield str(database.version) if known else "?"
     yield (str(min(len(database.pending), MOST_PENDING)) if database.pending else "none") if known else "?"
     yield _bytes(database.size)
-    yield "?" if database.connections is None else str(database.connections)
+    yield _known(database.connections)
     yield "?" if database.cache_hit_ratio is None else f"{database.cache_hit_ratio:.1%}"
     yield _age(database.backup)
 
@@ -150,6 +152,10 @@ def _lines(mark: str, sentences: tuple[str, ...], style: str) -> Iterator[Text]:
 
 def _bytes(number: int | None) -> str:
     return "?" if number is None else human_bytes(number)
+
+
+def _known(number: int | None) -> str:
+    return "?" if number is None else str(number)
 
 
 def _age(backup: BackupStatus) -> str:

@@ -28,6 +28,7 @@ FAULTS = (KeelsonError, psycopg.Error, RefusedError, OSError)
 
 T = TypeVar("T")
 
+_UNSEEN = f"the parts could not be looked at within {DEADLINE:.0f} s; `keelson restart` starts all of them anew"
 _OTHERS = """
     SELECT count(*) FROM pg_catalog.pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend' AND application_name <> 'keelson status'
@@ -38,7 +39,7 @@ def look(stack: Stack) -> StackStatus:
     """Return how `stack` is. A part that is frozen costs the deadline, and is named."""
     asked = _Questions(stack)
     parts = tuple(_parts(stack, asked))
-    silent = {part.name for part in parts if not part.well}
+    silent = {part.name for part in parts if not part.well and part.state != "unknown"}
     kept = backups.Backups(stack)
     return StackStatus(
         stack=stack.key,
@@ -132,7 +133,7 @@ def _parts(stack: Stack, asked: _Questions) -> Iterator[PartStatus]:
         found = {part.name: part for part in asked.answer(asked.parts)}
     except TimeoutError:
         for name, kind in expected.items():
-            yield PartStatus(name, kind, "unknown", detail=f"no answer within {DEADLINE:.0f} s")
+            yield PartStatus(name, kind, "unknown", detail=_UNSEEN)
         return
     except FAULTS as fault:
         for name, kind in expected.items():
@@ -179,7 +180,7 @@ def _redis(name: str, asked: _Questions, silent: set[str], kept: backups.Backups
         max_memory=found.max_memory,
         keys=sum(found.keys.values()),
         evicted=found.evicted,
-        clients=found.clients,
+        clients=max(0, found.clients - 1),  # one of them is this look
         fault="" if found.saves_well else f"{name} could not save its data; see `keelson logs {name}`",
     )
 

@@ -27,7 +27,9 @@ class PartStatus:
 
     @property
     def fault(self) -> str:
-        """What is wrong with it."""
+        """What is wrong with it; of parts of which nothing is known, why."""
+        if self.state == "unknown":
+            return self.detail
         detail = f": {self.detail}" if self.detail else ""
         return "" if self.well else f"{self.name} is {self.state}{detail}".replace("is does not", "does not")
 

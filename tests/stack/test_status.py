@@ -90,10 +90,11 @@ def test_clients_are_counted_and_the_look_itself_is_not(stack: StackUnderTest) -
         assert named(status(stack)[1], "databases")["notes"]["connections"] == 1
 
 
-def test_everything_fits_into_80_columns(ten: StackUnderTest) -> None:
-    done = ten.keelson("status")
-    assert max(map(len, done.stdout.splitlines())) <= 80
-    assert len(done.stdout.splitlines()) <= 24
+def test_everything_fits_on_one_screen(stack: StackUnderTest, ten: StackUnderTest) -> None:
+    for each in (stack, ten):
+        lines = each.keelson("status").stdout.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert len(lines) <= 24
 
 
 def test_a_pending_migration_is_a_fault_that_names_its_file(stack: StackUnderTest) -> None:
@@ -145,6 +146,18 @@ def test_a_frozen_part_is_named_soon(stack: StackUnderTest, part: str, mark: str
     assert any(fault.startswith(part) for fault in found["faults"]), found["faults"]
     assert named(found, "databases")["notes"]["size"]
     wait_until(lambda: status(stack)[0] == 0, "well again", seconds=30)
+
+
+def test_with_a_frozen_supervisor_the_databases_are_shown(stack: StackUnderTest) -> None:
+    (pid,) = [pid for pid, command in stack.processes().items() if "supervisord.conf" in command and "-c" in command]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        code, found = status(stack)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert code == 1
+    assert named(found, "databases")["notes"]["well"]
+    assert found["faults"] == ["the parts could not be looked at within 3 s; `keelson restart` starts all of them anew"]
 
 
 def certificate(begins: datetime, ends: datetime) -> bytes:
