@@ -73,6 +73,7 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
             "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108 - gunicorn's heartbeat
             "loglevel": "warning",
             "post_fork": die_with_master,
+            "worker_int": lambda _: os._exit(0),  # else it waits for threads of open pages
         }
         for name, value in settings.items():
             self.cfg.set(name, value)

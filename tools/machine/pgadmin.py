@@ -65,7 +65,7 @@ def _make(work: Path, target: Path) -> None:
     with places.alone("uv"):
         tool = environment.uv()
     env = environment.variables(tool)
-    say("pgAdmin in an environment of its own; some ten seconds, 90 MB of downloads the first time")
+    say("pgAdmin in an environment of its own; some ten seconds, 165 MB of downloads the first time")
     log = places.LOGS / "pgadmin.log"
     shutil.rmtree(work, ignore_errors=True)
     make: list[str | Path] = [tool, "venv", "--quiet", "--relocatable", "--python", environment.python(), work]
