@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pulumi
 
-from components.fingerprint import fingerprint
-from components.platform import Platform
+from components.platform import Platform, program
 from components.traces import short_stack_traces
 from keelson.errors import KeelsonError
 from keelson.settings.stack import read_stack
@@ -22,7 +21,7 @@ def main() -> None:
         raise pulumi.RunError(str(fault)) from None
     pulumi.export("endpoints", platform.endpoints)
     pulumi.export("versions", platform.versions)
-    pulumi.export("program", fingerprint())
+    pulumi.export("program", program())
 
 
 main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
@@ -12,6 +13,7 @@ from components.pgadmin import PgAdmin
 from components.redis import Redis
 from components.server import Server
 from components.targets import target_for
+from keelson import fingerprint
 from keelson.settings.stack import Stack
 
 
@@ -79,3 +81,12 @@ class Platform(ComponentResource):
         return [database.access for database in self.databases.values()] + [
             redis.users for redis in self.redis.values()
         ]
+
+
+def program() -> str:
+    """Return what stands for the program: an output, so that another one is a change even where every resource is the same.
+
+    Some of what the engine keeps of a resource (what it depends on, what it is deleted with) shows in no preview.
+    """
+    here = Path(__file__).parent
+    return fingerprint.of_sources(here, here.parent / "providers")

@@ -65,7 +65,9 @@ def private_directory(path: Path) -> Path:
 def _refuse_strangers(directory: Path) -> None:
     """Refuse a directory that somebody else made, for example under a known name in the temporary directory."""
     if directory.stat().st_uid != os.geteuid():
-        msg = f"the directory {directory} belongs to another user; remove it, or set the XDG_* variables to another place"
+        msg = (
+            f"the directory {directory} belongs to another user; remove it, or set the XDG_* variables to another place"
+        )
         raise PlatformError(msg)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import Backups, RunningDaemon, RunningServer
+from keelson import fingerprint
 from keelson.endpoint import Reference
 from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob
@@ -91,7 +92,12 @@ class LocalTarget:
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
         """Make the supervised process."""
         settings = self._stack.settings.agent
-        inputs = {"kind": "agent", "port": settings.port or 0, "preferred_port": settings.preferred_port}
+        inputs = {
+            "kind": "agent",
+            "port": settings.port or 0,
+            "preferred_port": settings.preferred_port,
+            "settings": {"code": fingerprint.of_sources(fingerprint.PACKAGE)},  # another version is started anew
+        }
         process = self._daemon("agent", inputs, ResourceOptions(parent=parent, depends_on=list(after)))
         return RunningDaemon(process, process.listens_on)
 

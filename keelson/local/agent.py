@@ -26,14 +26,16 @@ class AgentKind:
     warm_up = 20.0
 
     def check(self, spec: DaemonSpec) -> None:
-        """Nothing can be wrong: it has no settings but its port."""
+        """Nothing can be wrong: it has no settings but its port and what stands for its code."""
 
     def prepare(self, spec: DaemonSpec, port: int) -> Program:
-        """Return the program: this environment's Python by one name, whichever link led here."""
+        """Return the program: this environment's Python by one name, whichever link led here.
+
+        The code's digits are of no use to the agent; others make another program, which is started anew.
+        """
         python = Path(sys.prefix).resolve() / "bin" / "python3"
-        return Program(
-            name=spec.name, command=(str(python), *MODULE, spec.key, "--port", str(port)), environment=ENVIRONMENT
-        )
+        variables = ENVIRONMENT | {"KEELSON_CODE": str(spec.settings.get("code", ""))}
+        return Program(spec.name, (str(python), *MODULE, spec.key, "--port", str(port)), environment=variables)
 
     def update(self, spec: DaemonSpec, port: int) -> bool:  # noqa: ARG002 - the interface's signature
         """It reads what it needs while it runs."""

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,14 @@ def test_an_agent_that_hangs_is_told_within_three_seconds(local: LocalStack, por
     assert (part.running, part.answering, part.port) == (True, False, port)
     os.kill(_pid(local), signal.SIGCONT)
     wait_until(lambda: _part(local).answering)
+
+
+def test_an_agent_of_another_version_is_started_anew_and_the_same_one_stays(local: LocalStack) -> None:
+    spec = _spec(local, settings={"code": "a"})
+    daemon.start(spec)
+    first = _pid(local)
+    daemon.start(spec)
+    assert _pid(local) == first
+    daemon.start(replace(spec, settings={"code": "b"}))
+    assert _pid(local) != first
+    assert _part(local).answering

@@ -70,7 +70,9 @@ def test_a_pending_migration_shows_with_what_it_makes_and_locks(stack: StackUnde
     assert file["file"] == "002_tags.sql"
     assert file["plan"] == "creates table tags; ALTER TABLE notes: ACCESS EXCLUSIVE"
     assert found["counts"]["update"] == 1
-    assert "| <code>002&#95;tags.sql</code> |  | <code>ALTER TABLE notes&#58; ACCESS EXCLUSIVE</code> |" in markdown(stack)
+    assert "| <code>002&#95;tags.sql</code> |  | <code>ALTER TABLE notes&#58; ACCESS EXCLUSIVE</code> |" in markdown(
+        stack
+    )
 
 
 def test_what_is_destroyed_comes_first(stack: StackUnderTest) -> None:
