@@ -133,9 +133,8 @@ class ServiceDatabase(ComponentResource):
 
     def _backup(self) -> Resource:
         settings, reference = self._place.stack.backup_of(self._service), self._administrator.to(database=self._service)
-        return self._place.target.backup_job(
-            Backups(self._service, reference, "postgres", settings), self._after(self.database)
-        )
+        opts = ResourceOptions(parent=self, depends_on=[self.database])  # no part of the volume: deleted by itself
+        return self._place.target.backup_job(Backups(self._service, reference, "postgres", settings), opts)
 
     def _logins(self) -> dict[str, Any]:
         return {name: login.model_dump(mode="json") for name, login in self._definition.logins.items()}

@@ -24,7 +24,7 @@ class Redis(ComponentResource):
         self.reference, self.volume, self.process = running.reference, running.volume, running.process
         self.port = running.port
         self.users = self._users(name)
-        self.backup = target.backup_job(Backups(name, self.reference, "redis", stack.backup_of(name)), self._inside())
+        self.backup = target.backup_job(Backups(name, self.reference, "redis", stack.backup_of(name)), self._beside())
         self.register_outputs({"port": self.port})
 
     def _users(self, name: str) -> RedisUsers:
@@ -38,6 +38,10 @@ class Redis(ComponentResource):
             "passwords": Output.secret(passwords),
         }
         return RedisUsers(f"{name}-users", inputs, self._inside())
+
+    def _beside(self) -> ResourceOptions:
+        """Options of what does not live in it, and must be deleted by itself."""
+        return ResourceOptions(parent=self, depends_on=[self.process])
 
     def _inside(self) -> ResourceOptions:
         return ResourceOptions(parent=self, depends_on=[self.process], deleted_with=self.volume)

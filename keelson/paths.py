@@ -2,7 +2,7 @@
 
 | what | where |
 |---|---|
-| caches: engine, private root, uv | $XDG_CACHE_HOME/keelson |
+| caches: engine, private root, pgAdmin, uv | $XDG_CACHE_HOME/keelson |
 | a stack's data directories and backups | $XDG_DATA_HOME/keelson |
 | a stack's registry, secrets, logs; Pulumi's state | $XDG_STATE_HOME/keelson |
 | sockets | $XDG_RUNTIME_DIR/keelson, else a directory of the user's in /tmp |

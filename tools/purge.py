@@ -16,7 +16,8 @@ def main(stack: str) -> None:
     """Remove the stack's directories, and the stack with its history from the backend; say so."""
     project = find_project()
     key = stack_key(project.name, stack)
-    for directory in (paths.data() / "stacks" / key, paths.data() / "backups" / key, paths.state() / "stacks" / key):
+    backups = project.stack(stack).settings.backup.directory or paths.data() / "backups"
+    for directory in (paths.data() / "stacks" / key, backups / key, paths.state() / "stacks" / key):
         if directory.exists():
             shutil.rmtree(directory)
             print(f"removed {directory}")

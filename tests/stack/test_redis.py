@@ -172,6 +172,10 @@ def test_a_password_for_nobody_is_refused_before_anything_changes(running: Stack
     assert "names 'nots_app'; the users are admin, backup, monitor, notes_app" in refused.stderr + refused.stdout
 
 
+def _jobs(stack: StackUnderTest) -> set[str]:
+    return {path.stem for path in (stack.home / "state/keelson/stacks" / stack.key / "jobs").iterdir()}
+
+
 def test_several_hold_a_database_each_and_destroy_leaves_nothing(running: StackUnderTest) -> None:
     running.write_settings(redis=SPLIT)
     running.keelson("up")
@@ -190,6 +194,7 @@ def test_several_hold_a_database_each_and_destroy_leaves_nothing(running: StackU
             policies.append(admin.config_get("maxmemory-policy")["maxmemory-policy"])
     assert policies == ["allkeys-lru", "noeviction"]
     assert len(_redis_processes(running)) == 2
+    assert _jobs(running) == {"backup-notes", *(f"backup-{name}" for name in SPLIT)}
     running.keelson("destroy", "--yes")
     assert not running.processes()
     assert not list((running.home / "data/keelson/stacks").rglob("*.rdb"))

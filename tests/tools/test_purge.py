@@ -39,3 +39,22 @@ def test_a_purged_stack_leaves_neither_files_nor_a_name_but_its_settings(tmp_pat
     assert not kept.exists()
     assert (project / "Pulumi.dev.yaml").read_text() == (PROJECT / "Pulumi.dev.yaml").read_text()
     assert purge() == ""
+
+
+def test_backups_elsewhere_are_purged_too(tmp_path, monkeypatch):
+    for variable in ("STATE", "DATA"):
+        monkeypatch.setenv(f"XDG_{variable}_HOME", str(tmp_path / variable))
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "pulumi"))
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    project.mkdir()
+    shutil.copy(PROJECT / "Pulumi.yaml", project)
+    text = (PROJECT / "Pulumi.dev.yaml").read_text()
+    (project / "Pulumi.dev.yaml").write_text(
+        text.replace("config:\n", f"config:\n  keelson:backup: {{directory: {elsewhere}}}\n")
+    )
+    for key in ("keelson-dev", "keelson-other"):
+        (elsewhere / key / "auth").mkdir(parents=True)
+    command = [sys.executable, "-m", "tools.purge", "dev"]
+    subprocess.run(command, cwd=project, env=os.environ | {"PYTHONPATH": str(PROJECT)}, check=True)
+    assert [path.name for path in elsewhere.iterdir()] == ["keelson-other"]

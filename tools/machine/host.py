@@ -18,7 +18,7 @@ def check() -> None:
     Raises:
         PlatformError: one of the two is not allowed here.
     """
-    for part in ("uv", "root", "engine"):
+    for part in ("uv", "root", "engine", "pgadmin"):
         places.cache(part)
     places.checkout()
     command = [
