@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from keelson.errors import ServerError
 from keelson.local import ports, supervisor
 from keelson.local.data_directory import alone
+from keelson.local.launch import Launch
 from keelson.local.registry import DaemonRecord, Registry
 from keelson.local.root import telling
 from keelson.local.supervisor import Program, ProgramStatus
@@ -22,7 +22,6 @@ from keelson.target import Part
 
 POLL = 0.02
 LAUNCH_SECONDS = 5.0  # until a process must be there
-LOG_TAIL = 65_536  # bytes of a log that are read for the reason of a failure
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ def start(spec: DaemonSpec, chosen: Mapping[str, str] | None = None, *, new_port
         if old and old.port != choice.port:
             supervisor.stop(spec.key, spec.name)
         registry.record_daemon(spec.stack_id, _record(spec, choice.port))
-        launch = _Launch.now(spec)
+        launch = Launch.now(spec.key, spec.name)
         supervisor.add_or_update(spec.key, of_kind.prepare(spec, choice.port))
         if pid and supervisor.noted(spec.key, spec.name).pid == pid:
             if of_kind.update(spec, choice.port):
@@ -208,7 +207,7 @@ def recorded(key: str, name: str) -> DaemonSpec:
 
 
 def _why_down(spec: DaemonSpec, of_kind: Kind, status: ProgramStatus) -> str:
-    lines = _Launch(supervisor.log_file(spec.key, spec.name), 0, 0).lines() if status.state == "FAILING" else []
+    lines = Launch(supervisor.log_file(spec.key, spec.name), 0, 0).lines() if status.state == "FAILING" else []
     reason = _reason(of_kind, lines) if lines else ""
     return f"{status.state.lower()}: {reason}" if reason else status.state.lower()
 
@@ -234,31 +233,7 @@ def _keep_passwords(spec: DaemonSpec, of_kind: Kind, chosen: Mapping[str, str]) 
             registry.ensure_password(spec.name, login)
 
 
-@dataclass(frozen=True)
-class _Launch:
-    """What was known just before a start: only what comes after it tells about this start."""
-
-    log: Path
-    offset: int
-    at: float
-
-    @classmethod
-    def now(cls, spec: DaemonSpec) -> _Launch:
-        log = supervisor.log_file(spec.key, spec.name)
-        return cls(log, log.stat().st_size if log.exists() else 0, time.time())
-
-    def lines(self) -> list[str]:
-        """Return the last of what the log has got since."""
-        try:
-            size = self.log.stat().st_size
-            with self.log.open("rb") as file:
-                file.seek(max(self.offset if size >= self.offset else 0, size - LOG_TAIL))
-                return file.read().decode(errors="replace").splitlines()
-        except OSError:
-            return []
-
-
-def _await_answer(spec: DaemonSpec, of_kind: Kind, port: int, launch: _Launch) -> None:
+def _await_answer(spec: DaemonSpec, of_kind: Kind, port: int, launch: Launch) -> None:
     """Wait for an answer, or for the process alone where nobody waits for the answer."""
     deadline = time.monotonic() + (of_kind.patience or LAUNCH_SECONDS)
     while fault := of_kind.answers(spec, port):

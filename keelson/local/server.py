@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from keelson.local.data_directory import (
     renew_password,
     require_data,
 )
+from keelson.local.launch import Launch
 from keelson.local.registry import Registry, ServerRecord
 from keelson.local.root import DATA, PrivateRoot, telling
 from keelson.local.spec import ServerSpec, ServerState
@@ -178,28 +179,6 @@ def program(spec: ServerSpec, root: PrivateRoot) -> Program:
     return Program(spec.name, tuple(command), "SIGINT", sandboxed=True, lock=spec.directory / "server.lock")
 
 
-@dataclass(frozen=True)
-class _Launch:
-    """What was known just before a server was started: only what comes after it tells about this start."""
-
-    log: Path
-    offset: int
-    at: float
-
-    @classmethod
-    def now(cls, spec: ServerSpec) -> _Launch:
-        log = supervisor.log_file(spec.key, spec.name)
-        return cls(log, log.stat().st_size if log.exists() else 0, time.time())
-
-    def lines(self) -> list[str]:
-        """Return what the log has got since."""
-        try:
-            text = self.log.read_bytes()
-        except OSError:
-            return []
-        return text[self.offset if len(text) >= self.offset else 0 :].decode(errors="replace").splitlines()
-
-
 class _BindError(ServerError):
     """Somebody else was quicker to take the port."""
 
@@ -220,14 +199,14 @@ def _launch(spec: ServerSpec, root: PrivateRoot, port: int) -> ServerState:
     """Start the server, or bring one that runs since before the configuration was written up to date."""
     certified = configuration.write(spec, port)
     Registry(spec.key).record(spec.stack_id, spec.record(port))
-    launch = _Launch.now(spec)
+    launch = Launch.now(spec.key, spec.name)
     if certified:
         supervisor.hang_up(spec.key, spec.name)  # until it reads the new certificate nobody can verify it
     supervisor.add_or_update(spec.key, program(spec, root))
     state = _await_answer(spec, launch)
     if _status(spec.key, spec.name).started > launch.at or not _reload(spec):
         return state
-    launch = _Launch.now(spec)
+    launch = Launch.now(spec.key, spec.name)
     supervisor.restart(spec.key, spec.name)
     return _await_answer(spec, launch)
 
@@ -251,7 +230,7 @@ def _reload(spec: ServerSpec) -> bool:
         return connection.execute("select 1 from pg_settings where pending_restart limit 1").fetchone() is not None
 
 
-def _await_answer(spec: ServerSpec, launch: _Launch) -> ServerState:
+def _await_answer(spec: ServerSpec, launch: Launch) -> ServerState:
     """Wait until the server answers.
 
     Raises:
@@ -280,7 +259,7 @@ def _ask(spec: ServerSpec) -> ServerState:
         return ServerState(connection.info.port, _status(spec.key, spec.name).pid, version.partition(" ")[0])
 
 
-def _failure(spec: ServerSpec, launch: _Launch, what: str, said: str) -> ServerError:
+def _failure(spec: ServerSpec, launch: Launch, what: str, said: str) -> ServerError:
     lines = launch.lines()
     if any("could not bind" in line and "in use" in line for line in lines):
         return _BindError(f"server {spec.name} could not bind its port")

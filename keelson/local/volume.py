@@ -6,8 +6,8 @@ from pathlib import Path
 
 from keelson import paths
 from keelson.errors import ServerError
-from keelson.local import marks, supervisor
-from keelson.local.data_directory import alone
+from keelson.local import marks
+from keelson.local.data_directory import alone, remove_data
 from keelson.local.registry import Registry
 
 
@@ -43,15 +43,4 @@ def remove(key: str, stack_id: str, name: str) -> None:
     Raises:
         ServerError: the directory is another's.
     """
-    place = directory(key, name)
-    with alone(key, name):
-        marker = marks.read(place)
-        if marker is None and marks.entries(place):
-            msg = f"{place} does not bear the mark of stack {key} and was kept; look at it and remove it by hand"
-            raise ServerError(msg)
-        if marker is not None and not marks.is_ours(marker, stack_id, name):
-            raise marks.foreign(place, marker)
-        supervisor.remove(key, name)
-        marks.remove_tree(place)
-        Registry(key).forget(name)
-        Registry(key).forget_passwords(name)
+    remove_data(key, stack_id, name, directory(key, name))
