@@ -23,7 +23,7 @@ class AgentKind:
 
     logins: ClassVar[tuple[str, ...]] = ()
     patience = 20.0
-    warm_up = 20.0
+    warm_up = 3.0
 
     def check(self, spec: DaemonSpec) -> None:
         """Nothing can be wrong: it has no settings but its port and what stands for its code."""
