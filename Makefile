@@ -29,7 +29,7 @@ check: setup ## format, lint and types
 
 test: setup ## all tests, on real servers (ARGS='-k name' picks some)
 	@tools/setup browser
-	@$(IN) pytest -n 2 --dist loadgroup $(ARGS)
+	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup ## the side-by-side benchmarks
 	@$(IN) python -m bench.stack

@@ -34,12 +34,3 @@ def stack_databases(ten: StackUnderTest) -> Callable[[str], psycopg.Connection]:
         return ten.connect(name, "admin")
 
     return connect
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of a module that share something on one worker, in their order: it is made once, and they may build on it."""
-    for item in items:
-        made = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
-        shares = any(definition.scope == "module" for definitions in made for definition in definitions)
-        if shares and not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.module.__name__))

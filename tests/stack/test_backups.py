@@ -21,8 +21,6 @@ from tests.stack.test_ten_databases import DATABASES
 
 INTERRUPTED, TERMINATED = 130, 143
 
-shared = pytest.mark.xdist_group("notes")  # one stack for all of these
-
 
 def listed(stack: StackUnderTest, *services: str) -> list[dict[str, Any]]:
     return list(json.loads(stack.keelson("backup", "list", *services, "--json").stdout))
@@ -48,7 +46,6 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
         made.end()
 
 
-@pytest.mark.xdist_group("ten")
 def test_ten_databases_are_backed_up_and_each_comes_back(ten: StackUnderTest) -> None:
     began = time.monotonic()
     said = ten.keelson("backup", "run", "--all").stdout
@@ -72,7 +69,6 @@ def _other(url: str, database: str) -> psycopg.Connection:
     return psycopg.connect(url, dbname=database, autocommit=True)
 
 
-@pytest.mark.xdist_group("ten")
 def test_a_backup_shows_no_bar_in_a_pipe_and_no_password(ten: StackUnderTest) -> None:
     done = ten.keelson("backup", "run", "auth")
     assert done.stderr == ""
@@ -82,7 +78,6 @@ def test_a_backup_shows_no_bar_in_a_pipe_and_no_password(ten: StackUnderTest) ->
         assert not path.is_file() or not any(secret.encode() in path.read_bytes() for secret in secrets)
 
 
-@shared
 def test_yesterdays_rows_are_put_back_from_a_copy(notes: StackUnderTest) -> None:
     notes.keelson("backup", "run", "notes")
     with notes.connect("notes", "admin") as live:
@@ -106,7 +101,6 @@ def test_yesterdays_rows_are_put_back_from_a_copy(notes: StackUnderTest) -> None
     notes.keelson("restore", "notes", "--discard", "notes_yesterday")
 
 
-@shared
 @pytest.mark.parametrize(("kind", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED)])
 def test_an_interrupted_backup_leaves_nothing_half_done(notes: StackUnderTest, kind: int, status: int) -> None:
     before = listed(notes)
@@ -144,7 +138,6 @@ def databases(stack: StackUnderTest) -> list[str]:
         return [row[0] for row in admin.execute(query).fetchall()]
 
 
-@shared
 @pytest.mark.parametrize(
     ("kind", "status"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, TERMINATED), (signal.SIGKILL, -9)]
 )
@@ -165,7 +158,6 @@ def test_an_interrupted_restore_leaves_no_half_restored_copy(slow: StackUnderTes
     assert databases(slow) == ["notes", "postgres"]
 
 
-@shared
 def test_a_full_disk_leaves_older_backups_and_no_partial_file(notes: StackUnderTest) -> None:
     place = notes.home / "small"
     place.mkdir()
@@ -189,7 +181,6 @@ def test_a_full_disk_leaves_older_backups_and_no_partial_file(notes: StackUnderT
     assert "reads back" in lines[3]
 
 
-@shared
 def test_a_backup_of_another_machine_is_restored_once_its_roles_are_there(notes: StackUnderTest) -> None:
     with notes.connect("notes", "admin") as admin:
         admin.execute("CREATE ROLE auditor; GRANT SELECT ON notes TO auditor")
@@ -211,7 +202,6 @@ def test_a_backup_of_another_machine_is_restored_once_its_roles_are_there(notes:
         admin.execute("DROP OWNED BY auditor; DROP ROLE auditor")
 
 
-@shared
 def test_doctor_fails_when_a_backup_that_was_due_is_missing(
     notes: StackUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

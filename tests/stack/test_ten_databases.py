@@ -10,8 +10,6 @@ import pytest
 
 from tests.stack.harness import StackUnderTest
 
-pytestmark = pytest.mark.xdist_group("ten")
-
 DATABASES = [
     "analytics",
     "auth",
