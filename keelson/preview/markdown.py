@@ -102,7 +102,9 @@ def _names(files: Sequence[FilePlan]) -> str:
 
 
 def _lock(change: PartChange) -> str:
-    """Return the strongest lock that the migrations take on a table that was there before."""
+    """Return the strongest lock that the migrations take on a table that was there before; in a new database there is none."""
+    if change.status == "new":
+        return ""
     found = [part for file in change.migrations for part in file.plan.split(SEPARATOR)]
     locks = [part for part in found if part.rpartition(": ")[2] in MODES]
     return code(max(locks, key=lambda part: MODES.index(part.rpartition(": ")[2]))) if locks else ""

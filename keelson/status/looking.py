@@ -24,10 +24,12 @@ from keelson.status.model import CertificateStatus, DatabaseStatus, PartStatus, 
 from keelson.target import Part, target
 
 DEADLINE = 2.8  # seconds for all of it
+AT_ONCE = 16  # connections to databases: a stack may have more services than its servers take clients
 FAULTS = (KeelsonError, psycopg.Error, RefusedError, OSError)
 
 T = TypeVar("T")
 
+_SLOTS = threading.BoundedSemaphore(AT_ONCE)
 _UNSEEN = f"the parts could not be looked at within {DEADLINE:.0f} s; `keelson restart` starts all of them anew"
 _OTHERS = """
     SELECT count(*) FROM pg_catalog.pg_stat_activity
@@ -112,7 +114,7 @@ def _figures(stack: Stack, server: str) -> Mapping[str, DatabaseFigures]:
 def _ledger(stack: Stack, name: str) -> _Ledger:
     files = migrations.read_directory(stack.root / stack.directory(name) / "migrations", stack.root)
     server = stack.databases[name].server
-    with resolve(_reference(stack, server, name)).connect("keelson status", patience=0) as connection:
+    with _SLOTS, resolve(_reference(stack, server, name)).connect("keelson status", patience=0) as connection:
         ledger = migrations.read_ledger(connection)
         row = connection.execute(_OTHERS).fetchone()
     return _Ledger(

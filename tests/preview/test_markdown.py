@@ -88,3 +88,11 @@ def test_a_preview_that_could_not_begin_says_why() -> None:
     text = markdown(failed_document("dev", "the Pulumi engine is missing; run `make setup`"))
     assert "FAILS" in text
     assert "the Pulumi engine is missing" in text
+
+
+def test_the_strongest_lock_is_that_on_a_table_that_was_there_before() -> None:
+    file = FilePlan("002.sql", "INSERT a: ROW EXCLUSIVE; ALTER TABLE a: ACCESS EXCLUSIVE", "", "")
+    for status, locks in (("changed", 1), ("new", 0)):
+        document = plain(databases=(replace(change("auth", file), status=status),))
+        table = markdown(document).partition("<details>")[0]
+        assert table.count("ACCESS EXCLUSIVE") == locks
