@@ -102,11 +102,11 @@ def _await_health(stack: StackUnderTest) -> None:
 def _memory(stack: StackUnderTest) -> dict[str, float]:
     """Return the proportional set size by part, in bytes."""
     found = {"both PostgreSQL servers": 0.0, "pgAdmin": 0.0, "all but pgAdmin": 0.0}
-    for process in processes.of_stack(stack.key):
-        pgadmin = "pgadmin" in process.command
-        found["pgAdmin" if pgadmin else "all but pgAdmin"] += process.memory
-        if Path(process.command.split(" ")[0]).name.startswith("postgres"):
-            found["both PostgreSQL servers"] += process.memory
+    for pid, command in stack.processes().items():
+        memory = process.memory if (process := processes.look(pid)) else 0
+        found["pgAdmin" if "pgadmin" in command else "all but pgAdmin"] += memory
+        if Path(command.split(" ")[0]).name.startswith("postgres"):
+            found["both PostgreSQL servers"] += memory
     return found
 
 

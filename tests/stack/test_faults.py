@@ -57,7 +57,7 @@ def test_up_killed_at_twenty_random_moments_is_finished_by_the_next(stack: Stack
         assert rounds < 3 * KILLS, f"only {killed} of {rounds} runs could be killed"
         rounds += 1
         _write_slow_migration(stack, rounds + 1)
-        killed += kill_up_after(stack, chance.uniform(0, 4))
+        killed += kill_up_after(stack, chance.uniform(0, 2.5))
     wait_until(lambda: not stack.engine_processes(), "no process of the engine is left", seconds=10)
     stack.keelson("up")
     assert stack.count("notes", "notes") == 10
