@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 
 import psycopg
@@ -8,6 +9,9 @@ import pytest
 
 from tests.fixtures import admin, database, server, service  # noqa: F401 - offered to all tests
 from tests.stack.harness import CHECKOUT, StackUnderTest
+
+# A shell that runs the tests in the background makes them ignore Ctrl-C, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SERVERS = {"main": {}, "timescale": {"timescaledb": True}}
 WHOLE = {"servers": SERVERS, "redis": {"redis": {}}, "pgadmin": {"enabled": True}, "agent": {"enabled": True}}
