@@ -6,17 +6,16 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
 from keelson import paths
 from keelson.errors import EngineError
+from keelson.killed import Lock, end_forsaken_providers, forget_half_written, locks
 from keelson.project import Project
 from keelson.settings.stack import PUBLISHED_PASSPHRASE
 
@@ -27,22 +26,6 @@ STACKS_WITH_PUBLISHED_PASSPHRASE = frozenset({"dev", "docker"})
 
 # The engine knows --event-log, by which its own Automation API reads what happens, only with this.
 _EVENTS = {"PULUMI_DEBUG_COMMANDS": "true"}
-
-
-@dataclass(frozen=True)
-class Lock:
-    """What the file backend writes while somebody works on a stack."""
-
-    path: Path
-    pid: int
-    user: str
-    host: str
-    since: str
-
-    @property
-    def stale(self) -> bool:
-        """Whether the process that took it ran on this machine and is gone."""
-        return self.host == socket.gethostname() and not Path(f"/proc/{self.pid}").exists()
 
 
 @dataclass(frozen=True)
@@ -63,8 +46,9 @@ class Engine:
             EngineError: somebody else works on the stack, or the engine refuses.
             SettingsError: the stack is new and its settings are wrong.
         """
-        killed = self.release_stale_locks()
-        if not killed and self._kept_in_files():
+        if self.release_stale_locks():
+            end_forsaken_providers()
+        elif self._kept_in_files():
             return
         state = self._state()
         if state is None:
@@ -79,21 +63,21 @@ class Engine:
         Raises:
             EngineError: somebody holds the stack.
         """
+        folder = self._lock_folder()
+        half_written = folder is not None and forget_half_written(folder)
         found = self.locks()
         for lock in found:
             if not lock.stale:
-                who = f"{lock.user}@{lock.host}, process {lock.pid}, since {lock.since}"
+                who = f"{lock.user}@{lock.host}, process {lock.pid}, since {lock.since:%H:%M:%S}"
                 msg = f"stack {self.stack} is held by {who}; wait until that ends, or end it and run the command again"
                 raise EngineError(msg)
             lock.path.unlink(missing_ok=True)
-        return bool(found)
+        return half_written or bool(found)
 
     def locks(self) -> list[Lock]:
         """Return the locks of the file backend; other backends keep their own."""
-        folder = self._file_backend()
-        place = folder / "locks" / "organization" / self.project.name / self.stack if folder else None
-        found = (_read_lock(path) for path in sorted(place.glob("*.json"))) if place else ()
-        return [lock for lock in found if lock]
+        folder = self._lock_folder()
+        return locks(folder) if folder else []
 
     def run(self, *arguments: str) -> int:
         """Run a pulumi command on the stack with this process's terminal; return its exit status.
@@ -149,6 +133,10 @@ class Engine:
         """Say, without asking the engine, whether the stack lies in a file backend."""
         folder = self._file_backend()
         return folder is not None and (folder / "stacks" / self.project.name / f"{self.stack}.json").is_file()
+
+    def _lock_folder(self) -> Path | None:
+        folder = self._file_backend()
+        return folder / "locks" / "organization" / self.project.name / self.stack if folder else None
 
     def _file_backend(self) -> Path | None:
         backend = environment(self.project, self.stack).get("PULUMI_BACKEND_URL") or self.project.backend or ""
@@ -247,15 +235,6 @@ def _backend_is_set(project: Project, values: dict[str, str]) -> bool:
         return bool(json.loads((home / "credentials.json").read_text(encoding="utf-8")).get("current"))
     except (OSError, ValueError):
         return False
-
-
-def _read_lock(path: Path) -> Lock | None:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        taken = datetime.fromisoformat(values["timestamp"]).astimezone()
-        return Lock(path, int(values["pid"]), values["username"], values["hostname"], f"{taken:%H:%M:%S}")
-    except (FileNotFoundError, ValueError, KeyError):  # released meanwhile, or being written: the engine decides
-        return None
 
 
 def _refuse(arguments: Iterable[str], said: str) -> NoReturn:

@@ -28,6 +28,13 @@ class Process:
     command: str
 
     @property
+    def started(self) -> float:
+        """When it started, in seconds since the epoch, exact to some hundredths; 0 if it has ended (proc(5), field 22 of stat)."""
+        ticks = _read(self.pid, "stat").rpartition(b")")[2].split()
+        since_boot = int(ticks[19]) / os.sysconf("SC_CLK_TCK") if ticks else None
+        return 0.0 if since_boot is None else time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + since_boot
+
+    @property
     def memory(self) -> int:
         """Its share of the machine's memory in bytes (PSS): pages shared by n processes count 1/n."""
         with contextlib.suppress(OSError):
