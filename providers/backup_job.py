@@ -30,7 +30,7 @@ class BackupJobInputs:
         """What the agent takes."""
         settings = {"keep_days": self.keep_days, "keep_at_least": self.keep_at_least, "directory": self.directory}
         return jobs.Job(
-            name=job_name(self.name),
+            name=jobs.backup_of(self.name),
             kind="backup",
             reference=self.reference,
             engine=self.engine,
@@ -49,7 +49,7 @@ class BackupJobProvider(Provider[BackupJobInputs]):
 
     def identify(self, inputs: BackupJobInputs) -> str:
         """Return `stack/job`."""
-        return f"{inputs.reference.stack}/{job_name(inputs.name)}"
+        return f"{inputs.reference.stack}/{jobs.backup_of(inputs.name)}"
 
     def examine(self, inputs: Bag, old: Bag) -> Bag:  # noqa: ARG002 - the base's signature
         """Refuse a schedule that cannot be read."""
@@ -63,22 +63,17 @@ class BackupJobProvider(Provider[BackupJobInputs]):
 
     def look(self, state: Bag) -> Bag | None:
         """Return what is written down; nothing where that is lost, or damaged."""
-        job = jobs.find(state["reference"]["stack"], job_name(state["name"]))
+        job = jobs.find(state["reference"]["stack"], jobs.backup_of(state["name"]))
         if job is None:
             return None
         return {"engine": job.engine, "schedule": job.schedule, "time_zone": job.time_zone, **job.settings}
 
     def remove(self, state: Bag) -> None:
         """Strike the job out."""
-        jobs.drop(state["reference"]["stack"], job_name(state["name"]))
+        jobs.drop(state["reference"]["stack"], jobs.backup_of(state["name"]))
 
 
 class BackupJob(Managed, module="keelson", name="BackupJob"):
     """The backups of one database or Redis."""
 
     provider = BackupJobProvider
-
-
-def job_name(name: str) -> str:
-    """Return the name of the job that backs up `name`."""
-    return f"backup-{name}"

@@ -6,6 +6,7 @@ import shutil
 import sys
 
 from keelson import paths
+from keelson.backups.store import Store
 from keelson.errors import KeelsonError
 from keelson.project import find_project
 from keelson.settings.stack import stack_key
@@ -16,8 +17,8 @@ def main(stack: str) -> None:
     """Remove the stack's directories, and the stack with its history from the backend; say so."""
     project = find_project()
     key = stack_key(project.name, stack)
-    backups = project.stack(stack).settings.backup.directory or paths.data() / "backups"
-    for directory in (paths.data() / "stacks" / key, backups / key, paths.state() / "stacks" / key):
+    backups = Store(key, project.stack(stack).settings.backup.directory).directory
+    for directory in (paths.data() / "stacks" / key, backups, paths.state() / "stacks" / key):
         if directory.exists():
             shutil.rmtree(directory)
             print(f"removed {directory}")

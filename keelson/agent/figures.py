@@ -86,8 +86,7 @@ def of_redis(reference: Reference) -> RedisFigures:
     port = place.locate(reference.stack, reference.server).port
     password = place.password(reference.stack, reference.server, MONITOR)
     with conversation(port, MONITOR, password, REDIS_SECONDS) as redis:
-        lines = str(redis.ask("INFO")).splitlines()
-    info = dict(line.split(":", 1) for line in lines if ":" in line)
+        info = redis.info()
     return RedisFigures(
         memory=int(info["used_memory"]),
         max_memory=int(info["maxmemory"]),
@@ -103,9 +102,7 @@ def of_redis(reference: Reference) -> RedisFigures:
 
 def of_backups(job: Job) -> BackupFigures | None:
     """Return the figures of the newest good backup of what `job` backs up, None where there is none; raises KeelsonError."""
-    directory = job.settings.get("directory")
-    store = Store(job.reference.stack, Path(directory) if directory else None)
-    backup = store.last(name_of(job.engine, job.reference))
+    backup = Store.of_job(job).last(name_of(job.engine, job.reference))
     return BackupFigures(backup.manifest.bytes, backup.manifest.ended.timestamp()) if backup else None
 
 

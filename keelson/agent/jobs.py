@@ -47,6 +47,11 @@ class Job:
         return Schedule(self.schedule, self.time_zone)
 
 
+def backup_of(name: str) -> str:
+    """Return the name of the job that backs up the database or Redis `name`."""
+    return f"backup-{name}"
+
+
 def put(key: str, job: Job) -> None:
     """Write a job down in place of the one of its name, whose time of registration it keeps."""
     old = find(key, job.name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from keelson.agent.jobs import Job
 from keelson.backups.making import SCHEDULED, Source, back_up
 from keelson.backups.retention import Retention, prune
@@ -13,8 +11,7 @@ from keelson.backups.store import Store
 def run(job: Job) -> dict[str, float]:
     """Back up what `job` names, then remove the backups that are old enough; return {"bytes"}; raises KeelsonError."""
     source, settings = Source(job.engine, job.reference), job.settings
-    directory = settings.get("directory")
-    store = Store(job.reference.stack, Path(directory) if directory else None)
+    store = Store.of_job(job)
     made = back_up(source, store, SCHEDULED)
     prune(store, source.name, Retention(int(settings["keep_days"]), int(settings["keep_at_least"])))
     return {"bytes": made.manifest.bytes}

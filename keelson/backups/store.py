@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from keelson import paths
+from keelson.agent.jobs import Job
 from keelson.backups import manifest as manifests
 from keelson.backups.folder import Folder, Watch
 from keelson.backups.manifest import Manifest
@@ -123,6 +124,12 @@ class Store:
 
     def __init__(self, key: str, directory: Path | None = None) -> None:
         self.key, self.directory = key, (directory or paths.data() / "backups") / key
+
+    @classmethod
+    def of_job(cls, job: Job) -> Store:
+        """Return the backups among which those that `job` makes lie."""
+        directory = job.settings.get("directory")
+        return cls(job.reference.stack, Path(directory) if directory else None)
 
     def names(self) -> list[str]:
         """Return the databases and Redis of which there are backups, those too that the settings no longer name."""

@@ -10,7 +10,7 @@ import yaml
 from keelson import reports
 from keelson.errors import KeelsonError
 from keelson.project import find_project
-from keelson.settings.stack import SQL_DIRECTORY
+from keelson.settings.stack import SQL_DIRECTORY, database_folders
 
 Completion = Callable[[typer.Context, str], list[str]]
 
@@ -30,7 +30,7 @@ def _quietly(names: Callable[[typer.Context], Iterable[str]]) -> Completion:
 @_quietly
 def complete_service(_ctx: typer.Context) -> Iterable[str]:
     """Offer the services: the folders below sql/."""
-    return _services()
+    return database_folders(find_project().root)
 
 
 @_quietly
@@ -44,19 +44,16 @@ def complete_part(ctx: typer.Context) -> Iterable[str]:
     """Offer the parts of the stack."""
     settings = find_project().stack(ctx.params.get("stack") or "dev").settings
     taken = ctx.params.get("parts") or ()
-    named = [*settings.servers, *settings.redis]
-    named += [name for name, part in (("pgadmin", settings.pgadmin), ("agent", settings.agent)) if part.enabled]
-    return [name for name in named if name not in taken]
+    return [name for name in settings.parts if name not in taken]
 
 
 @_quietly
 def complete_report(_ctx: typer.Context) -> Iterable[str]:
     """Offer the built-in reports, and every service's queries and checks."""
-    root = find_project().root / SQL_DIRECTORY
-    own = (each.name for service in _services() for each in reports.of_service(service, root / service))
+    root = find_project().root
+    own = (
+        each.name
+        for service in database_folders(root)
+        for each in reports.of_service(service, root / SQL_DIRECTORY / service)
+    )
     return [*(each.name for each in reports.built_in()), *dict.fromkeys(own)]
-
-
-def _services() -> list[str]:
-    folder = find_project().root / SQL_DIRECTORY
-    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))

@@ -123,7 +123,7 @@ def _backups(chosen: Context) -> Iterator[Finding]:
         yield _device(chosen, store)
         registered = {job.name: job.registered for job in jobs.every(chosen.stack.key)}
         for name in names(chosen):
-            yield _backup(chosen, store, name, registered.get(f"backup-{name}"))
+            yield _backup(chosen, store, name, registered.get(jobs.backup_of(name)))
     except KeelsonError as fault:
         yield Finding("backups", Level.failed, str(fault))
 

@@ -38,7 +38,7 @@ def up(stack: StackOption = None, *, yes: Yes = False, new_port: NewPort = False
     chosen.stack  # noqa: B018 - wrong settings are told before anything runs
     chosen.engine.prepare()
     _wake(chosen, new_port=new_port)
-    if not _apply(chosen, [*_consent(yes)], extra or []):
+    if not _apply(chosen, _consent(yes), extra or []):
         raise typer.Exit(1)
     show_endpoints(chosen)
     say(f"\nup in {time.monotonic() - began:.1f} s")

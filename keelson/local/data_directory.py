@@ -68,14 +68,10 @@ def examine(spec: ServerSpec, root: PrivateRoot) -> None:
     Raises:
         ServerError: it is not.
     """
-    marker = marks.read(spec.directory)
+    unmarked = f"{spec.directory} is neither empty nor Keelson's; name an empty directory for server {spec.name}"
+    marker = marks.refuse_others(spec.directory, spec.stack_id, spec.name, unmarked)
     if marker is None:
-        if marks.entries(spec.directory):
-            msg = f"{spec.directory} is neither empty nor Keelson's; name an empty directory for server {spec.name}"
-            raise ServerError(msg)
         return
-    if not marks.is_ours(marker, spec.stack_id, spec.name):
-        raise marks.foreign(spec.directory, marker)
     if (moved := marker.get(MOVED_TO)) and marks.read(Path(moved)) is not None:
         msg = f"the data of server {spec.name} were moved to {moved}; name that as its data_directory in the settings"
         raise ServerError(msg)
@@ -95,12 +91,8 @@ def remove_data(key: str, stack_id: str, name: str, directory: Path) -> None:
         ServerError: the directory is another's.
     """
     with alone(key, name):
-        marker = marks.read(directory)
-        if marker is None and marks.entries(directory):
-            msg = f"{directory} does not bear the mark of stack {key} and was kept; look at it and remove it by hand"
-            raise ServerError(msg)
-        if marker is not None and not marks.is_ours(marker, stack_id, name):
-            raise marks.foreign(directory, marker)
+        unmarked = f"{directory} does not bear the mark of stack {key} and was kept; look at it and remove it by hand"
+        marks.refuse_others(directory, stack_id, name, unmarked)
         supervisor.remove(key, name)
         shared_memory.release(directory / "pgdata")
         marks.remove_tree(directory)

@@ -39,6 +39,20 @@ def is_ours(marker: dict[str, Any], stack_id: str, name: str) -> bool:
     return marker.get("stack_id") == stack_id and marker.get("server") == name
 
 
+def refuse_others(directory: Path, stack_id: str, name: str, unmarked: str) -> dict[str, Any] | None:
+    """Return the marker of a directory that is a part's own; None where it is empty or missing.
+
+    Raises:
+        ServerError: it is another's, or, in the words of `unmarked`, holds something and bears no mark.
+    """
+    marker = read(directory)
+    if marker is None and entries(directory):
+        raise ServerError(unmarked)
+    if marker is not None and not is_ours(marker, stack_id, name):
+        raise foreign(directory, marker)
+    return marker
+
+
 def foreign(directory: Path, marker: dict[str, Any]) -> ServerError:
     """Return the error for a directory that is somebody else's."""
     if not marker:

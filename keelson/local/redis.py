@@ -177,7 +177,7 @@ def _keep_log(spec: DaemonSpec, port: int, redis: Conversation) -> None:
         _await_written(redis, "aof_last_bgrewrite_status", lambda _: True)
         _write_configuration(spec, port, place, logged=True)
     else:
-        before = _persistence(redis)["rdb_saves"]
+        before = redis.info("persistence")["rdb_saves"]
         redis.ask("BGSAVE", "SCHEDULE")
         _await_written(
             redis, "rdb_last_bgsave_status", lambda now: now["rdb_saves"] != before
@@ -191,18 +191,13 @@ def _keep_log(spec: DaemonSpec, port: int, redis: Conversation) -> None:
 def _await_written(redis: Conversation, status: str, done: Callable[[Mapping[str, str]], bool]) -> None:
     deadline = time.monotonic() + BUSY_SECONDS
     while True:
-        now = _persistence(redis)
+        now = redis.info("persistence")
         if now[status] != "ok" or time.monotonic() > deadline:
             msg = "it could not write all its data to the disk; make room and run the command again"
             raise ServerError(msg)
         if done(now) and not any(now[name] != "0" for name in BUSY):
             return
         time.sleep(POLL)
-
-
-def _persistence(redis: Conversation) -> dict[str, str]:
-    text = str(redis.ask("INFO", "persistence"))
-    return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
 
 def _await_data(redis: Conversation) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from keelson import paths
-from keelson.errors import ServerError
 from keelson.local import marks
 from keelson.local.data_directory import alone, remove_data
 from keelson.local.registry import Registry
@@ -25,12 +24,8 @@ def make(key: str, stack_id: str, name: str) -> Path:
     Registry(key).claim(stack_id)
     place = directory(key, name)
     with alone(key, name):
-        marker = marks.read(place)
-        if marker is None and marks.entries(place):
-            msg = f"{place} is neither empty nor Keelson's; move what lies there away"
-            raise ServerError(msg)
-        if marker is not None and not marks.is_ours(marker, stack_id, name):
-            raise marks.foreign(place, marker)
+        unmarked = f"{place} is neither empty nor Keelson's; move what lies there away"
+        marker = marks.refuse_others(place, stack_id, name, unmarked)
         paths.private_directory(place)
         if marker is None:
             marks.write(place, key, stack_id, name)

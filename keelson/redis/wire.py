@@ -38,6 +38,11 @@ class Conversation:
         self._connection.sendall(b"*%d\r\n%s" % (len(words), text))
         return self._reply()
 
+    def info(self, *sections: str) -> dict[str, str]:
+        """Return what INFO tells, by name; all of it where no section is named; raises as `ask` does."""
+        lines = str(self.ask("INFO", *sections)).splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
+
     def _reply(self) -> Reply:
         kind, rest = (line := self._line())[:1], line[1:]
         if kind == "-":

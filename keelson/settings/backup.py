@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from keelson.errors import SettingsError
 from keelson.schedule import Schedule
-from keelson.settings.model import Settings
+from keelson.settings.model import AbsolutePath, Settings
 
 Days = Annotated[int, Field(ge=1)]
 
@@ -35,15 +34,7 @@ class BackupSettings(Settings):
     time_zone: str = "UTC"
     keep_days: Days = 30
     keep_at_least: Days = 3
-    directory: Path | None = None  # None: below the user's data directory
-
-    @field_validator("directory")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        if path and not path.is_absolute():
-            msg = "must be an absolute path"
-            raise ValueError(msg)
-        return path
+    directory: AbsolutePath | None = None  # None: below the user's data directory
 
     @model_validator(mode="after")
     def _readable(self) -> Self:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from keelson.errors import SettingsError
 
@@ -19,6 +20,16 @@ WORDS = {  # where pydantic's own would not tell a writer of YAML what to write
     "model_attributes_type": "write keys such as `name: value`",
     "tuple_type": "write a list such as `[one, two]`",
 }
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        msg = "must be an absolute path"
+        raise ValueError(msg)
+    return path
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
 
 
 class Settings(BaseModel):

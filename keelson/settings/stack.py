@@ -16,7 +16,7 @@ from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
 from keelson.settings.backup import BackupSettings
 from keelson.settings.database import DatabaseDefinition, Name, read_database
-from keelson.settings.model import Settings
+from keelson.settings.model import AbsolutePath, Settings
 from keelson.settings.parts import RESERVED_PARTS, AgentSettings, PgAdminSettings, Port, RedisSettings, each_its_own
 
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
@@ -46,18 +46,10 @@ class ServerSettings(Settings):
     port: Port | None = None  # fixed; None: the preferred one or the next that is free
     preferred_port: Port = 5432
     version: str = "17"
-    data_directory: Path | None = None
+    data_directory: AbsolutePath | None = None
     postgres: dict[str, str] = Field(default_factory=dict)
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
-
-    @field_validator("data_directory")
-    @classmethod
-    def _absolute(cls, path: Path | None) -> Path | None:
-        if path and not path.is_absolute():
-            msg = "must be an absolute path"
-            raise ValueError(msg)
-        return path
 
 
 def _usual_servers() -> dict[str, ServerSettings]:
@@ -88,6 +80,16 @@ class StackSettings(Settings):
     def protected(self) -> bool:
         """Whether data outlives a careless destroy."""
         return self.environment in PROTECTED_ENVIRONMENTS
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """The kind of each part that the stack has, by its name, servers first."""
+        daemons = {"pgadmin": self.pgadmin.enabled, "agent": self.agent.enabled}
+        return {
+            **dict.fromkeys(self.servers, "server"),
+            **dict.fromkeys(self.redis, "redis"),
+            **{name: name for name, enabled in daemons.items() if enabled},
+        }
 
     def parameters_of(self, server: str) -> dict[str, str]:
         """Return the PostgreSQL parameters of `server`: the stack's, then its own."""
@@ -170,11 +172,16 @@ def _value(text: str) -> Any:  # noqa: ANN401 - whatever the stack file holds
         return text
 
 
-def _names(settings: StackSettings, root: Path, source: str) -> list[str]:
+def database_folders(root: Path) -> list[str]:
+    """Return the databases that a project has: the folders under sql/."""
     folder = root / SQL_DIRECTORY
+    entries = folder.iterdir() if folder.is_dir() else ()
+    return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _names(settings: StackSettings, root: Path, source: str) -> list[str]:
     if settings.databases is None:
-        entries = folder.iterdir() if folder.is_dir() else ()
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        return database_folders(root)
     if repeated := sorted({name for name in settings.databases if settings.databases.count(name) > 1}):
         msg = f"{source}: the setting 'keelson:databases' names {repeated[0]!r} twice; take one out"
         raise SettingsError(msg)

@@ -32,7 +32,7 @@ class Backups:
             begun, size = (last.begun, last.manifest.bytes) if last else (None, 0)
         except KeelsonError as fault:
             return BackupStatus(fault=str(fault))
-        job = self._jobs.get(f"backup-{name}")
+        job = self._jobs.get(jobs.backup_of(name))
         if job is None:
             return BackupStatus(begun, size)
         now = now or datetime.now(UTC)

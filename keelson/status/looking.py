@@ -125,12 +125,7 @@ def _ledger(stack: Stack, name: str) -> _Ledger:
 
 
 def _parts(stack: Stack, asked: _Questions) -> Iterator[PartStatus]:
-    expected = {
-        **dict.fromkeys(stack.settings.servers, "server"),
-        **dict.fromkeys(stack.settings.redis, "redis"),
-        **({"pgadmin": "pgadmin"} if stack.settings.pgadmin.enabled else {}),
-        **({"agent": "agent"} if stack.settings.agent.enabled else {}),
-    }
+    expected = stack.settings.parts
     try:
         found = {part.name: part for part in asked.answer(asked.parts)}
     except TimeoutError:

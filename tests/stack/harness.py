@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,18 @@ class StackUnderTest:
                     os.kill(pid, kind)
             with contextlib.suppress(AssertionError):
                 wait_until(lambda: not self.processes(), "processes ended", seconds=20)
+
+
+@contextlib.contextmanager
+def notes_up(home: Path, **settings: Any) -> Iterator[StackUnderTest]:
+    """A stack with one service of ten rows, up; all that it runs ends with the block."""
+    made = StackUnderTest(home, settings=settings)
+    made.write_service("notes")
+    try:
+        made.keelson("up")
+        yield made
+    finally:
+        made.end()
 
 
 def _environment_and_command(pid: int) -> bytes:

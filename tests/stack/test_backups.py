@@ -16,7 +16,7 @@ import yaml
 
 from keelson.agent import jobs
 from tests.backups.test_restoring import digests
-from tests.stack.harness import NOTES, StackUnderTest, wait_until
+from tests.stack.harness import NOTES, StackUnderTest, notes_up, wait_until
 from tests.stack.test_ten_databases import DATABASES
 
 INTERRUPTED, TERMINATED = 130, 143
@@ -37,13 +37,8 @@ def copy_of(stack: StackUnderTest, service: str, name: str) -> psycopg.Connectio
 @pytest.fixture(scope="module")
 def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """A stack with one server and one service of ten rows, up; its tests leave it as it was."""
-    made = StackUnderTest(tmp_path_factory.mktemp("notes"))
-    made.write_service("notes")
-    try:
-        made.keelson("up")
+    with notes_up(tmp_path_factory.mktemp("notes")) as made:
         yield made
-    finally:
-        made.end()
 
 
 def test_ten_databases_are_backed_up_and_each_comes_back(ten: StackUnderTest) -> None:

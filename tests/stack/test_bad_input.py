@@ -8,7 +8,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from tests.stack.harness import StackUnderTest
+from tests.stack.harness import StackUnderTest, notes_up
 
 GOOD_UNDO = "SELECT 1;\n"
 
@@ -83,13 +83,8 @@ CASES: list[tuple[Callable[[StackUnderTest], None], str]] = [
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> StackUnderTest:
     """One stack that all cases break in turn and find again as it was."""
-    made = StackUnderTest(tmp_path_factory.mktemp("home"))
-    made.write_service("notes")
-    try:
-        made.keelson("up")
+    with notes_up(tmp_path_factory.mktemp("home")) as made:
         yield made
-    finally:
-        made.end()
 
 
 @pytest.mark.parametrize(("spoil", "sentence"), CASES, ids=[case[0].__name__.strip("_") for case in CASES])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from tests.stack.harness import StackUnderTest, wait_until
+from tests.stack.harness import StackUnderTest, notes_up, wait_until
 
 SPLIT = {
     "cache": {"maxmemory": "64mb"},
@@ -21,13 +21,8 @@ SPLIT = {
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
     """A stack with one service and one Redis, up."""
-    made = StackUnderTest(tmp_path_factory.mktemp("home"), settings={"redis": {"redis": {}}})
-    made.write_service("notes")
-    try:
-        made.keelson("up")
+    with notes_up(tmp_path_factory.mktemp("home"), redis={"redis": {}}) as made:
         yield made
-    finally:
-        made.end()
 
 
 def _client(stack: StackUnderTest, service: str = "notes", database: str = "general", *more: str) -> redis.Redis:
