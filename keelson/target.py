@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from keelson import inside
 from keelson.errors import SettingsError
 
 RENEWAL = 1 / 3  # of a certificate's life: with less than this left, it is made anew
@@ -79,15 +80,27 @@ class Target(Protocol):
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
         """Return the certificates of the stack's servers, as far as this machine can read them; asks no server."""
 
-    def log(self, stack: str, part: str) -> Path:
-        """Return the file that a part logs to; raises SettingsError when there is no such part."""
+    def show_log(self, stack: str, part: str, lines: int, *, follow: bool) -> None:
+        """Print the last lines of what a part logged, and what comes; raises SettingsError when there is no such part."""
+
+    def locate_inside(self, stack: str, server: str) -> Address:
+        """Return where containers of the product reach `server`; raises SettingsError where nothing runs beside it."""
 
 
 def target(name: str) -> Target:
     """Return the target `name`; raises SettingsError when there is no such target.
 
-    A target is imported when it is used: what one needs is not loaded for the others.
+    A target is imported when it is used: what one needs is not loaded for the others. A name such as `docker@far` says which
+    Docker daemon is meant. Inside a stack, where `keelson.inside.here()`, every target is what is seen from there.
     """
+    if inside.here():
+        from keelson.inside.target import InsideTarget  # noqa: PLC0415
+
+        return InsideTarget()
+    if name.partition("@")[0] == "docker":
+        from keelson.docker.target import DockerTarget  # noqa: PLC0415
+
+        return DockerTarget(name)
     if name == "local":
         from keelson.local.target import LocalTarget  # noqa: PLC0415
 

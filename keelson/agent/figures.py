@@ -83,9 +83,9 @@ def of_server(reference: Reference, databases: Collection[str]) -> list[Database
 def of_redis(reference: Reference) -> RedisFigures:
     """Return the figures of a Redis; raises KeelsonError, RefusedError or OSError."""
     place = target(reference.target)
-    port = place.locate(reference.stack, reference.server).port
+    address = place.locate(reference.stack, reference.server)
     password = place.password(reference.stack, reference.server, MONITOR)
-    with conversation(port, MONITOR, password, REDIS_SECONDS) as redis:
+    with conversation(address.port, MONITOR, password, REDIS_SECONDS, host=address.host) as redis:
         info = redis.info()
     return RedisFigures(
         memory=int(info["used_memory"]),

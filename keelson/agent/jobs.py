@@ -47,6 +47,11 @@ class Job:
         return Schedule(self.schedule, self.time_zone)
 
 
+def from_values(values: Mapping[str, Any]) -> Job:
+    """Return the job whose fields are `values`, as JSON has them; raises TypeError or KeyError where they make none."""
+    return Job(**{**values, "reference": Reference(**values["reference"])})
+
+
 def backup_of(name: str) -> str:
     """Return the name of the job that backs up the database or Redis `name`."""
     return f"backup-{name}"
@@ -105,8 +110,7 @@ def _file(key: str, name: str) -> Path:
 
 def _read(path: Path) -> Job:
     try:
-        entry = json.loads(path.read_text(encoding="utf-8"))
-        job = Job(**{**entry, "reference": Reference(**entry["reference"])})
+        job = from_values(json.loads(path.read_text(encoding="utf-8")))
         _refuse_nonsense(job, path)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, SettingsError) as fault:
         msg = f"the job {path} cannot be read ({fault}); run `keelson up -- --refresh`, which writes it again"

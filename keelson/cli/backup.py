@@ -147,7 +147,7 @@ def source_of(chosen: Context, name: str) -> Source:
 def redis_reference(chosen: Context, name: str) -> Reference:
     """Return the reference to a Redis as its administrator."""
     stack = chosen.stack
-    return Reference(stack=stack.key, target=stack.settings.target, server=name, database="0", role="admin")
+    return Reference(stack=stack.key, target=stack.settings.place, server=name, database="0", role="admin")
 
 
 def size(count: int) -> str:
@@ -163,7 +163,7 @@ def _retention(chosen: Context, name: str) -> Retention:
 
 def _verified(chosen: Context, name: str, backup: Backup, watch: Watch) -> bool:
     try:
-        read_back(backup, chosen.stack.settings.target, watch)
+        read_back(backup, chosen.stack.settings.place, watch)
     except KeelsonError as fault:
         complain(f"{name}: {fault}")
         return False

@@ -64,7 +64,7 @@ def psql(
     """
     chosen = context(stack)
     endpoint = _endpoint(chosen, service, role, database)
-    command = [*target(chosen.stack.settings.target).client("psql"), *(arguments or ())]
+    command = [*target(chosen.stack.settings.place).client("psql"), *(arguments or ())]
     variables = {f"PG{name}": value for name, value in _libpq_variables(endpoint).items()}
     os.execvpe(command[0], command, os.environ | variables)  # noqa: S606 - psql takes this process's place
 
@@ -84,7 +84,7 @@ def redis_cli(
     """
     chosen = context(stack)
     found = redis_endpoint(chosen, service, database, role)
-    command = [*target(chosen.stack.settings.target).client("redis-cli"), *found.options(), *(arguments or ())]
+    command = [*target(chosen.stack.settings.place).client("redis-cli"), *found.options(), *(arguments or ())]
     os.execvpe(command[0], command, os.environ | {"REDISCLI_AUTH": found.password})  # noqa: S606 - as psql
 
 

@@ -60,7 +60,7 @@ class Context:
 
     def administrator(self, server: str, database: str = "postgres") -> Reference:
         """Return the reference to `database` as the server's administrator."""
-        return Reference(stack=self.stack.key, target=self.stack.settings.target, server=server, database=database)
+        return Reference(stack=self.stack.key, target=self.stack.settings.place, server=server, database=database)
 
     def reference(self, service: str, role: str) -> Reference:
         """Return the reference to a service's database as one of its logins, or as `admin`."""

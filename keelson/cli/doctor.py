@@ -108,7 +108,7 @@ def _lock(chosen: Context) -> str:
 
 def _parts(chosen: Context) -> Iterator[Finding]:
     try:
-        place = target(chosen.stack.settings.target)
+        place = target(chosen.stack.settings.place)
         for part in place.parts(chosen.stack.key):
             level = Level.ok if part.answering else Level.failed
             yield Finding(f"part {part.name}", level, part.detail or f"answers on port {part.port}")

@@ -89,7 +89,7 @@ def _apply(chosen: Context, consent: list[str], extra: list[str]) -> bool:
 def show_endpoints(chosen: Context) -> None:
     """Print where everything answers and the commands that connect."""
     stack = chosen.stack
-    place = target(stack.settings.target)
+    place = target(stack.settings.place)
     addresses = {name: place.locate(stack.key, name) for name in stack.settings.servers}
     say("")
     print_table(("SERVICE", "SERVER", "ADDRESS", "CONNECT"), _services(stack, addresses))
@@ -119,7 +119,7 @@ _USES = {
 
 
 def _daemon(stack: Stack, part: Part) -> tuple[str, ...]:
-    address = target(stack.settings.target).locate(stack.key, part.name)
+    address = target(stack.settings.place).locate(stack.key, part.name)
     where, use = _USES[part.kind]
     state = "" if part.answering else "starting; " if part.starting else f"{part.detail}; "
     return part.name, where.format(address.host, address.port), state + use.format(email=stack.settings.pgadmin.email)
@@ -128,7 +128,7 @@ def _daemon(stack: Stack, part: Part) -> tuple[str, ...]:
 def _wake(chosen: Context, *, new_port: bool) -> None:
     """Start a stack that is down, so that the providers find its servers."""
     with working("looking at what runs, and starting the rest"):
-        notes = target(chosen.stack.settings.target).start(chosen.stack.key, new_port=new_port)
+        notes = target(chosen.stack.settings.place).start(chosen.stack.key, new_port=new_port)
     for sentence in notes:
         note(sentence)
 

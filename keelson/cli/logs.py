@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
@@ -24,6 +23,4 @@ def logs(
     Example: keelson logs main -f
     """
     chosen = context(stack)
-    path = target(chosen.stack.settings.target).log(chosen.stack.key, part)
-    command = ["tail", f"--lines={lines}", *(["--follow=name", "--retry"] if follow else []), "--", str(path)]
-    os.execvp(command[0], command)  # noqa: S606 - tail takes this process's place
+    target(chosen.stack.settings.place).show_log(chosen.stack.key, part, lines, follow=follow)

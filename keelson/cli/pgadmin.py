@@ -29,7 +29,7 @@ def pgadmin(
     if not chosen.settings.pgadmin.enabled:
         msg = f"stack {chosen.name} has no pgAdmin; set keelson:pgadmin.enabled to true and run `keelson up`"
         raise SettingsError(msg)
-    place = target(chosen.settings.target)
+    place = target(chosen.settings.place)
     address = place.locate(chosen.key, NAME)
     login = {
         "url": f"http://{address.host}:{address.port}/",

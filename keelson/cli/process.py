@@ -65,7 +65,7 @@ def restart(parts: PartsArgument = None, stack: StackOption = None) -> None:
 
 def _start(chosen: Context, parts: list[str], *, new_port: bool) -> None:
     """Start, and say of each part how it is; raises KeelsonError when one does not start."""
-    place = target(chosen.stack.settings.target)
+    place = target(chosen.stack.settings.place)
     with working(f"starting {', '.join(parts) or 'all parts'}"):
         notes = place.start(chosen.stack.key, parts, new_port=new_port)
         found = [part for part in place.parts(chosen.stack.key) if not parts or part.name in parts]
@@ -78,7 +78,7 @@ def _start(chosen: Context, parts: list[str], *, new_port: bool) -> None:
 
 
 def _stop(chosen: Context, parts: list[str]) -> None:
-    place = target(chosen.stack.settings.target)
+    place = target(chosen.stack.settings.place)
     running = [
         part.name for part in place.parts(chosen.stack.key) if part.running and (not parts or part.name in parts)
     ]

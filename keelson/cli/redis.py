@@ -43,7 +43,7 @@ def redis_endpoint(chosen: Context, service: str, database: str | None, role: st
     chosen.server_of(service)  # refuses what is no service
     redis, number = _place(chosen, database)
     user = _user(service, role)
-    place, key = target(chosen.stack.settings.target), chosen.stack.key
+    place, key = target(chosen.stack.settings.place), chosen.stack.key
     return RedisEndpoint(
         address=place.locate(key, redis), number=number, user=user, password=place.password(key, redis, user)
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # URL-safe, none of 0 O 1 l I
 LENGTH = 32  # 186 bits
+LOOPBACK = "127.0.0.1"
 KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -41,7 +42,8 @@ class ServerRecord:
 
     name: str
     port: int
-    data_directory: str
+    data_directory: str = ""
+    host: str = LOOPBACK
     version_label: str = ""
     fixed_port: int | None = None
     preferred_port: int = 5432
@@ -57,6 +59,7 @@ class DaemonRecord:
     name: str
     kind: str
     port: int
+    host: str = LOOPBACK
     fixed_port: int | None = None
     preferred_port: int = 0
     avoid_ports: tuple[int, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -92,10 +93,17 @@ class LocalTarget:
         found = (tls.certificate_of(record.name, Path(record.data_directory) / "tls") for record in servers)
         return tuple(certificate for certificate in found if certificate)
 
-    def log(self, stack: str, part: str) -> Path:
-        """Return the file that a part logs to."""
+    def show_log(self, stack: str, part: str, lines: int, *, follow: bool) -> None:
+        """Let tail take this process's place."""
         self._refuse_unknown(stack, [part], list(Registry(stack).ports()))
-        return supervisor.log_file(stack, part)
+        path = supervisor.log_file(stack, part)
+        command = ["tail", f"--lines={lines}", *(["--follow=name", "--retry"] if follow else []), "--", str(path)]
+        os.execvp(command[0], command)  # noqa: S606
+
+    def locate_inside(self, stack: str, server: str) -> Address:  # noqa: ARG002
+        """Refuse: these servers answer on the loopback interface alone."""
+        msg = f"stack {stack} answers on this host only, not from a container; use the target docker or kubernetes"
+        raise SettingsError(msg)
 
     @staticmethod
     def _part(stack: str, record: ServerRecord, status: supervisor.ProgramStatus) -> Part:

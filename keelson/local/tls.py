@@ -21,6 +21,7 @@ from keelson.local.locks import exclusive
 from keelson.target import RENEWAL, Certificate
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 DAY = dt.timedelta(days=1)
@@ -41,22 +42,23 @@ def authority_file(key: str) -> Path:
     return registry.directory(key) / "tls" / "ca.crt"
 
 
-def ensure_server(key: str, directory: Path, name: str) -> bool:
+def ensure_server(key: str, directory: Path, name: str, names: Sequence[str] = ()) -> bool:
     """Give a server its certificate and key (`server.crt`, `server.key`); False if those that it has are good.
 
     Args:
         key: the stack.
         directory: where the two files and a copy of the authority's certificate go.
         name: the server's name, the certificate's common name.
+        names: by which clients reach it beside this machine's own.
     """
     ca = _authority(key)
     old = _load(directory, "server")
     known = _load_certificate(directory / "ca.crt") == ca.certificate
-    if known and old and _fresh(old.certificate) and _issued(old.certificate, ca.certificate):
+    if known and old and _good(old.certificate, ca.certificate, names):
         return False
     paths.private_directory(directory)
     paths.write_private(directory / "ca.crt", _pem(ca.certificate))
-    _save(directory, "server", _server_pair(name, ca))
+    _save(directory, "server", _server_pair(name, ca, names))
     return True
 
 
@@ -86,9 +88,12 @@ def _authority(key: str) -> _Pair:
         return pair
 
 
-def _server_pair(name: str, ca: _Pair) -> _Pair:
+def _server_pair(name: str, ca: _Pair, further: Sequence[str]) -> _Pair:
     secret = ec.generate_private_key(ec.SECP256R1())
-    names = [*map(x509.DNSName, NAMES), *(x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES)]
+    names = [
+        *map(x509.DNSName, (*NAMES, *further)),
+        *(x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES),
+    ]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
     builder = (
@@ -128,6 +133,13 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
         key_agreement=False,
         encipher_only=False,
         decipher_only=False,
+    )
+
+
+def _good(certificate: x509.Certificate, ca: x509.Certificate, names: Sequence[str]) -> bool:
+    known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return (
+        _fresh(certificate) and _issued(certificate, ca) and set(names) <= set(known.get_values_for_type(x509.DNSName))
     )
 
 

@@ -80,14 +80,14 @@ class Conversation:
 
 
 @contextmanager
-def conversation(port: int, user: str, password: str, seconds: float) -> Iterator[Conversation]:
-    """Log in to a Redis of this machine.
+def conversation(port: int, user: str, password: str, seconds: float, host: str = LOOPBACK) -> Iterator[Conversation]:
+    """Log in to a Redis, by default one of this machine.
 
     Raises:
         RefusedError: it does not let the user in.
         OSError: nobody answers, or not in time.
     """
-    with socket.create_connection((LOOPBACK, port), timeout=seconds) as connection:
+    with socket.create_connection((host, port), timeout=seconds) as connection:
         opened = Conversation(connection, seconds)
         opened.ask("AUTH", user, password)
         yield opened

@@ -12,7 +12,9 @@ from keelson.settings.database import Name
 from keelson.settings.model import Settings
 
 Port = Annotated[int, Field(ge=1024, le=65535)]
-RESERVED_PARTS = frozenset({"pgadmin", "agent"})
+Bytes = Annotated[str, Field(pattern=r"^[1-9]\d*(kb|mb|gb)?$")]
+RESERVED_PARTS = frozenset({"pgadmin", "agent", "toolbox", "state", "backups", "admin", "ports"})
+_UNITS = {"kb": 2**10, "mb": 2**20, "gb": 2**30}
 
 EvictionPolicy = Literal[
     "noeviction",
@@ -26,12 +28,19 @@ EvictionPolicy = Literal[
 ]
 
 
-class RedisSettings(Settings):
+class LimitedSettings(Settings):
+    """A part of the stack, and what it may take of the machine where something can hold it to that (not on local)."""
+
+    memory: Bytes | None = None
+    cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
+
+
+class RedisSettings(LimitedSettings):
     """One Redis server of the stack: its memory, what it evicts, and what its numbered databases are for."""
 
     port: Port | None = None  # fixed; None: the preferred one or the next that is free
     preferred_port: Port = 6379
-    maxmemory: Annotated[str, Field(pattern=r"^[1-9]\d*(kb|mb|gb)?$")] = "256mb"
+    maxmemory: Bytes = "256mb"
     maxmemory_policy: EvictionPolicy = "allkeys-lru"
     databases: dict[Name, Annotated[int, Field(ge=0, le=15)]] = Field(
         default_factory=lambda: {"general": 0, "cache": 1, "sessions": 2}
@@ -50,6 +59,11 @@ class RedisSettings(Settings):
         return self
 
 
+def count_bytes(text: str) -> int:
+    """Return the number of bytes that a text such as 256mb stands for."""
+    return int(text[:-2]) * _UNITS[text[-2:]] if text[-2:] in _UNITS else int(text)
+
+
 def each_its_own(value: object) -> object:
     """Give each of several Redis that names no databases one of its own name, and the ports from the usual one on."""
     if not isinstance(value, dict) or len(value) < 2:  # noqa: PLR2004
@@ -60,7 +74,7 @@ def each_its_own(value: object) -> object:
     }
 
 
-class PgAdminSettings(Settings):
+class PgAdminSettings(LimitedSettings):
     """pgAdmin: whether the stack has it, who logs in, and where it answers."""
 
     enabled: bool = True
@@ -70,7 +84,7 @@ class PgAdminSettings(Settings):
     preferred_port: Port = 5050
 
 
-class AgentSettings(Settings):
+class AgentSettings(LimitedSettings):
     """The agent, which runs the stack's jobs and serves /health and /metrics."""
 
     enabled: bool = True

@@ -16,8 +16,17 @@ from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
 from keelson.settings.backup import BackupSettings
 from keelson.settings.database import DatabaseDefinition, Name, read_database
+from keelson.settings.docker import DockerSettings
 from keelson.settings.model import AbsolutePath, Settings
-from keelson.settings.parts import RESERVED_PARTS, AgentSettings, PgAdminSettings, Port, RedisSettings, each_its_own
+from keelson.settings.parts import (
+    RESERVED_PARTS,
+    AgentSettings,
+    LimitedSettings,
+    PgAdminSettings,
+    Port,
+    RedisSettings,
+    each_its_own,
+)
 
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
 
@@ -39,7 +48,7 @@ def _parameter_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-class ServerSettings(Settings):
+class ServerSettings(LimitedSettings):
     """One PostgreSQL server of the stack."""
 
     timescaledb: bool = False
@@ -71,6 +80,7 @@ class StackSettings(Settings):
     redis: dict[Name, RedisSettings] = Field(default_factory=lambda: {"redis": RedisSettings()})
     pgadmin: PgAdminSettings = PgAdminSettings()
     agent: AgentSettings = AgentSettings()
+    docker: DockerSettings = DockerSettings()
     backup: BackupSettings = BackupSettings()  # of every database and Redis, which may change parts of it
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
@@ -82,6 +92,11 @@ class StackSettings(Settings):
         return self.environment in PROTECTED_ENVIRONMENTS
 
     @property
+    def place(self) -> str:
+        """The target as references name it: with the Docker daemon, where that is not the one that docker itself would ask."""
+        return f"docker@{self.docker.context}" if self.target == "docker" and self.docker.context else self.target
+
+    @property
     def parts(self) -> dict[str, str]:
         """The kind of each part that the stack has, by its name, servers first."""
         daemons = {"pgadmin": self.pgadmin.enabled, "agent": self.agent.enabled}
@@ -90,6 +105,11 @@ class StackSettings(Settings):
             **dict.fromkeys(self.redis, "redis"),
             **{name: name for name, enabled in daemons.items() if enabled},
         }
+
+    @property
+    def limited(self) -> dict[str, LimitedSettings]:
+        """The settings of each part, by its name."""
+        return {**self.servers, **self.redis, "pgadmin": self.pgadmin, "agent": self.agent}
 
     def parameters_of(self, server: str) -> dict[str, str]:
         """Return the PostgreSQL parameters of `server`: the stack's, then its own."""
@@ -150,6 +170,7 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     _refuse_shared_logins(databases)
     _refuse_shared_directories(settings, source)
     _refuse_shared_names(settings, databases, source)
+    _refuse_of_other_targets(settings, source)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
 
 
@@ -245,3 +266,17 @@ def _refuse_shared_names(settings: StackSettings, databases: Collection[str], so
     if repeated := sorted({name for name in named if named.count(name) > 1}):
         msg = f"{source}: two of 'keelson:redis' have a database {repeated[0]!r}; let one have it"
         raise SettingsError(msg)
+
+
+def _refuse_of_other_targets(settings: StackSettings, source: str) -> None:
+    """Refuse what the stack's target could not hold to."""
+    if settings.target == "local":
+        for name, part in settings.limited.items():
+            if part.memory or part.cpus:
+                msg = f"{source}: 'memory' and 'cpus' of {name} need the target docker or kubernetes; take them out for local"
+                raise SettingsError(msg)
+        return
+    for name, server in settings.servers.items():
+        if server.data_directory:
+            msg = f"{source}: the setting 'keelson:servers.{name}.data_directory' is for the target local; take it out"
+            raise SettingsError(msg)

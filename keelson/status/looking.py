@@ -69,7 +69,7 @@ class _Questions:
 
     def __init__(self, stack: Stack) -> None:
         self._until = time.monotonic() + DEADLINE
-        place = target(stack.settings.target)
+        place = target(stack.settings.place)
         self.parts = _asked(lambda: place.parts(stack.key))
         self.servers = {
             name: _asked(lambda name=name: _figures(stack, name))  # type: ignore[misc]
@@ -103,7 +103,7 @@ def _asked(question: Callable[[], T]) -> Future[T]:
 
 
 def _reference(stack: Stack, server: str, database: str = "postgres") -> Reference:
-    return Reference(stack=stack.key, target=stack.settings.target, server=server, database=database)
+    return Reference(stack=stack.key, target=stack.settings.place, server=server, database=database)
 
 
 def _figures(stack: Stack, server: str) -> Mapping[str, DatabaseFigures]:
@@ -191,7 +191,7 @@ def _told(name: str, server: str, fault: BaseException) -> str:
 
 def _certificates(stack: Stack) -> Iterator[CertificateStatus]:
     now = datetime.now(UTC)
-    for found in target(stack.settings.target).certificates(stack.key):
+    for found in target(stack.settings.place).certificates(stack.key):
         gone = found.expires <= now
         fault = (
             f"the certificate of {found.server} ended on {found.expires:%Y-%m-%d}; run `keelson restart {found.server}`"

@@ -1,0 +1,1 @@
+"""Servers and daemons as containers of a Docker daemon."""

@@ -1,0 +1,56 @@
+"""How the things of a stack are called on a Docker daemon. All begin with the stack's key, and bear its labels."""
+
+from __future__ import annotations
+
+STACK_LABEL = "keelson.stack"
+PART_LABEL = "keelson.part"
+TOOLBOX = "toolbox"
+CONFIG = "/etc/keelson"  # where a part sees its configuration, read-only
+
+STATE_PATH = "/var/lib/keelson/state"  # XDG_STATE_HOME of toolbox and agent
+DATA_PATH = "/var/lib/keelson/data"  # their XDG_DATA_HOME
+
+
+def container(key: str, part: str) -> str:
+    """Return the name of a part's container."""
+    return f"{key}-{part}"
+
+
+def data_volume(key: str, part: str) -> str:
+    """Return the name of the volume of a part's data."""
+    return f"{key}-{part}-data"
+
+
+def config_volume(key: str, part: str) -> str:
+    """Return the name of the volume of a part's configuration."""
+    return f"{key}-{part}-config"
+
+
+def state_volume(key: str) -> str:
+    """Return the name of the volume of the stack's registry, secrets, certificates and jobs."""
+    return f"{key}-state"
+
+
+def backups_volume(key: str) -> str:
+    """Return the name of the volume of the stack's backups."""
+    return f"{key}-backups"
+
+
+def network(key: str) -> str:
+    """Return the network on which the product's containers reach servers and Redis; it leads nowhere else."""
+    return key
+
+
+def admin_network(key: str) -> str:
+    """Return the network of servers and pgAdmin; it leads nowhere else."""
+    return f"{key}-admin"
+
+
+def ports_network(key: str) -> str:
+    """Return the network that publishes ports on the daemon's machine; on it no container reaches another one."""
+    return f"{key}-ports"
+
+
+def labels(key: str, part: str) -> dict[str, str]:
+    """Return the labels of what belongs to a part."""
+    return {STACK_LABEL: key, PART_LABEL: part}

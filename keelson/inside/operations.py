@@ -1,0 +1,127 @@
+"""What a session may ask of the inside, each by the name of its function: all take the stack's key and plain values.
+
+What a question needs is imported when it is asked: a session starts for each command, and most ask for a password.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from keelson.errors import ServerError, UnreachableError
+from keelson.local.registry import DaemonRecord, Registry, ServerRecord
+
+ID_BYTES = 6
+
+
+def find(name: str) -> Callable[..., Any]:
+    """Return an operation; raises UnreachableError for one that this version does not know."""
+    operation = _OPERATIONS.get(name)
+    if operation is None:
+        msg = f"the toolbox knows nothing of {name!r}, so it is of another version; run `keelson up`"
+        raise UnreachableError(msg)
+    return operation
+
+
+def register(key: str, environment: str) -> str:
+    """Make the stack's entry, or recognise the one that is there; return the stack's id."""
+    registry = Registry(key)
+    known = registry.stack()
+    return registry.claim(known.stack_id if known else secrets.token_hex(ID_BYTES), environment=environment).stack_id
+
+
+def password(key: str, server: str, role: str) -> str:
+    """Return a password; raises UnreachableError where there is none."""
+    try:
+        return Registry(key).password(server, role)
+    except ServerError as fault:
+        raise UnreachableError(str(fault)) from None
+
+
+def ensure_password(key: str, server: str, role: str, chosen: str | None = None) -> str:
+    """Keep `chosen`, else the password that is there, else a new one, and return it."""
+    registry = Registry(key)
+    if chosen:
+        registry.set_password(server, role, chosen)
+        return chosen
+    return registry.ensure_password(server, role)
+
+
+def forget_passwords(key: str, server: str) -> None:
+    """Drop all passwords of a server or daemon, whose data is gone."""
+    Registry(key).forget_passwords(server)
+
+
+def record_server(key: str, stack_id: str, record: Mapping[str, Any]) -> None:
+    """Write down where a server answers; `record` has the fields of a ServerRecord."""
+    Registry(key).record(stack_id, ServerRecord(**record))
+
+
+def record_daemon(key: str, stack_id: str, record: Mapping[str, Any]) -> None:
+    """Write down where a Redis, pgAdmin or agent answers; `record` has the fields of a DaemonRecord."""
+    Registry(key).record_daemon(stack_id, DaemonRecord(**record))
+
+
+def forget(key: str, name: str) -> None:
+    """Strike a server or daemon out."""
+    Registry(key).forget(name)
+
+
+def certificate(key: str, server: str, names: list[str]) -> dict[str, str]:
+    """Return the texts of a server's certificate, its key and the authority's certificate, made where they are missing or old."""
+    from keelson.local import registry, tls  # noqa: PLC0415
+
+    place = registry.directory(key) / "tls" / server
+    tls.ensure_server(key, place, server, names=names)
+    return {name: (place / name).read_text(encoding="ascii") for name in ("server.crt", "server.key", "ca.crt")}
+
+
+def authority(key: str) -> str:
+    """Return the text of the authority's certificate; nothing where there is none yet."""
+    from keelson.local import tls  # noqa: PLC0415
+
+    path = tls.authority_file(key)
+    return path.read_text(encoding="ascii") if path.exists() else ""
+
+
+def put_job(key: str, job: Mapping[str, Any]) -> None:
+    """Write a job down; `job` has the fields of a Job."""
+    from keelson.agent import jobs  # noqa: PLC0415
+
+    jobs.put(key, jobs.from_values(job))
+
+
+def find_job(key: str, name: str) -> dict[str, Any] | None:
+    """Return one job's fields; None if it is not written down, or so that nobody can read it."""
+    from keelson.agent import jobs  # noqa: PLC0415
+
+    found = jobs.find(key, name)
+    return asdict(found) if found else None
+
+
+def drop_job(key: str, name: str) -> None:
+    """Strike a job out."""
+    from keelson.agent import jobs  # noqa: PLC0415
+
+    jobs.drop(key, name)
+
+
+_OPERATIONS: dict[str, Callable[..., Any]] = {
+    each.__name__: each
+    for each in (
+        register,
+        password,
+        ensure_password,
+        forget_passwords,
+        record_server,
+        record_daemon,
+        forget,
+        certificate,
+        authority,
+        put_job,
+        find_job,
+        drop_job,
+    )
+}
