@@ -1,0 +1,197 @@
+"""What is said about each resource type: its inputs, defaults, what replaces it, what the daemon fills in.
+
+The bridge derives all this from the schema of the Terraform provider; here it is written down from the same source.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from pulumi_docker.container import ContainerArgs
+from pulumi_docker.network import NetworkArgs
+from pulumi_docker.remote_image import RemoteImageArgs
+from pulumi_docker.volume import VolumeArgs
+
+from . import containers, images, networks, volumes
+from .session import Session
+from .shapes import DEFAULTS, Shape, holds_unknown, shape_of
+
+Bag = dict[str, Any]
+ORDERED = frozenset({"command", "entrypoints", "tests"})  # the other lists are sets
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """One resource type."""
+
+    arguments: type
+    create: Callable[[Session, Bag], tuple[str, Bag]]
+    read: Callable[[Session, str, Bag], Bag | None]
+    update: Callable[[Session, str, Bag, Bag], None]
+    delete: Callable[[Session, str, Bag], None]
+    defaults: Mapping[str, Any]
+    updatable: frozenset[str]  # what replaces nothing
+    computed: frozenset[str]  # inputs that the daemon fills in: leaving them out changes nothing
+    outputs: frozenset[str]
+    nested: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # defaults inside an input
+    autonamed: bool = True
+    replaced_after_delete: bool = False
+
+    @property
+    def shape(self) -> Shape:
+        """The inputs."""
+        return shape_of(self.arguments)
+
+    def with_defaults(self, name: str, olds: Bag, news: Bag) -> Bag:
+        """Return the inputs with what was left out, as the official plugin checks them."""
+        given = {key: self._nested_defaults(key, value) for key, value in news.items() if value is not None}
+        given.pop(DEFAULTS, None)
+        filled = {key: value for key, value in self.defaults.items() if key not in given}
+        if self.autonamed and "name" not in given:
+            filled["name"] = _automatic(name, olds)
+        return given | filled | {DEFAULTS: sorted(filled)}
+
+    def _nested_defaults(self, key: str, value: Any) -> Any:
+        defaults = self.nested.get(key)
+        if not defaults:
+            return value
+        if isinstance(value, list):
+            return [{**defaults, **each} if isinstance(each, dict) else each for each in value]
+        return {**defaults, **value} if isinstance(value, dict) else value
+
+    def changes(self, olds: Bag, news: Bag) -> Iterator[str]:
+        """Yield the inputs that differ from the state."""
+        for key in sorted(set(self.shape.fields) & (set(olds) | set(news))):
+            old, new = olds.get(key), news.get(key)
+            if new is None and key in self.computed:
+                continue
+            if key == "ports":
+                old, new = _assigned(old, new)
+            if holds_unknown(new) or comparable(key, old) != comparable(key, new):
+                yield key
+
+    def deletes_first(self, olds: Bag, news: Bag) -> bool:
+        """Tell whether a replacement deletes before it creates: for a container, and where the name is fixed."""
+        fixed = self.autonamed and "name" not in news.get(DEFAULTS, ()) and olds.get("name") == news.get("name")
+        return self.replaced_after_delete or fixed
+
+
+def _automatic(name: str, olds: Bag) -> str:
+    if "name" in olds.get(DEFAULTS, ()):
+        return str(olds["name"])
+    return f"{name}-{secrets.token_hex(4)[:7]}"
+
+
+def comparable(key: str, value: Any) -> Any:
+    """Return the value as Terraform compares it: nothing and zero are one, sets have no order."""
+    if isinstance(value, dict):
+        inside = {name: comparable(name, each) for name, each in value.items() if name != DEFAULTS}
+        return {name: each for name, each in sorted(inside.items()) if each is not None} or None
+    if isinstance(value, list):
+        inside = [comparable(key, each) for each in value]
+        return (inside if key in ORDERED else sorted(inside, key=json.dumps)) or None
+    return value or None
+
+
+def _assigned(olds: Any, news: Any) -> tuple[Any, Any]:
+    """Give ports that name no external one what the daemon chose for them."""
+    if not isinstance(olds, list) or not isinstance(news, list):
+        return olds, news
+    known = {(port.get("internal"), port.get("protocol")): port.get("external") for port in olds}
+    return olds, [
+        port | {"external": port.get("external") or known.get((port.get("internal"), port.get("protocol")))}
+        if isinstance(port, dict)
+        else port
+        for port in news
+    ]
+
+
+UPDATABLE = frozenset(
+    """
+    attach containerReadRefreshTimeoutMilliseconds cpuPeriod cpuQuota cpuSet cpuShares destroyGraceSeconds
+    deviceReadBps deviceReadIops deviceWriteBps deviceWriteIops healthcheck init logs maxRetryCount memory
+    memoryReservation memorySwap mustRun removeVolumes restart rm start tmpfs wait waitTimeout
+    """.split()  # noqa: SIM905 - a table of names
+)
+FILLED_IN = frozenset(
+    """
+    command entrypoints envs healthcheck hostname init ipcMode labels logDriver platform runtime securityOpts
+    shmSize stopSignal stopTimeout user workingDir
+    """.split()  # noqa: SIM905 - a table of names
+)
+ZERO_DURATIONS = dict.fromkeys(("interval", "timeout", "startPeriod", "startInterval"), "0s")
+
+KINDS: dict[str, Kind] = {
+    "docker:index/container:Container": Kind(
+        arguments=ContainerArgs,
+        create=containers.create,
+        read=containers.read,
+        update=containers.update,
+        delete=containers.delete,
+        defaults={
+            "attach": False,
+            "containerReadRefreshTimeoutMilliseconds": 15000,
+            "logs": False,
+            "memoryReservation": 0,
+            "mustRun": True,
+            "networkMode": "bridge",
+            "readOnly": False,
+            "removeVolumes": True,
+            "restart": "no",
+            "rm": False,
+            "start": True,
+            "stdinOpen": False,
+            "tty": False,
+            "wait": False,
+            "waitTimeout": 60,
+        },
+        nested={
+            "ports": {"ip": "0.0.0.0", "protocol": "tcp"},  # noqa: S104 - the official default
+            "uploads": {"executable": False},
+            "devices": {"permissions": "rwm"},
+            "healthcheck": {**ZERO_DURATIONS, "retries": 0},
+        },
+        updatable=UPDATABLE,
+        computed=FILLED_IN,
+        outputs=frozenset({"bridge", "containerLogs", "exitCode", "networkDatas"}),
+        replaced_after_delete=True,
+    ),
+    "docker:index/network:Network": Kind(
+        arguments=NetworkArgs,
+        create=networks.create,
+        read=networks.read,
+        update=networks.update,
+        delete=networks.delete,
+        defaults={"ipamDriver": "default"},
+        updatable=frozenset(),
+        computed=frozenset({"driver", "internal", "ipamConfigs", "options"}),
+        outputs=frozenset({"scope"}),
+    ),
+    "docker:index/volume:Volume": Kind(
+        arguments=VolumeArgs,
+        create=volumes.create,
+        read=volumes.read,
+        update=volumes.update,
+        delete=volumes.delete,
+        defaults={},
+        updatable=frozenset({"cluster"}),
+        computed=frozenset({"driver", "name"}),
+        outputs=frozenset({"mountpoint"}),
+    ),
+    "docker:index/remoteImage:RemoteImage": Kind(
+        arguments=RemoteImageArgs,
+        create=images.create,
+        read=images.read,
+        update=images.update,
+        delete=images.delete,
+        defaults={"platform": ""},
+        updatable=frozenset({"build", "forceRemove", "keepLocally"}),
+        computed=frozenset(),
+        outputs=frozenset({"imageId", "repoDigest"}),
+        autonamed=False,
+    ),
+}
