@@ -123,16 +123,8 @@ class LocalTarget:
     def _daemon(self, name: str, inputs: Mapping[str, Any], opts: ResourceOptions) -> LocalDaemon:
         common = {"key": self._stack.key, "stack_id": self.stack_id, "name": name}
         return LocalDaemon(
-            f"{name}-process", common | {"avoid_ports": self._ports_of_others(name)} | dict(inputs), opts
+            f"{name}-process", common | {"avoid_ports": self._stack.settings.ports_of_others(name)} | dict(inputs), opts
         )
-
-    def _ports_of_others(self, name: str) -> list[int]:
-        """Return the ports that the stack's other parts prefer."""
-        settings = self._stack.settings
-        preferred = {key: part.preferred_port for key, part in settings.servers.items()}
-        preferred |= {key: part.preferred_port for key, part in settings.redis.items()}
-        preferred |= {"pgadmin": settings.pgadmin.preferred_port, "agent": settings.agent.preferred_port}
-        return [port for key, port in preferred.items() if key != name]
 
     def _data(self, name: str, parent: Resource) -> DataDirectory:
         protected = self._stack.settings.protected
@@ -152,7 +144,7 @@ class LocalTarget:
                 "timescaledb": settings.timescaledb,
                 "port": settings.port or 0,
                 "preferred_port": settings.preferred_port,
-                "avoid_ports": self._ports_of_others(name),
+                "avoid_ports": self._stack.settings.ports_of_others(name),
                 "parameters": self._stack.settings.parameters_of(name),
                 "discarded": not self._stack.settings.protected,
             },

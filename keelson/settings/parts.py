@@ -28,17 +28,18 @@ EvictionPolicy = Literal[
 ]
 
 
-class LimitedSettings(Settings):
-    """A part of the stack, and what it may take of the machine where something can hold it to that (not on local)."""
+class PartSettings(Settings):
+    """A part of the stack: its port, and what it may take of the machine where something can hold it to that (not on local)."""
 
+    port: Port | None = None  # fixed; None: the preferred one or the next that is free
+    preferred_port: Port
     memory: Bytes | None = None
     cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
 
 
-class RedisSettings(LimitedSettings):
+class RedisSettings(PartSettings):
     """One Redis server of the stack: its memory, what it evicts, and what its numbered databases are for."""
 
-    port: Port | None = None  # fixed; None: the preferred one or the next that is free
     preferred_port: Port = 6379
     maxmemory: Bytes = "256mb"
     maxmemory_policy: EvictionPolicy = "allkeys-lru"
@@ -74,19 +75,17 @@ def each_its_own(value: object) -> object:
     }
 
 
-class PgAdminSettings(LimitedSettings):
+class PgAdminSettings(PartSettings):
     """pgAdmin: whether the stack has it, who logs in, and where it answers."""
 
     enabled: bool = True
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = "admin@keelson.local"
     password: Annotated[SecretStr, Field(min_length=12)] | None = None  # None: a generated one
-    port: Port | None = None
     preferred_port: Port = 5050
 
 
-class AgentSettings(LimitedSettings):
+class AgentSettings(PartSettings):
     """The agent, which runs the stack's jobs and serves /health and /metrics."""
 
     enabled: bool = True
-    port: Port | None = None
     preferred_port: Port = 9180

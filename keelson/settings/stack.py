@@ -21,7 +21,7 @@ from keelson.settings.model import AbsolutePath, Settings
 from keelson.settings.parts import (
     RESERVED_PARTS,
     AgentSettings,
-    LimitedSettings,
+    PartSettings,
     PgAdminSettings,
     Port,
     RedisSettings,
@@ -48,11 +48,10 @@ def _parameter_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-class ServerSettings(LimitedSettings):
+class ServerSettings(PartSettings):
     """One PostgreSQL server of the stack."""
 
     timescaledb: bool = False
-    port: Port | None = None  # fixed; None: the preferred one or the next that is free
     preferred_port: Port = 5432
     version: str = "17"
     data_directory: AbsolutePath | None = None
@@ -107,9 +106,13 @@ class StackSettings(Settings):
         }
 
     @property
-    def limited(self) -> dict[str, LimitedSettings]:
-        """The settings of each part, by its name."""
+    def settings_of_parts(self) -> dict[str, PartSettings]:
+        """The settings of each part that the stack has or could have, by its name."""
         return {**self.servers, **self.redis, "pgadmin": self.pgadmin, "agent": self.agent}
+
+    def ports_of_others(self, name: str) -> list[int]:
+        """Return the ports that the stack's other parts prefer."""
+        return [part.preferred_port for other, part in self.settings_of_parts.items() if other != name]
 
     def parameters_of(self, server: str) -> dict[str, str]:
         """Return the PostgreSQL parameters of `server`: the stack's, then its own."""
@@ -271,7 +274,7 @@ def _refuse_shared_names(settings: StackSettings, databases: Collection[str], so
 def _refuse_of_other_targets(settings: StackSettings, source: str) -> None:
     """Refuse what the stack's target could not hold to."""
     if settings.target == "local":
-        for name, part in settings.limited.items():
+        for name, part in settings.settings_of_parts.items():
             if part.memory or part.cpus:
                 msg = f"{source}: 'memory' and 'cpus' of {name} need the target docker or kubernetes; take them out for local"
                 raise SettingsError(msg)
