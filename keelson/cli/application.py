@@ -9,6 +9,7 @@ from keelson.cli import (
     cache,
     connect,
     doctor,
+    images,
     lifecycle,
     logs,
     migrate,
@@ -54,3 +55,4 @@ application.add_typer(
 application.add_typer(backup.application, name="backup", help="Backups: make one now, list, verify, prune.")
 application.add_typer(service.application, name="service", help="Services of the product.")
 application.add_typer(cache.application, name="cache", help="What all checkouts share: engine, private root, pgAdmin.")
+application.add_typer(images.application, name="images", help="Images made here, in place of the official ones.")

@@ -12,18 +12,11 @@ import sys
 from pathlib import Path
 
 from keelson.errors import PlatformError
+from keelson.pgadmin.packages import EXCLUDES, LEFT_OUT, LOCK, WANTED
 from tools.machine import environment, places
 from tools.machine.progress import detail, run, say
 
-WANTED = Path(__file__).with_name("pgadmin.in")
-EXCLUDES = Path(__file__).with_name("pgadmin.excludes")
-LOCK = Path(__file__).with_name("pgadmin.lock")
 MANIFEST = "keelson.json"
-LEFT_OUT = (
-    "docs",
-    "**/tests",
-    "**/*.js.map",
-)  # of pgAdmin's own folder: manual, tests, what debuggers of its pages read
 KEY_FILES = ("config.py", "pgAdmin4.py", "pgadmin/static/js/generated/app.bundle.js")
 
 

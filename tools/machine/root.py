@@ -1,4 +1,4 @@
-"""The private Debian root: PostgreSQL, TimescaleDB, Redis and pgBackRest in a directory, made without root's rights.
+"""The private Debian root: PostgreSQL, TimescaleDB, Redis, pgBackRest and Python in a directory, made without root's rights.
 
 `root.json` is its recipe. apt, with a configuration and an empty package status of its own, downloads the closure of the
 recipe's packages; dpkg-deb unpacks them; no maintainer script runs. What such scripts would have made (users, the linker's
@@ -31,7 +31,10 @@ RUNS = (
     ("/usr/bin/redis-server", "--version"),
     ("/usr/bin/pgbackrest", "version"),
     ("/usr/bin/openssl", "version"),
+    ("/usr/bin/python3", "--version"),
 )
+# In the root nothing is written, and in an image made of it files have another age: no file's time decides.
+COMPILE = ("-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash")
 
 
 @dataclass(frozen=True)
@@ -227,12 +230,13 @@ def _drop_special_bits(tree: Path) -> None:
 
 
 def prove(build: Build) -> None:
-    """Fill the linker's cache and run each program once, under bubblewrap as the product does.
+    """Fill the linker's cache, compile Python's library and run each program once, under bubblewrap as the product does.
 
     Raises:
         PlatformError: a program of the new root does not run.
     """
     inside(build, "/sbin/ldconfig", writable=True)
+    inside(build, "/usr/bin/python3", "-I", *COMPILE, "/usr/lib/python3", "/usr/lib/python3.13", writable=True)
     for program in RUNS:
         detail(inside(build, *program).strip())
 

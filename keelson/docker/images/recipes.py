@@ -1,0 +1,265 @@
+"""The images made here: what is in each, how it starts, and the tag that follows from both.
+
+| image | on top of | adds |
+|---|---|---|
+| `base` | the private Debian root | |
+| `postgres`, `timescaledb`, `redis` | base | a user, an entrypoint |
+| `pgadmin-packages`, `agent-packages` | base | packages of PyPI |
+| `pgadmin`, `agent` | their packages | a user, Keelson's sources |
+
+All share the base; an edit of Keelson's sources makes another `agent` of some hundred files and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from keelson import fingerprint
+from keelson.docker import names
+from keelson.docker.images import archive
+from keelson.docker.images.archive import Member
+from keelson.docker.images.packages import PLACE, Packages
+from keelson.docker.images.traits import Traits
+from keelson.errors import SettingsError
+from keelson.local import root as private
+from keelson.local.root import MANIFEST, PrivateRoot
+from keelson.pgadmin import packages as of_pgadmin
+
+REPOSITORY = "keelson"
+NAME_LABEL = "keelson.image"
+NAMES = ("postgres", "timescaledb", "redis", "pgadmin", "agent")
+FORMAT = 1  # raised when this module makes other content of the same ingredients
+
+_FILES = Path(__file__).with_name("files")
+_DIGITS = 12
+_PATH = "/usr/local/bin:/usr/bin:/usr/sbin"
+_PARTS_OF_MANIFEST = ("key", "packages", "files")
+_ENTRYPOINT = "usr/local/bin/docker-entrypoint.sh"
+_AGENT = Packages("agent", _FILES / "agent.lock")
+_PGADMIN = Packages("pgadmin", of_pgadmin.LOCK, tuple(f"pgadmin4/{pattern}" for pattern in of_pgadmin.LEFT_OUT))
+_SOURCES_OF_PGADMIN = ("__init__.py", "errors.py", "paths.py", "pgadmin", "local/__init__.py", "local/registry.py")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image is made.
+
+    Attributes:
+        name: of the image.
+        parent: what it stands on; None for the base.
+        instructions: its configuration, as lines of a Dockerfile.
+        content: what changes with its files.
+        members: its files, given only when they are wanted.
+        stop_signal: what asks its process to end, where that is not SIGTERM; older daemons take it by no instruction.
+    """
+
+    name: str
+    parent: Recipe | None
+    instructions: tuple[str, ...]
+    content: str
+    members: Callable[[], Iterable[Member]]
+    stop_signal: str = ""
+
+    @property
+    def key(self) -> str:
+        """Digits that change with all that goes into the image."""
+        parts = [FORMAT, self.name, self.parent and self.parent.key, self.instructions, self.stop_signal, self.content]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_DIGITS]
+
+    @property
+    def reference(self) -> str:
+        """What the daemon knows it by."""
+        return f"{REPOSITORY}/{self.name}:{self.key}"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The instruction that labels it."""
+        return (f'LABEL {NAME_LABEL}="{self.name}"',)
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom an image's process is."""
+
+    name: str
+    uid: int
+    gid: int
+    home: str
+
+    def members(self) -> tuple[Member, Member]:
+        """Return the lists of users and groups that know it."""
+        users = f"root:x:0:0:root:/root:/bin/sh\n{self.name}:x:{self.uid}:{self.gid}::{self.home}:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n"
+        groups = f"root:x:0:\n{self.name}:x:{self.gid}:\nnobody:x:65534:\n"
+        return Member("etc/passwd", content=users.encode()), Member("etc/group", content=groups.encode())
+
+    def owns(self, *places: str, mode: int = 0o755) -> Iterator[Member]:
+        """Return directories that belong to it, those above first: a new volume that is mounted there takes that over."""
+        for place in places:
+            above = [str(folder) for folder in reversed(Path(place.strip("/")).parents)][1:]
+            yield from (archive.directory(folder) for folder in above if f"/{folder}" not in places)
+            yield archive.directory(place.strip("/"), uid=self.uid, gid=self.gid, mode=mode)
+
+
+POSTGRES = Account("postgres", 999, 999, "/var/lib/postgresql")
+TIMESCALEDB = Account("postgres", 1000, 1000, "/home/postgres")
+REDIS = Account("redis", 999, 999, "/data")
+PGADMIN = Account("pgadmin", 5050, 0, "/var/lib/pgadmin")
+AGENT = Account("keelson", 10001, 10001, "/tmp")  # noqa: S108  # inside the container, a file system of its own
+
+
+def find(name: str) -> Recipe:
+    """Return the recipe of an image.
+
+    Raises:
+        PlatformError: the private root is missing.
+        SettingsError: there is no such image.
+    """
+    root = private.find()
+    makers = {"postgres": _postgres, "timescaledb": _timescaledb, "redis": _redis, "pgadmin": _pgadmin, "agent": _agent}
+    if name not in makers:
+        msg = f"there is no image {name!r}; there are {', '.join(NAMES)}"
+        raise SettingsError(msg)
+    return makers[name](root)
+
+
+def traits(name: str) -> Traits:
+    """Return what a container's definition must know of an image made here; raises as `find` does."""
+    root, recipe = private.find(), find(name)
+    account, data = {
+        "postgres": (POSTGRES, "/var/lib/postgresql/data"),
+        "timescaledb": (TIMESCALEDB, "/home/postgres/pgdata/data"),
+        "redis": (REDIS, "/data"),
+        "pgadmin": (PGADMIN, "/var/lib/pgadmin"),
+        "agent": (AGENT, names.STATE_PATH),
+    }[name]
+    programs = "/usr/bin" if name == "redis" else str(root.binaries)
+    edition = root.timescale_edition if name == "timescaledb" else ""
+    return Traits(recipe.reference, account.uid, account.gid, data, programs, edition)
+
+
+def _base(root: PrivateRoot) -> Recipe:
+    manifest: dict[str, object] = json.loads((root.path / MANIFEST).read_text(encoding="utf-8"))
+    points = [str(place).strip("/") for place in manifest["mount_points"]]  # type: ignore[attr-defined]
+
+    def members() -> Iterator[Member]:
+        yield from archive.tree(root.path, without=[*points, "tmp", "root", "run/postgresql", "var/run"])
+        yield archive.directory("tmp", mode=0o1777)
+        yield archive.directory("root", mode=0o700)
+        yield archive.directory("run/postgresql", mode=0o1777)
+        yield archive.link("var/run", "/run")  # where PostgreSQL's programs look for the socket
+
+    instructions = (f"ENV PATH={_PATH} LANG=C.UTF-8 TZ=Etc/UTC", "WORKDIR /")
+    return Recipe("base", None, instructions, json.dumps([manifest[part] for part in _PARTS_OF_MANIFEST]), members)
+
+
+def _postgres(root: PrivateRoot) -> Recipe:
+    return _server(root, "postgres", POSTGRES, ("/var/lib/postgresql", "/var/lib/postgresql/data"), ())
+
+
+def _timescaledb(root: PrivateRoot) -> Recipe:
+    more = (
+        "ENV POSTGRES_PRELOAD_LIBRARIES=timescaledb",
+        f"LABEL TS_EDITION={root.timescale_edition} TS_VERSION={root.timescale_version}",
+    )
+    places = ("/home/postgres", "/home/postgres/pgdata", "/home/postgres/pgdata/data")
+    return _server(root, "timescaledb", TIMESCALEDB, places, more)
+
+
+def _server(root: PrivateRoot, name: str, account: Account, places: tuple[str, ...], more: tuple[str, ...]) -> Recipe:
+    data = places[-1]
+    instructions = (
+        f"ENV PATH={root.binaries}:{_PATH} PGDATA={data}",
+        f"ENV PG_MAJOR={root.postgres_major} PG_VERSION={root.postgres_version} KEELSON_USER={account.uid}:{account.gid}",
+        *more,
+        *_start(account, "postgres", data),
+        "EXPOSE 5432",
+    )
+    members = [
+        *account.members(),
+        *account.owns(*places),
+        archive.directory("docker-entrypoint-initdb.d"),
+        _entrypoint("postgres.sh"),
+    ]
+    return _small(name, _base(root), instructions, members, "SIGINT")  # a fast shutdown; SIGTERM waits for clients
+
+
+def _redis(root: PrivateRoot) -> Recipe:
+    instructions = (*_start(REDIS, "redis-server", "/data"), "WORKDIR /data", "EXPOSE 6379")
+    return _small("redis", _base(root), instructions, [*REDIS.members(), *REDIS.owns("/data"), _entrypoint("redis.sh")])
+
+
+def _pgadmin(root: PrivateRoot) -> Recipe:
+    instructions = (
+        "ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1",
+        *_start(PGADMIN, "", "/var/lib/pgadmin"),
+        "EXPOSE 80",
+    )
+    members = [
+        *PGADMIN.members(),
+        *PGADMIN.owns("/var/lib/pgadmin"),
+        archive.directory("pgadmin4"),  # where the list of servers is mounted
+        *_sources("usr/local/lib/keelson", [fingerprint.PACKAGE / name for name in _SOURCES_OF_PGADMIN]),
+        _entrypoint("pgadmin.sh"),
+    ]
+    return _small("pgadmin", _packages(root, _PGADMIN), instructions, members, "SIGQUIT")
+
+
+def _agent(root: PrivateRoot) -> Recipe:
+    instructions = (
+        f"ENV PATH={root.binaries}:{_PATH} HOME=/tmp KEELSON_INSIDE=1",
+        f"ENV XDG_STATE_HOME={names.STATE_PATH} XDG_DATA_HOME={names.DATA_PATH}",
+        "ENV XDG_CACHE_HOME=/tmp/cache XDG_RUNTIME_DIR=/tmp/run",
+        "ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=1",
+        f"USER {AGENT.uid}:{AGENT.gid}",
+        'CMD ["sleep", "infinity"]',
+    )
+    members = [
+        *AGENT.members(),
+        *AGENT.owns(names.STATE_PATH, names.DATA_PATH, mode=0o700),
+        *_sources(PLACE, [fingerprint.PACKAGE]),
+    ]
+    return _small("agent", _packages(root, _AGENT), instructions, members)
+
+
+def _small(
+    name: str, parent: Recipe, instructions: tuple[str, ...], members: list[Member], stop_signal: str = ""
+) -> Recipe:
+    """Return the recipe of an image whose files are few enough to be read for its key."""
+    return Recipe(name, parent, instructions, archive.digest(members), lambda: members, stop_signal)
+
+
+def _packages(root: PrivateRoot, packages: Packages) -> Recipe:
+    def members() -> Iterator[Member]:
+        yield from archive.tree(packages.ensure(root), PLACE)
+
+    return Recipe(f"{packages.name}-packages", _base(root), (), packages.key, members)
+
+
+def _sources(place: str, paths: Iterable[Path]) -> Iterator[Member]:
+    """Return some of Keelson's sources as a package below `place`."""
+    above = fingerprint.PACKAGE.parent
+    yield archive.directory(f"{place}/{fingerprint.PACKAGE.name}")
+    for path in paths:
+        at = f"{place}/{path.relative_to(above)}"
+        if path.is_dir():
+            yield from archive.tree(path, at, names_without=["__pycache__"])
+        else:
+            yield archive.directory(str(Path(at).parent))
+            yield Member(at, content=path.read_bytes())
+
+
+def _entrypoint(file: str) -> Member:
+    return Member(_ENTRYPOINT, 0o755, content=(_FILES / file).read_bytes())
+
+
+def _start(account: Account, program: str, volume: str) -> tuple[str, ...]:
+    return (
+        f"USER {account.uid}:{account.gid}",
+        f'ENTRYPOINT ["/{_ENTRYPOINT}"]',
+        f"CMD {json.dumps([program] if program else [])}",
+        f'VOLUME ["{volume}"]',
+    )
