@@ -6,11 +6,29 @@ in a module that `kind` names, with the small interface `Kind`. The container it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+import contextlib
+import hashlib
+import hmac
+import io
+import json
+import secrets
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
+from keelson.docker import daemon, names, toolbox
 from keelson.docker.toolbox import File
+from keelson.errors import KeelsonError, PlatformError, PortInUseError, UnreachableError
+from keelson.local import ports
+from keelson.local.ports import Choice
+from keelson.local.registry import DaemonRecord, ServerRecord
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+DIGEST = ".keelson"  # of the files of a volume, beside them: a random salt and what it gives with their content
+SALT_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +50,7 @@ class PartSpec:
         preferred_port: where to look for a free one first.
         avoid_ports: ports that are the stack's own for something else.
         settings: what the kind knows of.
+        data_stays: whether its data, and so its passwords, stay when it goes.
     """
 
     place: str
@@ -48,6 +67,90 @@ class PartSpec:
     preferred_port: int = 0
     avoid_ports: tuple[int, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    data_stays: bool = False
+
+    @property
+    def label(self) -> str:
+        """The stack's key and the part's name."""
+        return f"{self.key}/{self.name}"
+
+    @property
+    def container(self) -> str:
+        """The name of its container."""
+        return names.container(self.key, self.name)
+
+    def file(self, text: str, mode: int = 0o600) -> File:
+        """Return a file that the part owns."""
+        return File(text, self.uid, self.gid, mode)
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Where a container sees a volume."""
+
+    path: str
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Healthcheck:
+    """How the daemon sees whether a part answers: a command without a shell, and seconds."""
+
+    command: tuple[str, ...]
+    interval: int = 10
+    timeout: int = 5
+    retries: int = 3
+    start_period: int = 30
+
+
+@dataclass(frozen=True)
+class ContainerSettings:
+    """What is particular to a part's container; that it is read-only, has no rights, restarts and logs is the same for all.
+
+    Attributes:
+        command: what the image's entrypoint is given.
+        environment: variables, without secrets.
+        volumes: by the volume's name.
+        tmpfs: file systems in memory, by path, with mount's options.
+        healthcheck: how it is seen whether it answers.
+        stop_signal: what ends it cleanly.
+        stop_timeout: seconds that its end may take.
+        shm_size: megabytes of shared memory.
+        capabilities: what must not be dropped.
+        networks: by their names; all but the one that publishes ports, which follows from the specification.
+        entrypoint: in place of the image's own, where it is not empty.
+    """
+
+    volumes: Mapping[str, Mount]
+    networks: tuple[str, ...]
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tmpfs: Mapping[str, str] = field(default_factory=dict)
+    healthcheck: Healthcheck | None = None
+    stop_signal: str = "SIGTERM"
+    stop_timeout: int = 30
+    shm_size: int = 64
+    capabilities: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a container is made of: its image's id, and its port on the daemon's machine (0: none); and what is to be said."""
+
+    image_id: str
+    port: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A part before its container is made; `digest` changes with its files, and tells nothing of them."""
+
+    image_id: str
+    port: int
+    digest: str
+    notes: tuple[str, ...] = ()
 
 
 class Kind(Protocol):
@@ -64,18 +167,320 @@ class Kind(Protocol):
     def check(self, spec: PartSpec) -> None:
         """Raise KeelsonError if the settings cannot work; asks no daemon and changes nothing."""
 
-    def before(self, spec: PartSpec, image_id: str) -> None:
+    def before(self, spec: PartSpec, image_id: str) -> tuple[str, ...]:
         """Do what must be done before a container of another image takes its data over; raises KeelsonError to refuse.
 
-        It is called before each change of the image, and before the first container is made; the old one still runs.
+        It is called before each change of the image, and before the first container is made; the old one still runs. Returns
+        what the user should know.
         """
 
-    def files(self, spec: PartSpec) -> Mapping[str, Mapping[str, File]]:
-        """Return what the container reads, by volume and path, as it should be now."""
+    def container(self, spec: PartSpec) -> ContainerSettings:
+        """Return what its container is like; asks no daemon."""
 
-    def bring(self, spec: PartSpec) -> None:
+    def files(self, spec: PartSpec) -> Mapping[str, Mapping[str, File]]:
+        """Return what the container reads, by volume and path, as it should be now; raises KeelsonError to refuse it.
+
+        The image is on the daemon by then, and the passwords are known to the toolbox.
+        """
+
+    def bring(self, spec: PartSpec) -> tuple[str, ...]:
         """Wait until the running container answers, and bring it to what its files say now; restart it only if it must be.
+
+        Returns what the user should know.
 
         Raises:
             ServerError: it does not answer; the sentence says why, from its log.
         """
+
+
+def kind(name: str) -> Kind:
+    """Return the kind `name`. A kind is imported when it is used: what one needs is not loaded for the others."""
+    if name == "server":
+        from keelson.docker.server import ServerKind  # noqa: PLC0415
+
+        return ServerKind()
+    if name == "redis":
+        from keelson.docker.redis import RedisKind  # noqa: PLC0415
+
+        return RedisKind()
+    if name == "pgadmin":
+        from keelson.docker.pgadmin import PgAdminKind  # noqa: PLC0415
+
+        return PgAdminKind()
+    if name == "agent":
+        from keelson.docker.agent import AgentKind  # noqa: PLC0415
+
+        return AgentKind()
+    msg = f"there is no kind of part {name!r}"
+    raise ValueError(msg)
+
+
+def check(spec: PartSpec) -> None:
+    """Check a specification without changing anything, and without the daemon; raises KeelsonError."""
+    kind(spec.kind).check(spec)
+
+
+def container(spec: PartSpec) -> ContainerSettings:
+    """Return what a part's container is like; asks no daemon."""
+    return kind(spec.kind).container(spec)
+
+
+def prepare(spec: PartSpec, chosen_passwords: Mapping[str, str] | None = None) -> Prepared:
+    """Do all that comes before the container; see `take_ground` and `write_files`."""
+    ground = take_ground(spec)
+    digest = write_files(spec, ground.image_id, chosen_passwords or {})
+    return Prepared(ground.image_id, ground.port, digest, ground.notes)
+
+
+def take_ground(spec: PartSpec) -> Ground:
+    """Have the image on the daemon, let the data be made ready for it, and choose the port.
+
+    Raises:
+        PlatformError: the daemon has no such image and cannot get it.
+        PortInUseError: the port that the settings demand is taken, or none is free.
+        KeelsonError: the data cannot be taken over by that image; the running container stays as it is.
+    """
+    from keelson.docker import images  # noqa: PLC0415
+
+    of_kind = kind(spec.kind)
+    of_kind.check(spec)
+    with refusals(spec):
+        image_id = images.ensure(daemon.connect(spec.place), spec.image)
+        old = find_container(spec)
+        notes: tuple[str, ...] = ()
+        if old is None or old.attrs["Image"] != image_id:
+            notes = of_kind.before(spec, image_id)
+        choice = _choose_port(spec, of_kind.listens_on, old)
+        return Ground(image_id, choice.port, (*notes, *choice.notes))
+
+
+def write_files(spec: PartSpec, image_id: str, chosen_passwords: Mapping[str, str]) -> str:
+    """Keep or make the passwords, record the part, and write the files that differ from those that lie there; return their digest.
+
+    Args:
+        spec: what it shall be.
+        image_id: an image that the daemon has.
+        chosen_passwords: those that the user chose, by login; others are kept, or made.
+
+    Raises:
+        KeelsonError: the settings cannot work; nothing was written.
+    """
+    of_kind = kind(spec.kind)
+    of_kind.check(spec)
+    with refusals(spec):
+        for login in sorted({*of_kind.logins, *chosen_passwords}):
+            chosen = chosen_passwords.get(login)
+            toolbox.ask(spec.place, spec.key, "ensure_password", server=spec.name, role=login, chosen=chosen)
+        wanted = of_kind.files(spec)
+        _record(spec, of_kind.listens_on)
+        digests = [_write_volume(spec, image_id, volume, files) for volume, files in sorted(wanted.items())]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def written(spec: PartSpec, image_id: str) -> str:
+    """Return the digest of the files as it lies beside them; empty where one is missing."""
+    volumes = {volume for volume, mount in container(spec).volumes.items() if mount.read_only}
+    with refusals(spec):
+        found = [_read_digest(spec, image_id, volume) for volume in sorted(volumes)]
+    return hashlib.sha256("".join(found).encode()).hexdigest() if all(found) else ""
+
+
+def bring(spec: PartSpec) -> tuple[int, tuple[str, ...]]:
+    """Wait for the running container, and bring it up to date; return its port on the daemon's machine, and what is to be said.
+
+    Raises:
+        ServerError: it does not answer.
+    """
+    with refusals(spec):
+        notes = kind(spec.kind).bring(spec)
+        return published_port(spec), notes
+
+
+def forget(spec: PartSpec) -> None:
+    """Strike a part out of the stack's registry, with its passwords where its data go too; fine where the stack is gone."""
+    with contextlib.suppress(UnreachableError):
+        toolbox.ask(spec.place, spec.key, "forget", name=spec.name)
+        if not spec.data_stays:
+            toolbox.ask(spec.place, spec.key, "forget_passwords", server=spec.name)
+
+
+def find_container(spec: PartSpec) -> Container | None:
+    """Return a part's container, running or not."""
+    from docker.errors import NotFound  # noqa: PLC0415
+
+    try:
+        return daemon.connect(spec.place).containers.get(spec.container)
+    except NotFound:
+        return None
+
+
+def published_port(spec: PartSpec) -> int:
+    """Return the port of the daemon's machine that a part's container was made with; 0 for none."""
+    found = find_container(spec)
+    return _bound_port(found, kind(spec.kind).listens_on) if found else 0
+
+
+def image_present(spec: PartSpec, image_id: str) -> bool:
+    """Say whether the daemon still has an image."""
+    from docker.errors import ImageNotFound  # noqa: PLC0415
+
+    with refusals(spec):
+        try:
+            daemon.connect(spec.place).images.get(image_id)
+        except ImageNotFound:
+            return False
+        return True
+
+
+def read(spec: PartSpec, image_id: str, volume: str, path: str) -> str | None:
+    """Return the text of a file of a volume, None where it is missing; by a container that is never started.
+
+    Args:
+        spec: the part whose volume it is.
+        image_id: any image that the daemon has; nothing of it runs.
+        volume: the volume's name.
+        path: in the volume.
+    """
+    from docker.errors import NotFound  # noqa: PLC0415
+
+    client = daemon.connect(spec.place)
+    mount = {volume: {"bind": "/volume", "mode": "ro"}}
+    reader = client.containers.create(image_id, ["true"], volumes=mount, network_mode="none")
+    try:
+        blocks, _ = reader.get_archive(f"/volume/{path}")
+        with tarfile.open(fileobj=io.BytesIO(b"".join(blocks))) as archive:
+            file = archive.extractfile(archive.getmembers()[0])
+            return file.read().decode() if file else None
+    except NotFound:
+        return None
+    finally:
+        reader.remove(force=True)
+
+
+@contextlib.contextmanager
+def refusals(spec: PartSpec) -> Iterator[None]:
+    """Turn what the daemon refuses into a sentence."""
+    from docker.errors import APIError, DockerException  # noqa: PLC0415
+
+    try:
+        yield
+    except KeelsonError:
+        raise
+    except (DockerException, OSError) as fault:
+        said = (isinstance(fault, APIError) and fault.explanation) or str(fault)
+        where = daemon.find(spec.place).host
+        msg = f"{spec.name}: the Docker daemon at {where} refused ({said}); see to it and run the command again"
+        raise PlatformError(msg) from None
+
+
+def _record(spec: PartSpec, listens_on: int) -> None:
+    """Write down where the part answers on the networks."""
+    common: dict[str, Any] = {
+        "name": spec.name,
+        "host": spec.name,
+        "port": listens_on,
+        "fixed_port": spec.port,
+        "preferred_port": spec.preferred_port,
+        "avoid_ports": spec.avoid_ports,
+    }
+    record: ServerRecord | DaemonRecord
+    if spec.kind == "server":
+        parameters = {name: str(value) for name, value in spec.settings.get("parameters", {}).items()}
+        timescale = bool(spec.settings.get("timescaledb"))
+        version = str(spec.settings.get("version", ""))
+        record = ServerRecord(**common, version_label=version, timescale=timescale, parameters=parameters)
+    else:
+        record = DaemonRecord(**common, kind=spec.kind, settings=dict(spec.settings))
+    operation = "record_server" if spec.kind == "server" else "record_daemon"
+    toolbox.ask(spec.place, spec.key, operation, stack_id=spec.stack_id, record=asdict(record))
+
+
+def _write_volume(spec: PartSpec, image_id: str, volume: str, files: Mapping[str, File]) -> str:
+    """Write the files of one volume if any differs from what lies there; return what lies beside them then."""
+    old = _read_digest(spec, image_id, volume)
+    salt = old.partition(" ")[0]
+    if old and hmac.compare_digest(old, _digest(salt, files)):
+        return old
+    new = _digest(secrets.token_hex(SALT_BYTES), files)
+    toolbox.write(spec.place, image_id, {volume: {**files, DIGEST: spec.file(new)}})
+    return new
+
+
+def _read_digest(spec: PartSpec, image_id: str, volume: str) -> str:
+    return read(spec, image_id, volume, DIGEST) or ""
+
+
+def _digest(salt: str, files: Mapping[str, File]) -> str:
+    """Return the salt and a digest; the digest stands in the stack's state, where a short password must not be guessed from it."""
+    content = json.dumps({path: asdict(file) for path, file in sorted(files.items())})
+    return f"{salt} {hmac.new(salt.encode(), content.encode(), 'sha256').hexdigest()}"
+
+
+def _choose_port(spec: PartSpec, listens_on: int, old: Container | None) -> Choice:
+    """Return the port that the part has if that still fits, else a free one of the daemon's machine."""
+    if not spec.published:
+        return Choice(0)
+    had = _bound_port(old, listens_on, spec.address) if old else 0
+    if had and spec.port in (None, had):
+        return Choice(had)
+    taken = _ports_of_others(spec)
+    if not daemon.find(spec.place).local:
+        return _choose_far(spec, taken)
+    if spec.port is not None and spec.port in taken:
+        raise _taken(spec, spec.port, taken[spec.port])
+    choice = ports.choose(spec.preferred_port, {*spec.avoid_ports, *taken}, spec.port, mine=spec.label)
+    return choice if choice.notes else _with_note(spec, choice.port, taken)
+
+
+def _choose_far(spec: PartSpec, taken: Mapping[int, str]) -> Choice:
+    """Choose by what the daemon's containers have: what else runs on its machine cannot be seen from here."""
+    if spec.port is not None:
+        if spec.port in taken:
+            raise _taken(spec, spec.port, taken[spec.port])
+        return Choice(spec.port)
+    busy = {*taken, *spec.avoid_ports}
+    free = next(port for port in range(spec.preferred_port, ports.HIGHEST + 1) if port not in busy)
+    return _with_note(spec, free, taken)
+
+
+def _with_note(spec: PartSpec, port: int, taken: Mapping[int, str]) -> Choice:
+    first = next((other for other in range(spec.preferred_port, port) if other in taken), None)
+    return Choice(port, (f"port {first} is kept for {taken[first]}; taking {port}",) if first else ())
+
+
+def _taken(spec: PartSpec, port: int, by: str) -> KeelsonError:
+    return PortInUseError(
+        f"port {port} of {spec.name} is kept for {by}; stop that, or set another port in the stack's settings"
+    )
+
+
+def _ports_of_others(spec: PartSpec) -> dict[int, str]:
+    """Return which ports the daemon's other containers have: those that run, and those of stacks also while they are down."""
+    client, found = daemon.connect(spec.place), dict[int, str]()
+    for each in client.api.containers(all=True):
+        labels = each.get("Labels") or {}
+        name = each["Names"][0].lstrip("/")
+        if name == spec.container:
+            continue
+        phrase = (
+            f"{labels[names.PART_LABEL]} of stack {labels[names.STACK_LABEL]}" if names.PART_LABEL in labels else name
+        )
+        numbers = {port["PublicPort"] for port in each.get("Ports") or () if port.get("PublicPort")}
+        if names.STACK_LABEL in labels and each["State"] != "running":
+            numbers = _bound_ports(client.api.inspect_container(each["Id"]))
+        found |= dict.fromkeys(numbers, phrase)
+    return found
+
+
+def _bound_ports(inspected: Mapping[str, Any]) -> set[int]:
+    bindings = (inspected["HostConfig"].get("PortBindings") or {}).values()
+    return {int(each["HostPort"]) for several in bindings for each in several or () if each.get("HostPort")}
+
+
+def _bound_port(found: Container, listens_on: int, address: str | None = None) -> int:
+    """Return the port under which a container was asked to publish its own; 0 if it is not, or on another address."""
+    bindings = (found.attrs["HostConfig"].get("PortBindings") or {}).get(f"{listens_on}/tcp") or ()
+    for binding in bindings:
+        if address in (None, binding.get("HostIp") or "0.0.0.0") and binding.get("HostPort"):  # noqa: S104 - Docker's default
+            return int(binding["HostPort"])
+    return 0

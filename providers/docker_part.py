@@ -1,0 +1,199 @@
+"""A server or daemon as a container: what its container is made of, what it reads, and that it answers.
+
+Three resources around the engine's own Container, so that a preview says truly what an edit does: a change of settings makes only the
+files' digest unknown, never the image or the port, whose change replaces the container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from pulumi import Output
+from pulumi.output import Unknown
+
+from keelson.docker import part
+from keelson.docker.part import PartSpec
+from providers import values
+from providers.base import Bag, Managed, Provider
+
+FIXED = {
+    "key": "a stack keeps its name: make a new stack and restore into it",
+    "name": "a part keeps its name: add another one and restore into it",
+    "kind": "a part keeps its kind: add another one",
+    "place": "volumes do not move: destroy the stack, or make a new one on the other daemon and restore into it",
+}
+
+
+@dataclass(frozen=True)
+class DockerPartInputs:
+    """What `keelson.docker.part.PartSpec` has; port 0 stands for a free one."""
+
+    place: str
+    key: str
+    stack_id: str
+    name: str
+    kind: str
+    image: str
+    uid: int
+    gid: int
+    published: bool = True
+    address: str = "127.0.0.1"
+    port: int = 0
+    preferred_port: int = 0
+    avoid_ports: tuple[int, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+    data_stays: bool = False
+
+    @property
+    def spec(self) -> PartSpec:
+        """What the library takes."""
+        settings: Any = values.plain(self.settings)
+        return PartSpec(
+            place=self.place,
+            key=self.key,
+            stack_id=self.stack_id,
+            name=self.name,
+            kind=self.kind,
+            image=self.image,
+            uid=self.uid,
+            gid=self.gid,
+            published=self.published,
+            address=self.address,
+            port=self.port or None,
+            preferred_port=self.preferred_port,
+            avoid_ports=self.avoid_ports,
+            settings=settings,
+            data_stays=self.data_stays,
+        )
+
+
+@dataclass(frozen=True)
+class DockerFilesInputs(DockerPartInputs):
+    """Beside that, the image's id, and the passwords that the user chose, by login."""
+
+    image_id: str = ""
+    passwords: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DockerProcessInputs(DockerPartInputs):
+    """Beside that, the container's id, and the digest of the files that it reads."""
+
+    container: str = ""
+    digest: str = ""
+
+
+class DockerPartImageProvider(Provider[DockerPartInputs]):
+    """The image is on the daemon, the data are ready for it, and a port is chosen."""
+
+    inputs = DockerPartInputs
+    compared: ClassVar = ("image", "published", "address", "port", "preferred_port")
+    fixed: ClassVar = FIXED
+
+    def identify(self, inputs: DockerPartInputs) -> str:
+        """Return `stack/part/image`."""
+        return f"{inputs.key}/{inputs.name}/image"
+
+    def make(self, inputs: DockerPartInputs) -> Bag:
+        """Find, fetch or build the image, back up data that another version takes over, and choose the port."""
+        ground = part.take_ground(inputs.spec)
+        _tell(inputs.name, ground.notes)
+        return {"image_id": ground.image_id, "published_port": ground.port}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether the image is still there."""
+        return state if part.image_present(_spec(state), state["image_id"]) else None
+
+
+class DockerPartImage(Managed, module="keelson", name="DockerPartImage"):
+    """What a part's container is made of: `image_id`, and `published_port` on the daemon's machine (0: none)."""
+
+    provider = DockerPartImageProvider
+    computed = ("image_id", "published_port")
+
+    image_id: Output[str]
+    published_port: Output[int]
+
+
+class DockerFilesProvider(Provider[DockerFilesInputs]):
+    """Written where the container reads them; where it is found stands in the registry, with its passwords."""
+
+    inputs = DockerFilesInputs
+    compared: ClassVar = ("image_id", "uid", "gid", "port", "preferred_port", "settings", "passwords", "data_stays")
+    fixed: ClassVar = FIXED
+
+    def identify(self, inputs: DockerFilesInputs) -> str:
+        """Return `stack/part/files`."""
+        return f"{inputs.key}/{inputs.name}/files"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:
+        """Let its kind look at settings that changed; no daemon is asked."""
+        if not isinstance(inputs.get("settings"), Unknown) and inputs.get("settings") != old.get("settings"):
+            part.check(_spec({key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()}))
+        return inputs
+
+    def make(self, inputs: DockerFilesInputs) -> Bag:
+        """Write what differs."""
+        return {"digest": part.write_files(inputs.spec, inputs.image_id, inputs.passwords)}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Read what lies beside the files."""
+        digest = part.written(_spec(state), state["image_id"])
+        return {"digest": digest} if digest else None
+
+    def remove(self, state: Bag) -> None:
+        """Strike it out; its volumes are resources of their own."""
+        part.forget(_spec(state))
+
+
+class DockerFiles(Managed, module="keelson", name="DockerFiles"):
+    """What a part's container reads; `digest` changes with it."""
+
+    provider = DockerFilesProvider
+    computed = ("digest",)
+
+    digest: Output[str]
+
+
+class DockerPartProvider(Provider[DockerProcessInputs]):
+    """Waited for, and brought to what its files say; the container itself is another resource."""
+
+    inputs = DockerProcessInputs
+    compared: ClassVar = ("container", "digest", "settings")
+    fixed: ClassVar = FIXED
+
+    def identify(self, inputs: DockerProcessInputs) -> str:
+        """Return `stack/part`."""
+        return f"{inputs.key}/{inputs.name}"
+
+    def make(self, inputs: DockerProcessInputs) -> Bag:
+        """Wait until it answers as its files say now."""
+        port, notes = part.bring(inputs.spec)
+        _tell(inputs.name, notes)
+        return {"listens_on": port}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Read where it listens."""
+        spec = _spec(state)
+        with part.refusals(spec):
+            return {"listens_on": part.published_port(spec)} if part.find_container(spec) else None
+
+
+class DockerPart(Managed, module="keelson", name="DockerPart"):
+    """A part that answers; `listens_on` is its port on the daemon's machine, 0 where it has none."""
+
+    provider = DockerPartProvider
+    computed = ("listens_on",)
+
+    listens_on: Output[int]
+
+
+def _spec(bag: Bag) -> PartSpec:
+    return values.decode(DockerPartInputs, bag).spec
+
+
+def _tell(name: str, notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"{name}: {note}", flush=True)  # noqa: T201 - the engine shows what a provider prints
