@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
+from tests.daemon import docker_host, pytest_unconfigure  # noqa: F401 - offered to all tests
 from tests.fixtures import admin, database, server, service  # noqa: F401 - offered to all tests
 from tests.stack.harness import CHECKOUT, StackUnderTest
 
