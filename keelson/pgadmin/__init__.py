@@ -4,8 +4,10 @@
 |---|---|
 | `serve` | the program: gunicorn with one worker |
 | `configuration` | pgAdmin's configuration |
-| `wanted` | what the stack's registry says about login and list |
+| `wanted` | login and list |
+| `stack`, `mounted` | where they stand: the stack's registry, or a container's variables and files |
 | `store` | pgAdmin's database, brought to that |
+| `packages` | what of PyPI it runs with |
 """
 
 from __future__ import annotations

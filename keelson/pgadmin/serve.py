@@ -1,7 +1,8 @@
 """pgAdmin behind gunicorn, run as a script by pgAdmin's own Python: `python -I serve.py KEY PORT DIRECTORY [protected]`.
 
 One worker with threads. It makes pgAdmin's store, brings it to what the stack's registry says, and follows the registry while
-it serves: nobody is logged out by an `up`, a restarted server or a new password of a service.
+it serves: nobody is logged out by an `up`, a restarted server or a new password of a service. In a container, `serve.py
+mounted` takes all of that from variables and mounted files, see `keelson.pgadmin.mounted`.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -27,30 +28,48 @@ from gunicorn.app.base import BaseApplication  # noqa: E402
 
 from keelson import paths  # noqa: E402
 from keelson.errors import KeelsonError, PlatformError  # noqa: E402
-from keelson.pgadmin import configuration, damage, wanted  # noqa: E402
+from keelson.pgadmin import configuration, damage  # noqa: E402
+from keelson.pgadmin.wanted import LOOPBACK, Source  # noqa: E402
 
 THREADS = 25  # an open query tool keeps one busy
 LOADING = 120  # seconds that a worker may take to load pgAdmin on a busy machine
 STOPPING = 2  # seconds for what is under way when it stops
-FOLLOWING = 1.0  # seconds between two looks at the registry
+FOLLOWING = 1.0  # seconds between two looks at the source
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 NO_RESTART = 4  # gunicorn's exit status for an application that does not load: its master ends too
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says."""
+    """What the command line says; `chosen` are values of pgAdmin's configuration that go before ours."""
 
+    source: Source
     key: str
     port: int
     directory: Path
-    protected: bool
+    protected: bool = False
+    host: str = LOOPBACK
+    chosen: Mapping[str, object] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, argv: list[str]) -> Options:
         """Return the words of the command line as values."""
+        if argv == ["mounted"]:
+            return cls.of_container()
+        from keelson.pgadmin.stack import StackSource  # noqa: PLC0415 - not in a container
+
         key, port, directory, *more = argv
-        return cls(key, int(port), Path(directory), protected="protected" in more)
+        return cls(StackSource(key), key, int(port), Path(directory), protected="protected" in more)
+
+    @classmethod
+    def of_container(cls) -> Options:
+        """Return what the container's variables say."""
+        from keelson.pgadmin import mounted  # noqa: PLC0415 - in a container only
+
+        source = mounted.MountedSource(dict(os.environ))
+        source.read()
+        host, port = source.address()
+        return cls(source, "container", port, mounted.DIRECTORY, host=host, chosen=source.configuration())
 
 
 class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -61,9 +80,9 @@ class Application(BaseApplication):  # type: ignore[misc]  # gunicorn has no typ
         super().__init__()
 
     def load_config(self) -> None:
-        """Set gunicorn up: loopback, one worker, nothing outside the directory."""
+        """Set gunicorn up: one address, one worker, nothing outside the directory."""
         settings = {
-            "bind": f"127.0.0.1:{self._options.port}",
+            "bind": f"{self._options.host}:{self._options.port}",
             "workers": 1,
             "worker_class": "gthread",
             "threads": THREADS,
@@ -94,8 +113,8 @@ def load(options: Options) -> Any:  # noqa: ANN401
     """Make or repair the store, import pgAdmin, set login and list, and begin to follow the registry."""
     os.umask(0o077)
     warnings.simplefilter("ignore")  # of its libraries, about its own migrations
-    seen = wanted.fingerprint(options.key)
-    first = wanted.read(options.key)
+    seen = options.source.fingerprint()
+    first = options.source.read()
     if kept := damage.set_aside(options.directory / configuration.STORE):
         say(
             f"pgAdmin's store could not be read and was moved to {kept}; made a new one, without what was added by hand"
@@ -108,9 +127,9 @@ def load(options: Options) -> Any:  # noqa: ANN401
     store.bring(app, storage, first, unlock=True)
 
     def bring() -> None:
-        store.bring(app, storage, wanted.read(options.key), unlock=False)
+        store.bring(app, storage, options.source.read(), unlock=False)
 
-    threading.Thread(target=follow, args=(options.key, seen, bring), name="keelson", daemon=True).start()
+    threading.Thread(target=follow, args=(options.source, seen, bring), name="keelson", daemon=True).start()
     return app
 
 
@@ -130,7 +149,8 @@ def import_pgadmin(options: Options, email: str) -> Any:  # noqa: ANN401
     sys.path.insert(0, next(iter(folder.submodule_search_locations)))
     import config  # noqa: PLC0415 - pgAdmin's
 
-    vars(config).update(configuration.values(options.directory, options.key, protected=options.protected))
+    ours = configuration.values(options.directory, options.key, protected=options.protected)
+    vars(config).update({**ours, **options.chosen})
     from pgAdmin4 import app  # noqa: PLC0415 - takes what stands in config now
 
     for name in once:
@@ -138,12 +158,12 @@ def import_pgadmin(options: Options, email: str) -> Any:  # noqa: ANN401
     return app
 
 
-def follow(key: str, seen: object, bring: Callable[[], None]) -> NoReturn:
-    """Call `bring` whenever the stack's registry has changed, and again after it failed."""
+def follow(source: Source, seen: object, bring: Callable[[], None]) -> NoReturn:
+    """Call `bring` whenever the source has changed, and again after it failed."""
     said = ""
     while True:
         time.sleep(FOLLOWING)
-        now = wanted.fingerprint(key)
+        now = source.fingerprint()
         if now == seen:
             continue
         try:
@@ -174,5 +194,14 @@ def give_up(sentence: str) -> NoReturn:
     sys.exit(NO_RESTART)
 
 
+def main(argv: list[str]) -> None:
+    """Serve until it is stopped."""
+    try:
+        options = Options.parse(argv)
+    except KeelsonError as fault:
+        give_up(str(fault))
+    Application(options).run()
+
+
 if __name__ == "__main__":
-    Application(Options.parse(sys.argv[1:])).run()
+    main(sys.argv[1:])

@@ -16,7 +16,7 @@ from pgadmin.model import Role, Server, ServerGroup, User, db
 from pgadmin.utils.paths import preprocess_username
 
 from keelson import paths
-from keelson.pgadmin.wanted import LOOPBACK, MAINTENANCE_DATABASE, MARK, Entry, Wanted
+from keelson.pgadmin.wanted import MAINTENANCE_DATABASE, MARK, Entry, Wanted
 
 ADMINISTRATOR_ID = 1  # whom pgAdmin makes with its store
 USUAL_GROUP = "Servers"  # which pgAdmin makes for everybody
@@ -98,7 +98,7 @@ def _write_files(folder: Path, wanted: Wanted) -> None:
 
 
 def _password_line(entry: Entry) -> str:
-    fields = (LOOPBACK, str(entry.port), entry.database or "*", entry.role, entry.password)
+    fields = (entry.host, str(entry.port), entry.database or "*", entry.role, entry.password)
     return ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields) + "\n"
 
 
@@ -137,14 +137,14 @@ def _set(server: Server, entry: Entry, group: ServerGroup) -> None:
     fields = {
         "servergroup": group,
         "name": entry.name,
-        "host": LOOPBACK,
+        "host": entry.host,
         "port": entry.port,
         "username": entry.role,
         "maintenance_db": entry.database or MAINTENANCE_DATABASE,
         "db_res": entry.database or None,
         "db_res_type": "databases",
         "connection_params": {
-            "sslmode": "verify-full",
+            "sslmode": entry.encryption,
             "sslrootcert": f"/{AUTHORITY}",
             "passfile": f"/{PASSWORDS}",
             "connect_timeout": 10,

@@ -41,7 +41,8 @@ _PARTS_OF_MANIFEST = ("key", "packages", "files")
 _ENTRYPOINT = "usr/local/bin/docker-entrypoint.sh"
 _AGENT = Packages("agent", _FILES / "agent.lock")
 _PGADMIN = Packages("pgadmin", of_pgadmin.LOCK, tuple(f"pgadmin4/{pattern}" for pattern in of_pgadmin.LEFT_OUT))
-_SOURCES_OF_PGADMIN = ("__init__.py", "errors.py", "paths.py", "pgadmin", "local/__init__.py", "local/registry.py")
+_SOURCES_OF_PGADMIN = ("__init__.py", "errors.py", "paths.py", "pgadmin")
+_PLACE_OF_SOURCES = "usr/local/lib/keelson"  # not where pgAdmin's own packages are: it takes them away from its path
 
 
 @dataclass(frozen=True)
@@ -195,15 +196,16 @@ def _redis(root: PrivateRoot) -> Recipe:
 def _pgadmin(root: PrivateRoot) -> Recipe:
     instructions = (
         "ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1",
-        *_start(PGADMIN, "", "/var/lib/pgadmin"),
+        f"USER {PGADMIN.uid}:{PGADMIN.gid}",
+        f'ENTRYPOINT ["python3", "-I", "/{_PLACE_OF_SOURCES}/keelson/pgadmin/serve.py", "mounted"]',
+        'VOLUME ["/var/lib/pgadmin"]',
         "EXPOSE 80",
     )
     members = [
         *PGADMIN.members(),
         *PGADMIN.owns("/var/lib/pgadmin"),
         archive.directory("pgadmin4"),  # where the list of servers is mounted
-        *_sources("usr/local/lib/keelson", [fingerprint.PACKAGE / name for name in _SOURCES_OF_PGADMIN]),
-        _entrypoint("pgadmin.sh"),
+        *_sources(_PLACE_OF_SOURCES, [fingerprint.PACKAGE / name for name in _SOURCES_OF_PGADMIN]),
     ]
     return _small("pgadmin", _packages(root, _PGADMIN), instructions, members, "SIGQUIT")
 
@@ -260,6 +262,6 @@ def _start(account: Account, program: str, volume: str) -> tuple[str, ...]:
     return (
         f"USER {account.uid}:{account.gid}",
         f'ENTRYPOINT ["/{_ENTRYPOINT}"]',
-        f"CMD {json.dumps([program] if program else [])}",
+        f'CMD ["{program}"]',
         f'VOLUME ["{volume}"]',
     )

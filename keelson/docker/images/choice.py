@@ -1,0 +1,32 @@
+"""Which image a part's container is made from, by the stack's settings."""
+
+from __future__ import annotations
+
+from keelson.docker.images import official, recipes
+from keelson.docker.images.traits import Traits
+from keelson.settings.docker import DockerSettings, ImageName, ImageSettings
+
+_AGENT = Traits(reference="", uid=recipes.AGENT.uid, gid=recipes.AGENT.gid, data="", programs="")
+
+
+def chosen(settings: DockerSettings, name: ImageName) -> Traits:
+    """Return the image of the user's own, else the official one or the one made here, as the settings say.
+
+    The agent's is always made here, or the user's own: nobody else has one. Raises PlatformError as `recipes.find` does.
+    """
+    if own := settings.image.get(name):
+        return _own(own, official.BY_NAME.get(name, _AGENT))
+    if settings.images == "debian" or name not in official.BY_NAME:
+        return recipes.traits(name)
+    return official.BY_NAME[name]
+
+
+def _own(image: ImageSettings, usual: Traits) -> Traits:
+    return Traits(
+        reference=image.reference,
+        uid=usual.uid if image.uid is None else image.uid,
+        gid=usual.gid if image.gid is None else image.gid,
+        data=usual.data,
+        programs=usual.programs,
+        capabilities=usual.capabilities,
+    )
