@@ -65,13 +65,14 @@ class Kind:
 
     def changes(self, olds: Bag, news: Bag) -> Iterator[str]:
         """Yield the inputs that differ from the state."""
-        for key in sorted(set(self.shape.fields) & (set(olds) | set(news))):
+        for key, field in sorted(self.shape.fields.items()):
             old, new = olds.get(key), news.get(key)
             if new is None and key in self.computed:
                 continue
             if key == "ports":
                 old, new = _assigned(old, new)
-            if holds_unknown(new) or comparable(key, old) != comparable(key, new):
+            was, becomes = (comparable(field, each, ordered=key in ORDERED) for each in (old, new))
+            if holds_unknown(new) or was != becomes:
                 yield key
 
     def deletes_first(self, olds: Bag, news: Bag) -> bool:
@@ -86,14 +87,16 @@ def _automatic(name: str, olds: Bag) -> str:
     return f"{name}-{secrets.token_hex(4)[:7]}"
 
 
-def comparable(key: str, value: Any) -> Any:
+def comparable(shape: Shape, value: Any, *, ordered: bool = False) -> Any:
     """Return the value as Terraform compares it: nothing and zero are one, sets have no order."""
-    if isinstance(value, dict):
-        inside = {name: comparable(name, each) for name, each in value.items() if name != DEFAULTS}
+    if shape.kind == "object" and isinstance(value, dict):
+        inside = {
+            name: comparable(field, value.get(name), ordered=name in ORDERED) for name, field in shape.fields.items()
+        }
         return {name: each for name, each in sorted(inside.items()) if each is not None} or None
-    if isinstance(value, list):
-        inside = [comparable(key, each) for each in value]
-        return (inside if key in ORDERED else sorted(inside, key=json.dumps)) or None
+    if shape.kind == "list" and isinstance(value, list) and shape.element:
+        inside = [comparable(shape.element, each) for each in value]
+        return (inside if ordered else sorted(inside, key=json.dumps)) or None
     return value or None
 
 
