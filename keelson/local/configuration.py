@@ -1,13 +1,16 @@
 """A server's postgresql.conf and pg_hba.conf.
 
 initdb's postgresql.conf stays as it is, but for one line that includes `keelson.conf`, which is written here: what the
-platform decides, defaults for a small machine, and the parameters of the stack's settings.
+platform decides, defaults for a small machine, and the parameters of the stack's settings. What a server is told does not
+depend on where it runs, but for its `Place`; other targets write the same values.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,8 @@ from keelson.local.root import DATA, PrivateRoot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    import psycopg
 
     from keelson.local.spec import ServerSpec
 
@@ -62,9 +67,9 @@ OWNED = {
     "external_pid_file": "the platform places the files",
     "hba_file": "the platform places the files",
     "ident_file": "the platform places the files",
-    "listen_addresses": "a local server listens on the loopback interface alone",
-    "log_destination": "the log goes to the platform's files",
-    "logging_collector": "the log goes to the platform's files",
+    "listen_addresses": "the platform decides who reaches the server",
+    "log_destination": "the platform keeps the log",
+    "logging_collector": "the platform keeps the log",
     "password_encryption": "logins use SCRAM",
     "port": "set `port` of the server in its place",
     "ssl": "connections are encrypted",
@@ -73,7 +78,21 @@ OWNED = {
     "ssl_key_file": "the platform makes the certificates",
     "unix_socket_directories": "the platform places the files",
 }
+RELOAD_SECONDS = 10
+POLL = 0.02
 SAID = re.compile(r"(?:LOG|FATAL|ERROR):\s+(.*)")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens, and where it finds its sockets and certificates, as it sees them itself."""
+
+    addresses: str
+    sockets: str
+    certificates: str
+
+
+HERE = Place("127.0.0.1", f"{DATA}/run", f"{DATA}/tls")
 
 
 def check(spec: ServerSpec, root: PrivateRoot) -> None:
@@ -82,8 +101,7 @@ def check(spec: ServerSpec, root: PrivateRoot) -> None:
     Raises:
         SettingsError: a parameter is unknown, has a wrong value, or is the platform's own.
     """
-    for name, value in spec.parameters.items():
-        _check_name(spec, name.lower(), value)
+    check_names(spec)
     if not spec.parameters:
         return
     with tempfile.TemporaryDirectory(prefix="keelson-") as directory:
@@ -91,11 +109,32 @@ def check(spec: ServerSpec, root: PrivateRoot) -> None:
         argv = [root.program("postgres"), "-C", "port", "-D", str(DATA), "-c", f"config_file={DATA}/trial.conf"]
         done = root.finish(argv, data=Path(directory))
     if done.returncode:
-        raise _refused(spec, done.stderr.decode(errors="replace"))
+        said = done.stderr.decode(errors="replace")
+        raise refused(spec, said) or ServerError(
+            f"server {spec.name}: PostgreSQL did not read its parameters ({said.strip()}); run `make setup`"
+        )
 
 
-def values(spec: ServerSpec, port: int) -> dict[str, str]:
-    """Return all that keelson.conf sets, by name."""
+def check_names(spec: ServerSpec) -> None:
+    """Check what can be known of the parameters without PostgreSQL.
+
+    Raises:
+        SettingsError: a parameter has no possible name, is of an extension that is not loaded, or is the platform's own.
+    """
+    for name, value in spec.parameters.items():
+        _check_name(spec, name.lower(), value)
+
+
+def refused(spec: ServerSpec, output: str) -> SettingsError | None:
+    """Return PostgreSQL's own words about the first wrong parameter, without the name of the trial's file; None for none."""
+    said = [
+        found[1] for line in output.splitlines() if (found := SAID.search(line)) and "skipping missing" not in found[1]
+    ]
+    return _wrong(spec, re.sub(r' in file ".*', "", said[0])) if said else None
+
+
+def values(spec: ServerSpec, port: int, place: Place = HERE) -> dict[str, str]:
+    """Return all that the platform's configuration file sets, by name."""
     given = {name.lower(): value for name, value in spec.parameters.items()}
     libraries = [word.strip() for word in given.pop("shared_preload_libraries", "").split(",") if word.strip()]
     preloaded = [*(["timescaledb"] if spec.timescale else []), *PRELOADED, *libraries]
@@ -103,7 +142,7 @@ def values(spec: ServerSpec, port: int) -> dict[str, str]:
         **DEFAULTS,
         **(TIMESCALE_DEFAULTS if spec.timescale else {}),
         **given,
-        **_own(spec, port),
+        **_own(spec, port, place),
         "shared_preload_libraries": ",".join(dict.fromkeys(preloaded)),
     }
 
@@ -127,17 +166,35 @@ def write(spec: ServerSpec, port: int) -> bool:
     return certified
 
 
-def _own(spec: ServerSpec, port: int) -> dict[str, str]:
+def reload(connection: psycopg.Connection, server: str) -> tuple[str, ...]:
+    """Let a running server read its files again; return the changed parameters that wait for a restart.
+
+    Raises:
+        ServerError: it did not read them in time.
+    """
+    before = connection.execute("select pg_conf_load_time(), pg_reload_conf()").fetchone()
+    deadline = time.monotonic() + RELOAD_SECONDS
+    while connection.execute("select pg_conf_load_time()").fetchone()[0] == before[0]:  # type: ignore[index]
+        if time.monotonic() > deadline:
+            msg = f"server {server} did not read its new configuration within {RELOAD_SECONDS} s; look at its log"
+            raise ServerError(msg)
+        time.sleep(POLL)
+    return tuple(
+        name for (name,) in connection.execute("select name from pg_settings where pending_restart order by 1")
+    )
+
+
+def _own(spec: ServerSpec, port: int, place: Place) -> dict[str, str]:
     return {
-        "listen_addresses": "127.0.0.1",
+        "listen_addresses": place.addresses,
         "port": str(port),
-        "unix_socket_directories": f"{DATA}/run",
+        "unix_socket_directories": place.sockets,
         "cluster_name": spec.label,
         "password_encryption": "scram-sha-256",
         "ssl": "on",
-        "ssl_cert_file": f"{DATA}/tls/server.crt",
-        "ssl_key_file": f"{DATA}/tls/server.key",
-        "ssl_ca_file": f"{DATA}/tls/ca.crt",
+        "ssl_cert_file": f"{place.certificates}/server.crt",
+        "ssl_key_file": f"{place.certificates}/server.key",
+        "ssl_ca_file": f"{place.certificates}/ca.crt",
         "archive_mode": "on",
         "archive_command": "/bin/true",  # until archiving is set up; what needs a restart is on from the start
         "allow_alter_system": "off",
@@ -160,18 +217,6 @@ def _check_name(spec: ServerSpec, name: str, value: str) -> None:
     else:
         return
     raise _wrong(spec, f"the parameter {name} cannot be set ({reason})")
-
-
-def _refused(spec: ServerSpec, output: str) -> SettingsError | ServerError:
-    """Return PostgreSQL's own words about the first wrong parameter, without the name of the trial's file."""
-    said = [
-        found[1] for line in output.splitlines() if (found := SAID.search(line)) and "skipping missing" not in found[1]
-    ]
-    if not said:
-        return ServerError(
-            f"server {spec.name}: PostgreSQL did not read its parameters ({output.strip()}); run `make setup`"
-        )
-    return _wrong(spec, re.sub(r' in file ".*', "", said[0]))
 
 
 def _wrong(spec: ServerSpec, what: str) -> SettingsError:
