@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from pulumi import Output
 from pulumi.output import Unknown
 
-from keelson.docker import part
+from keelson.docker import daemon, part
 from keelson.docker.part import PartSpec
 from providers import values
 from providers.base import Bag, Managed, Provider
@@ -177,7 +177,7 @@ class DockerPartProvider(Provider[DockerProcessInputs]):
     def look(self, state: Bag) -> Bag | None:
         """Read where it listens."""
         spec = _spec(state)
-        with part.refusals(spec):
+        with daemon.sentences(spec.place):
             return {"listens_on": part.published_port(spec)} if part.find_container(spec) else None
 
 

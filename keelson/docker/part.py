@@ -13,13 +13,13 @@ import io
 import json
 import secrets
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keelson.docker import daemon, names, toolbox
 from keelson.docker.toolbox import File
-from keelson.errors import KeelsonError, PlatformError, PortInUseError, UnreachableError
+from keelson.errors import KeelsonError, PortInUseError, UnreachableError
 from keelson.local import ports
 from keelson.local.ports import Choice
 from keelson.local.registry import DaemonRecord, ServerRecord
@@ -244,7 +244,7 @@ def take_ground(spec: PartSpec) -> Ground:
 
     of_kind = kind(spec.kind)
     of_kind.check(spec)
-    with refusals(spec):
+    with daemon.sentences(spec.place):
         image_id = images.ensure(daemon.connect(spec.place), spec.image)
         old = find_container(spec)
         notes: tuple[str, ...] = ()
@@ -267,7 +267,7 @@ def write_files(spec: PartSpec, image_id: str, chosen_passwords: Mapping[str, st
     """
     of_kind = kind(spec.kind)
     of_kind.check(spec)
-    with refusals(spec):
+    with daemon.sentences(spec.place):
         for login in sorted({*of_kind.logins, *chosen_passwords}):
             chosen = chosen_passwords.get(login)
             toolbox.ask(spec.place, spec.key, "ensure_password", server=spec.name, role=login, chosen=chosen)
@@ -280,7 +280,7 @@ def write_files(spec: PartSpec, image_id: str, chosen_passwords: Mapping[str, st
 def written(spec: PartSpec, image_id: str) -> str:
     """Return the digest of the files as it lies beside them; empty where one is missing."""
     volumes = {volume for volume, mount in container(spec).volumes.items() if mount.read_only}
-    with refusals(spec):
+    with daemon.sentences(spec.place):
         found = [_read_digest(spec, image_id, volume) for volume in sorted(volumes)]
     return hashlib.sha256("".join(found).encode()).hexdigest() if all(found) else ""
 
@@ -291,7 +291,7 @@ def bring(spec: PartSpec) -> tuple[int, tuple[str, ...]]:
     Raises:
         ServerError: it does not answer.
     """
-    with refusals(spec):
+    with daemon.sentences(spec.place):
         notes = kind(spec.kind).bring(spec)
         return published_port(spec), notes
 
@@ -324,7 +324,7 @@ def image_present(spec: PartSpec, image_id: str) -> bool:
     """Say whether the daemon still has an image."""
     from docker.errors import ImageNotFound  # noqa: PLC0415
 
-    with refusals(spec):
+    with daemon.sentences(spec.place):
         try:
             daemon.connect(spec.place).images.get(image_id)
         except ImageNotFound:
@@ -332,8 +332,8 @@ def image_present(spec: PartSpec, image_id: str) -> bool:
         return True
 
 
-def read(spec: PartSpec, image_id: str, volume: str, path: str) -> str | None:
-    """Return the text of a file of a volume, None where it is missing; by a container that is never started.
+def read(spec: PartSpec, image_id: str, volume: str, path: str) -> File | None:
+    """Return a file of a volume, None where it is missing; by a container that is never started.
 
     Args:
         spec: the part whose volume it is.
@@ -349,28 +349,13 @@ def read(spec: PartSpec, image_id: str, volume: str, path: str) -> str | None:
     try:
         blocks, _ = reader.get_archive(f"/volume/{path}")
         with tarfile.open(fileobj=io.BytesIO(b"".join(blocks))) as archive:
-            file = archive.extractfile(archive.getmembers()[0])
-            return file.read().decode() if file else None
+            entry = archive.getmembers()[0]
+            file = archive.extractfile(entry)
+            return File(file.read().decode(), entry.uid, entry.gid, entry.mode) if file else None
     except NotFound:
         return None
     finally:
         reader.remove(force=True)
-
-
-@contextlib.contextmanager
-def refusals(spec: PartSpec) -> Iterator[None]:
-    """Turn what the daemon refuses into a sentence."""
-    from docker.errors import APIError, DockerException  # noqa: PLC0415
-
-    try:
-        yield
-    except KeelsonError:
-        raise
-    except (DockerException, OSError) as fault:
-        said = (isinstance(fault, APIError) and fault.explanation) or str(fault)
-        where = daemon.find(spec.place).host
-        msg = f"{spec.name}: the Docker daemon at {where} refused ({said}); see to it and run the command again"
-        raise PlatformError(msg) from None
 
 
 def _record(spec: PartSpec, listens_on: int) -> None:
@@ -407,7 +392,8 @@ def _write_volume(spec: PartSpec, image_id: str, volume: str, files: Mapping[str
 
 
 def _read_digest(spec: PartSpec, image_id: str, volume: str) -> str:
-    return read(spec, image_id, volume, DIGEST) or ""
+    found = read(spec, image_id, volume, DIGEST)
+    return found.text if found else ""
 
 
 def _digest(salt: str, files: Mapping[str, File]) -> str:

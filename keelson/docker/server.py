@@ -1,0 +1,383 @@
+"""A PostgreSQL server as a container, of the official image, Timescale's, or one made here.
+
+Its configuration lies on a volume of its own, which it can only read; PostgreSQL's own file in the data directory is included first. So an
+edited parameter is a reload, and never another container.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from keelson.docker import daemon, names, part, toolbox
+from keelson.docker.part import ContainerSettings, Healthcheck, Mount, PartSpec
+from keelson.docker.toolbox import ExecStream, File
+from keelson.endpoint import Reference, resolve
+from keelson.errors import BackupError, PortInUseError, ServerError, SettingsError, UnreachableError
+from keelson.local import configuration
+from keelson.local.configuration import Place
+from keelson.local.root import telling
+from keelson.local.spec import ServerSpec
+
+if TYPE_CHECKING:
+    from docker.models.containers import Container
+
+ADMINISTRATOR = "postgres"
+PORT = 5432
+DATA = "/var/lib/postgresql/data"
+DIRECTORY = "pgdata"  # below it: the volume's own may hold lost+found, and belongs to root
+SOCKETS = "/var/run/postgresql"
+CERTIFICATES = f"{names.CONFIG}/tls"
+INSIDE = Place("*", SOCKETS, CERTIFICATES)
+HBA = """\
+# Written by Keelson. Over the networks encrypted and with passwords only; the socket is for repairs from inside the container.
+# TYPE   DATABASE     USER      ADDRESS       METHOD
+local    all          postgres                peer
+hostssl  all          all       all           scram-sha-256
+hostssl  replication  postgres  127.0.0.1/32  scram-sha-256
+hostssl  replication  postgres  ::1/128       scram-sha-256
+"""
+UNRECORDED = """\
+SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';
+SET pg_stat_statements.track_utility = 'off';
+"""
+SECONDS_TO_ANSWER = 120  # a server that neither ends nor recovers must answer within; the first start makes its data
+SECONDS_TO_RECOVER = 600  # one that says that it is recovering
+SECONDS_TO_STOP = 120
+SECONDS_OF_A_TRIAL = 60
+RESTARTS = 2  # after so many ends in a row it is not waited for any longer
+SHARED_MEMORY = 256  # MB
+BUILTIN_LOCALE = 17  # the major version from which PostgreSQL sorts by itself
+LOG_LINES = 60
+POLL = 0.05
+WRITTEN = """printf '%s' "$TRIAL" >/tmp/trial.conf"""  # by a shell in a container that ends with it
+
+
+class ServerKind:
+    """See `keelson.docker.part.Kind` for what each method is for."""
+
+    logins = (ADMINISTRATOR,)
+    listens_on = PORT
+
+    def check(self, spec: PartSpec) -> None:
+        """Refuse parameters that are the platform's own, or whose name cannot be."""
+        configuration.check_names(_server(spec))
+
+    def container(self, spec: PartSpec) -> ContainerSettings:
+        """Return the postmaster's: its data, its configuration, and a place for its sockets."""
+        return ContainerSettings(
+            command=(
+                "postgres",
+                *("-c", f"config_file={names.CONFIG}/postgresql.conf"),
+                *("-c", f"hba_file={names.CONFIG}/pg_hba.conf"),
+            ),
+            environment={
+                "PGDATA": f"{DATA}/{DIRECTORY}",
+                "POSTGRES_PASSWORD_FILE": f"{names.CONFIG}/password",
+                "POSTGRES_INITDB_ARGS": " ".join(_initdb_options(spec)),
+                "NO_TS_TUNE": "true",  # Timescale's image would guess parameters from the whole machine
+            },
+            volumes={
+                names.data_volume(spec.key, spec.name): Mount(DATA),
+                names.config_volume(spec.key, spec.name): Mount(names.CONFIG, read_only=True),
+            },
+            tmpfs={
+                SOCKETS: f"rw,noexec,nosuid,nodev,size=16m,mode=0750,uid={spec.uid},gid={spec.gid}",
+                "/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777",  # noqa: S108 - inside the container
+            },
+            healthcheck=Healthcheck(_question(), interval=10, timeout=5, retries=3, start_period=SECONDS_TO_RECOVER),
+            stop_signal="SIGINT",  # fast: SIGTERM would wait for clients
+            stop_timeout=SECONDS_TO_STOP,
+            shm_size=SHARED_MEMORY,
+            networks=(names.network(spec.key), names.admin_network(spec.key)),
+        )
+
+    def before(self, spec: PartSpec, image_id: str) -> tuple[str, ...]:
+        """Make the place of the data, or see that the image can take over what is there, and back that up first."""
+        volume = names.data_volume(spec.key, spec.name)
+        known = part.read(spec, image_id, volume, f"{DIRECTORY}/PG_VERSION")
+        if known is None:
+            toolbox.write(spec.place, image_id, {volume: {f"{DIRECTORY}/": spec.file("", 0o700)}})
+            return ()
+        new = _version(spec, image_id)
+        _refuse_other_major(spec, known.text.strip(), new)
+        _refuse_other_user(spec, known)
+        old = part.find_container(spec)
+        if old is None:
+            return ()
+        _back_up(spec)
+        return _told(spec, _version(spec, old.attrs["Image"]), new)
+
+    def files(self, spec: PartSpec) -> Mapping[str, Mapping[str, File]]:
+        """Return its configuration, once PostgreSQL itself has read the parameters."""
+        server = _server(spec)
+        values = configuration.values(server, PORT, INSIDE)
+        if server.parameters:
+            _try(spec, server, values)
+        password = str(toolbox.ask(spec.place, spec.key, "password", server=spec.name, role=ADMINISTRATOR))
+        called = [spec.name, spec.container]
+        certificates = toolbox.ask(spec.place, spec.key, "certificate", server=spec.name, names=called)
+        texts = {
+            "postgresql.conf": f"include_if_exists '{DATA}/{DIRECTORY}/postgresql.conf'\n{configuration.render(values)}",
+            "pg_hba.conf": HBA,
+            "password": password,
+            "passfile": f"*:*:*:{ADMINISTRATOR}:{_escaped(password)}\n",
+            **{f"tls/{name}": text for name, text in certificates.items()},
+        }
+        files = {"tls/": spec.file("", 0o700)} | {path: spec.file(text) for path, text in texts.items()}
+        return {names.config_volume(spec.key, spec.name): files}
+
+    def bring(self, spec: PartSpec) -> tuple[str, ...]:
+        """Wait for an answer, let it read its files, and restart it if PostgreSQL asks for that."""
+        notes = _await_answer(spec)
+        with _connect(spec) as connection:
+            waiting = configuration.reload(connection, spec.name)
+        if not waiting:
+            return notes
+        _running(spec).restart(timeout=SECONDS_TO_STOP)
+        return (*notes, f"restarted for {', '.join(waiting)}", *_await_answer(spec))
+
+
+@dataclass(frozen=True)
+class Version:
+    """Of PostgreSQL, for example 17.11."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        """Return both numbers."""
+        return f"{self.major}.{self.minor}"
+
+    @property
+    def number(self) -> tuple[int, int]:
+        """What sorts as versions do."""
+        return self.major, self.minor
+
+
+def _server(spec: PartSpec) -> ServerSpec:
+    parameters = {name: str(value) for name, value in spec.settings.get("parameters", {}).items()}
+    return ServerSpec(
+        key=spec.key,
+        stack_id=spec.stack_id,
+        name=spec.name,
+        version_label=str(spec.settings.get("version", "")),
+        parameters=parameters,
+        timescale=bool(spec.settings.get("timescaledb")),
+    )
+
+
+def _initdb_options(spec: PartSpec) -> tuple[str, ...]:
+    label = str(spec.settings.get("version") or BUILTIN_LOCALE)
+    builtin = ("--locale-provider=builtin",) if int(label.partition(".")[0]) >= BUILTIN_LOCALE else ()
+    return ("--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8", *builtin)
+
+
+def _escaped(password: str) -> str:
+    """Return a password as libpq's password file has it."""
+    return password.replace("\\", "\\\\").replace(":", "\\:")
+
+
+def _question() -> tuple[str, ...]:
+    """Return the command that asks the server as a client does, over TCP and TLS, as its administrator."""
+    where = (
+        f"host=localhost port={PORT} user={ADMINISTRATOR} dbname=postgres passfile={names.CONFIG}/passfile "
+        f"sslmode=verify-full sslrootcert={CERTIFICATES}/ca.crt connect_timeout=4 application_name=health"
+    )
+    return ("psql", "--no-psqlrc", "--no-password", "--output=/dev/null", "--command=SELECT 1", where)
+
+
+# Before a container of another image
+
+
+def _version(spec: PartSpec, image_id: str) -> Version:
+    """Return which PostgreSQL an image has, by its variables, else by asking its program."""
+    image = daemon.connect(spec.place).images.get(image_id)
+    variables = dict(line.partition("=")[::2] for line in image.attrs["Config"].get("Env") or ())
+    text = variables.get("PG_VERSION", "")
+    if not (found := re.match(r"(\d+)\.(\d+)", text)):
+        status, text = _run(spec, image_id, ["postgres", "--version"])
+        found = re.search(r"(\d+)\.(\d+)", text)
+        if status or not found:
+            msg = f"server {spec.name}: the image {spec.image} has no PostgreSQL ({text.strip()}); name another one"
+            raise SettingsError(msg)
+    return Version(int(found[1]), int(found[2]))
+
+
+def _refuse_other_major(spec: PartSpec, known: str, new: Version) -> None:
+    if known != str(new.major):
+        msg = (
+            f"server {spec.name}: its data are of PostgreSQL {known}, and the image {spec.image} has {new}; keep an image of {known}, "
+            f"or back up with `keelson backup run`, and restore into a new server"
+        )
+        raise ServerError(msg)
+
+
+def _refuse_other_user(spec: PartSpec, known: File) -> None:
+    if known.uid != spec.uid:
+        msg = (
+            f"server {spec.name}: its data belong to user {known.uid}, and the image {spec.image} works as user {spec.uid}; "
+            f"set uid: {known.uid} and gid: {known.gid} beside the image's reference in keelson:docker.image"
+        )
+        raise SettingsError(msg)
+
+
+def _told(spec: PartSpec, old: Version, new: Version) -> tuple[str, ...]:
+    if new.number < old.number:
+        return (f"goes back from PostgreSQL {old} to {new}, as the image {spec.image} has it",)
+    return (f"goes from PostgreSQL {old} to {new}",) if old != new else ()
+
+
+def _back_up(spec: PartSpec) -> None:
+    try:
+        toolbox.ask_apart(spec.place, spec.key, "back_up_server", server=spec.name)
+    except (BackupError, UnreachableError) as fault:
+        msg = f"server {spec.name} keeps its image, as no backup could be made before the change: {fault}"
+        raise BackupError(msg) from None
+
+
+def _try(spec: PartSpec, server: ServerSpec, values: Mapping[str, str]) -> None:
+    """Let the image's PostgreSQL read the parameters, and load the libraries that they name, where no data can be harmed.
+
+    Raises:
+        SettingsError: it refuses them; the sentence has its own words.
+    """
+    text = configuration.render({**values, "ssl": "off"})
+    command = f"{WRITTEN} && exec postgres -C port -D /tmp -c config_file=/tmp/trial.conf"
+    if any(name.lower() == "shared_preload_libraries" for name in server.parameters):
+        command = (
+            f"{WRITTEN} && initdb -D /tmp/trial --no-sync --no-instructions --auth=reject >/dev/null && "
+            "exec postgres -C shared_memory_size -D /tmp/trial -c config_file=/tmp/trial.conf"
+        )
+    status, said = _run(spec, spec.image, ["sh", "-c", command], {"TRIAL": text})
+    if status:
+        msg = f"server {spec.name}: PostgreSQL did not read its parameters ({said.strip()}); look at the image {spec.image}"
+        raise configuration.refused(server, said) or ServerError(msg)
+
+
+def _run(spec: PartSpec, image: str, command: list[str], variables: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """Run a command in a container of its own; return its exit status and what it wrote."""
+    made = daemon.connect(spec.place).containers.create(
+        image,
+        entrypoint=command,
+        command=[],
+        environment={**(variables or {})},
+        user=f"{spec.uid}:{spec.gid}",
+        network_mode="none",
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        labels=names.labels(spec.key, f"{spec.name}-trial"),
+    )
+    try:
+        made.start()
+        status = int(made.wait(timeout=SECONDS_OF_A_TRIAL)["StatusCode"])
+        return status, made.logs().decode(errors="replace")
+    finally:
+        made.remove(force=True, v=True)
+
+
+# Once it runs
+
+
+def _await_answer(spec: PartSpec) -> tuple[str, ...]:
+    """Wait until the administrator is let in; return what was repaired for that.
+
+    Raises:
+        ServerError: it ends again and again, was never started, or does not answer in time.
+    """
+    begun, notes = time.monotonic(), list[str]()
+    before = int(_running(spec).attrs["RestartCount"])
+    patience = SECONDS_TO_ANSWER
+    while True:
+        try:
+            _connect(spec).close()
+            return tuple(notes)
+        except UnreachableError as fault:
+            said = str(fault)
+        if "starting up" in said or "recovery" in said:
+            patience = SECONDS_TO_RECOVER
+        found = _running(spec)
+        if not notes and (note := _repair(spec, found, said)):
+            notes.append(note)
+        if int(found.attrs["RestartCount"]) - before >= RESTARTS:
+            raise _failure(spec, found, "does not start", said)
+        if time.monotonic() - begun > patience:
+            raise _failure(spec, found, "does not answer", said)
+        time.sleep(POLL)
+
+
+def _connect(spec: PartSpec) -> psycopg.Connection:
+    return resolve(Reference(stack=spec.key, target=spec.place, server=spec.name)).connect(patience=0)
+
+
+def _running(spec: PartSpec) -> Container:
+    """Return the container, which runs or is about to; raises ServerError with the reason where it does not."""
+    found = part.find_container(spec)
+    if found is None:
+        msg = f"the container of server {spec.name} is missing; run `keelson up -- --refresh`"
+        raise ServerError(msg)
+    if found.status in {"running", "restarting"}:
+        return found
+    told = str(found.attrs["State"].get("Error") or "")
+    if found.status == "created" and ("already allocated" in told or "already in use" in told):
+        msg = f"server {spec.name} was never started: {told}; stop what has the port, or set another one in the stack's settings"
+        raise PortInUseError(msg)
+    raise _failure(spec, found, f"is {found.status}", told)
+
+
+def _failure(spec: PartSpec, found: Container, what: str, said: str) -> ServerError:
+    lines = found.logs(tail=LOG_LINES).decode(errors="replace").splitlines()
+    told = telling(lines) if lines else ""
+    reason = known[1] if (known := configuration.SAID.search(told)) else told
+    return ServerError(
+        f"server {spec.name} {what}: {reason or said or 'it said nothing'}; see `keelson logs {spec.name}`, and run `keelson up` again"
+    )
+
+
+def _repair(spec: PartSpec, found: Container, said: str) -> str:
+    """Do what lets the administrator in again, by the container's own socket; return what was done, nothing if nothing helps.
+
+    A volume that was kept from an older stack knows another password, a server that runs since before has another certificate.
+    """
+    if "password authentication failed" in said:
+        password = str(toolbox.ask(spec.place, spec.key, "password", server=spec.name, role=ADMINISTRATOR))
+        quoted = password.replace("'", "''")
+        _ask_inside(
+            spec,
+            found,
+            f"{UNRECORDED}SET standard_conforming_strings = on;\nALTER ROLE {ADMINISTRATOR} PASSWORD '{quoted}';\n",
+        )
+        return "its data knew another password of the administrator; it has that of the stack now"
+    if "certificate" in said:
+        _ask_inside(spec, found, "SELECT pg_reload_conf();\n")
+        return "it read its new certificate"
+    return ""
+
+
+def _ask_inside(spec: PartSpec, found: Container, statements: str) -> None:
+    """Run statements as the administrator, by psql's standard input."""
+    command = [
+        "psql",
+        "--no-psqlrc",
+        "--quiet",
+        "--set=ON_ERROR_STOP=1",
+        f"--host={SOCKETS}",
+        f"--username={ADMINISTRATOR}",
+    ]
+    stream = ExecStream(daemon.connect(spec.place), found, [*command, "--dbname=postgres", "--output=/dev/null"])
+    try:
+        stream.write(statements.encode())
+        stream.end_input()
+        while stream.read():
+            pass
+        if stream.status():
+            said = telling(stream.said.decode(errors="replace").splitlines())
+            msg = f"server {spec.name} cannot be repaired from inside its container ({said}); see `keelson logs {spec.name}`"
+            raise ServerError(msg)
+    finally:
+        stream.close()
