@@ -79,7 +79,7 @@ class Endpoint:
 
     def _tls(self) -> dict[str, str]:
         if self.address.root_certificate is None:
-            return {}
+            return {"sslmode": "require"} if self.address.encrypted else {}
         return {"sslmode": "verify-full", "sslrootcert": str(self.address.root_certificate)}
 
 

@@ -16,11 +16,21 @@ RENEWAL = 1 / 3  # of a certificate's life: with less than this left, it is made
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where a server answers now; without a root certificate connections are not encrypted."""
+    """Where a server answers now.
+
+    Attributes:
+        host: a name or an address.
+        port: on it.
+        root_certificate: what the server is verified against; without it connections are not encrypted, if not `encrypted`.
+        encrypted: that they are encrypted, and whoever answers is believed.
+        fleeting: that it ends with this process.
+    """
 
     host: str
     port: int
     root_certificate: Path | None = None
+    encrypted: bool = False
+    fleeting: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,10 @@ context or an address, such as `docker@ssh://user@host`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,17 +55,52 @@ def connect(place: str) -> docker.DockerClient:
 
     found = find(place)
     tls: TLSConfig | bool = False
-    if found.certificates:
-        pair = (str(found.certificates / "cert.pem"), str(found.certificates / "key.pem"))
-        tls = TLSConfig(client_cert=pair, ca_cert=str(found.certificates / "ca.pem"), verify=True)
     try:
+        if found.certificates:
+            pair = (str(found.certificates / "cert.pem"), str(found.certificates / "key.pem"))
+            tls = TLSConfig(client_cert=pair, ca_cert=str(found.certificates / "ca.pem"), verify=True)
         client = docker.DockerClient(
             base_url=found.host, tls=tls, timeout=SECONDS, version="auto", use_ssh_client=True, max_pool_size=32
         )
-    except (DockerException, OSError) as fault:
-        msg = f"no Docker daemon answers at {found.host} ({fault}); start it, or name another one in keelson:docker.context"
+    except (DockerException, OSError) as fault:  # OSError is also what requests raises
+        msg = (
+            f"no Docker daemon answers at {found.host} ({_reason(fault)}); start it, or name another one in "
+            "keelson:docker.context"
+        )
         raise PlatformError(msg) from None
     return client
+
+
+@contextlib.contextmanager
+def sentences(place: str) -> Iterator[None]:
+    """Make one sentence of what the daemon refuses in the block, and of its silence; raises PlatformError."""
+    from docker.errors import APIError, DockerException  # noqa: PLC0415
+
+    try:
+        yield
+    except APIError as fault:
+        msg = f"the Docker daemon at {find(place).host} refuses: {_explained(fault)}"
+        raise PlatformError(msg) from None
+    except (DockerException, OSError) as fault:
+        msg = f"the Docker daemon at {find(place).host} does not answer ({_reason(fault)}); start it and run the command again"
+        raise PlatformError(msg) from None
+
+
+def _explained(fault: Exception) -> str:
+    return " ".join(str(getattr(fault, "explanation", None) or fault).split()).removeprefix(
+        "Error response from daemon: "
+    )
+
+
+def _reason(fault: BaseException) -> str:
+    """Return what the operating system said, which the client wraps in exceptions of exceptions; else what the client said."""
+    seen: list[BaseException] = [fault]
+    for each in seen:
+        inner = [each.__cause__, each.__context__, *each.args, getattr(each, "reason", None)]
+        if isinstance(each, OSError) and each.strerror:
+            return each.strerror
+        seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
+    return " ".join(str(fault).split())
 
 
 def _certificates() -> Path | None:

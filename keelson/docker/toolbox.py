@@ -5,23 +5,26 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
+import ssl
 import tarfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keelson.docker import daemon, names
 from keelson.errors import PlatformError, UnreachableError
-from keelson.inside.session import Session
+from keelson.inside.session import GoneError, Session
 
 if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
 PYTHON = ("python3", "-I", "-m")
+STDERR = 2
 _HEADER = 8  # bytes before each block of a stream: which stream, 3 zeros, the block's length (Docker's API, attach)
-_STDERR = 2
+_KEPT = 4096  # bytes of what a process said last on standard error
+_BLOCK = 65536
 
 
 @dataclass(frozen=True)
@@ -35,19 +38,54 @@ class File:
 
 
 class ExecStream:
-    """Standard input and output of a process that runs in a container."""
+    """Standard input and output of a process that runs in a container, whatever carries the daemon's answers.
 
-    def __init__(self, client: docker.DockerClient, container: Container, command: list[str]) -> None:
-        started = client.api.exec_create(container.id, command, stdin=True, stdout=True, stderr=True)
-        self._socket: Any = client.api.exec_start(started["Id"], socket=True)
-        self._raw: socket.socket = getattr(self._socket, "_sock", self._socket)
-        self._raw.settimeout(None)
+    With a terminal what it writes on standard error comes with its output.
+    """
+
+    def __init__(
+        self,
+        client: docker.DockerClient,
+        container: Container,
+        command: Sequence[str],
+        *,
+        terminal: bool = False,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._api = client.api
+        started = self._api.exec_create(
+            container.id,
+            [*command],
+            stdin=True,
+            stdout=True,
+            stderr=True,
+            tty=terminal,
+            environment={**(environment or {})},
+        )
+        self.identity: str = started["Id"]
+        self._terminal = terminal
+        carrier: Any = self._api.exec_start(self.identity, socket=True, tty=terminal)
+        self._writer: Any = getattr(carrier, "_sock", carrier)
+        self._writer.settimeout(None)
+        # The socket alone would miss what came in one piece with the daemon's answer, and lies in the response's buffer.
+        self._response: Any = carrier._response  # noqa: SLF001
+        self._reader: Any = self._response.raw._fp.fp  # noqa: SLF001
         self._received = b""
         self.said = b""  # on standard error
 
     def write(self, text: bytes) -> None:
         """Send all of it."""
-        self._raw.sendall(text)
+        self._writer.sendall(text)
+
+    def end_input(self) -> None:
+        """Let the process read the end of its input; it goes on."""
+        pipe = getattr(getattr(self._writer, "proc", None), "stdin", None)  # of ssh
+        if pipe:
+            pipe.close()
+        elif isinstance(self._writer, ssl.SSLSocket):
+            _end_tls(self._writer)
+        else:
+            self._writer.shutdown(socket.SHUT_WR)
 
     def read_line(self) -> bytes:
         """Return the next line of its output; an empty one when the process is gone."""
@@ -62,28 +100,48 @@ class ExecStream:
     def read(self) -> bytes:
         """Return the next block of its output; an empty one when the process is gone."""
         while True:
-            header = self._exactly(_HEADER)
-            if not header:
-                return b""
-            block = self._exactly(int.from_bytes(header[4:], "big"))
-            if header[0] != _STDERR:
+            stream, block = self.read_any()
+            if stream != STDERR or not block:
                 return block
-            self.said = (self.said + block)[-4096:]
+            self.said = (self.said + block)[-_KEPT:]
+
+    def read_any(self) -> tuple[int, bytes]:
+        """Return the next block with the number of the stream that it came on; an empty one when the process is gone."""
+        if self._terminal:
+            return 1, bytes(self._reader.read1(_BLOCK))
+        while len(header := self._exactly(_HEADER)) == _HEADER:
+            if block := self._exactly(int.from_bytes(header[4:], "big")):
+                return header[0], block
+        return 1, b""
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Tell the process the size of its terminal."""
+        self._api.exec_resize(self.identity, rows, columns)
+
+    def status(self) -> int:
+        """Return the exit status of a process that is gone."""
+        return int(self._api.exec_inspect(self.identity)["ExitCode"] or 0)
 
     def close(self) -> None:
         """Let the process end."""
         with contextlib.suppress(OSError):
-            self._raw.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
+            self._writer.shutdown(socket.SHUT_RDWR)
+        for each in (self._response, self._writer):
+            with contextlib.suppress(OSError):
+                each.close()
+        if process := getattr(self._writer, "proc", None):  # ssh, which has got its signal
+            process.wait()
 
     def _exactly(self, size: int) -> bytes:
-        found = b""
-        while len(found) < size:
-            block = self._raw.recv(size - len(found))
-            if not block:
-                return b""
-            found += block
-        return found
+        return bytes(self._reader.read(size))
+
+
+def _end_tls(writer: ssl.SSLSocket) -> None:
+    """Send the notice that nothing more is written, and do not wait for the other side's."""
+    writer.settimeout(0)
+    with contextlib.suppress(ssl.SSLError, OSError):
+        writer._sslobj.shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - unwrap() would end the reading too
+    writer.settimeout(None)
 
 
 _sessions: dict[tuple[str, str], Session] = {}
@@ -97,40 +155,80 @@ def ask(place: str, key: str, operation: str, **arguments: Any) -> Any:  # noqa:
         KeelsonError: the operation's own.
         UnreachableError: the stack has no toolbox, or it does not run.
     """
-    with _lock:
-        session = _sessions.get((place, key))
-        if session is None:
-            session = _sessions[place, key] = _begin(place, key)
+    session, new = _session(place, key)
     try:
         return session.ask(operation, **arguments)
-    except UnreachableError as fault:
-        if "does not answer (" in str(fault):  # the process is gone: the next question begins another one
-            with _lock:
-                _sessions.pop((place, key), None)
-        raise
+    except GoneError:  # with its container, which another one may have followed
+        _forget(place, key, session)
+        if new:
+            raise
+    return _session(place, key)[0].ask(operation, **arguments)
+
+
+def ask_apart(place: str, key: str, operation: str, **arguments: Any) -> Any:  # noqa: ANN401 - what the operation answers
+    """Return an operation's answer as `ask` does, in a session of its own: for what takes long, and keeps nobody waiting."""
+    session = _begin(place, key)
+    try:
+        return session.ask(operation, **arguments)
+    finally:
+        session.close()
+
+
+def _session(place: str, key: str) -> tuple[Session, bool]:
+    """Return the session with a stack's toolbox, and whether it was begun just now."""
+    with _lock:
+        if known := _sessions.get((place, key)):
+            return known, False
+        begun = _sessions[place, key] = _begin(place, key)
+        return begun, True
+
+
+def close(place: str, key: str) -> None:
+    """End the session with a stack's toolbox, if there is one; the next question begins another."""
+    if session := _sessions.get((place, key)):
+        _forget(place, key, session)
+
+
+def _forget(place: str, key: str, session: Session) -> None:
+    session.close()
+    with _lock:
+        if _sessions.get((place, key)) is session:
+            del _sessions[place, key]
 
 
 def find(place: str, key: str) -> Container:
     """Return the running toolbox of a stack; raises UnreachableError where there is none."""
-    from docker.errors import DockerException, NotFound  # noqa: PLC0415
+    from docker.errors import NotFound  # noqa: PLC0415
 
-    name = names.container(key, names.TOOLBOX)
-    try:
-        found = daemon.connect(place).containers.get(name)
-    except NotFound:
-        msg = f"stack {key} is not on the Docker daemon at {daemon.find(place).host}; run `keelson up`"
-        raise UnreachableError(msg) from None
-    except DockerException as fault:
-        msg = f"the Docker daemon at {daemon.find(place).host} does not answer ({fault}); start it"
-        raise UnreachableError(msg) from None
+    client = daemon.connect(place)
+    with daemon.sentences(place):
+        try:
+            found = client.containers.get(names.container(key, names.TOOLBOX))
+        except NotFound:
+            msg = f"stack {key} is not on the Docker daemon at {daemon.find(place).host}; run `keelson up`"
+            raise UnreachableError(msg) from None
     if found.status != "running":
         msg = f"the toolbox of stack {key} is {found.status}; run `keelson start`"
         raise UnreachableError(msg)
     return found
 
 
+def stream(
+    place: str,
+    key: str,
+    command: Sequence[str],
+    *,
+    terminal: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> ExecStream:
+    """Start a process in the toolbox; raises UnreachableError where it does not run."""
+    found = find(place, key)
+    with daemon.sentences(place):
+        return ExecStream(daemon.connect(place), found, command, terminal=terminal, environment=environment)
+
+
 def _begin(place: str, key: str) -> Session:
-    return Session(ExecStream(daemon.connect(place), find(place, key), [*PYTHON, "keelson.inside.serve", key]), key)
+    return Session(stream(place, key, [*PYTHON, "keelson.inside.serve", key]), key)
 
 
 def write(place: str, image: str, volumes: Mapping[str, Mapping[str, File]]) -> None:

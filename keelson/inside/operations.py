@@ -11,6 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from keelson.errors import ServerError, UnreachableError
+from keelson.inside.upgrades import back_up_server
 from keelson.local.registry import DaemonRecord, Registry, ServerRecord
 
 ID_BYTES = 6
@@ -69,6 +70,15 @@ def forget(key: str, name: str) -> None:
     Registry(key).forget(name)
 
 
+def records(key: str) -> dict[str, dict[str, Any]]:
+    """Return the fields of each ServerRecord under `servers`, and of each DaemonRecord under `daemons`, by name."""
+    registry = Registry(key)
+    return {
+        "servers": {name: asdict(record) for name, record in registry.servers().items()},
+        "daemons": {name: asdict(record) for name, record in registry.daemons().items()},
+    }
+
+
 def certificate(key: str, server: str, names: list[str]) -> dict[str, str]:
     """Return the texts of a server's certificate, its key and the authority's certificate, made where they are missing or old."""
     from keelson.local import registry, tls  # noqa: PLC0415
@@ -84,6 +94,18 @@ def authority(key: str) -> str:
 
     path = tls.authority_file(key)
     return path.read_text(encoding="ascii") if path.exists() else ""
+
+
+def certificates(key: str) -> list[dict[str, str]]:
+    """Return how long the certificate of each server is good: `server`, and in ISO 8601 `begins` and `expires`."""
+    from keelson.local import registry, tls  # noqa: PLC0415
+
+    found = (tls.certificate_of(name, registry.directory(key) / "tls" / name) for name in Registry(key).servers())
+    return [
+        {"server": each.server, "begins": each.begins.isoformat(), "expires": each.expires.isoformat()}
+        for each in found
+        if each
+    ]
 
 
 def put_job(key: str, job: Mapping[str, Any]) -> None:
@@ -118,10 +140,13 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         record_server,
         record_daemon,
         forget,
+        records,
         certificate,
+        certificates,
         authority,
         put_job,
         find_job,
         drop_job,
+        back_up_server,
     )
 }

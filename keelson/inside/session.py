@@ -10,6 +10,10 @@ from keelson import errors
 from keelson.errors import KeelsonError, UnreachableError
 
 
+class GoneError(UnreachableError):
+    """The process inside is gone."""
+
+
 class Stream(Protocol):
     """The standard input and output of a process inside."""
 
@@ -35,7 +39,7 @@ class Session:
 
         Raises:
             KeelsonError: the operation's own, of the class that it had there.
-            UnreachableError: the process inside is gone.
+            GoneError: the process inside is gone.
         """
         question = json.dumps({"ask": operation, "with": arguments}) + "\n"
         with self._lock:
@@ -53,8 +57,8 @@ class Session:
         self._stream.close()
 
 
-def _gone(stack: str, fault: Exception) -> UnreachableError:
-    return UnreachableError(f"the toolbox of stack {stack} does not answer ({fault}); run `keelson start`")
+def _gone(stack: str, fault: Exception) -> GoneError:
+    return GoneError(f"the toolbox of stack {stack} does not answer ({fault}); run `keelson start`")
 
 
 def _result(answer: dict[str, Any]) -> Any:  # noqa: ANN401

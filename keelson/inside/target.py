@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
-import psycopg
-
-from keelson.errors import KeelsonError, SettingsError, UnreachableError
+from keelson.errors import SettingsError, UnreachableError
 from keelson.inside import operations
+from keelson.inside.looks import fault_of
 from keelson.local import tls
 from keelson.local.registry import DaemonRecord, Registry, ServerRecord
 from keelson.target import Address, Certificate, Part
 
 AT_ONCE = 8  # parts that are asked at the same time
-SECONDS = 2.0  # until a part must have answered
-PAGES = {"pgadmin": "/misc/ping", "agent": "/live"}
 PROGRAMS = "/usr/lib/postgresql/17/bin"
 
 
@@ -52,8 +48,8 @@ class InsideTarget:
         registry = Registry(stack)
         with ThreadPoolExecutor(AT_ONCE) as pool:
             looks = [
-                *(pool.submit(_server, self, stack, record) for record in registry.servers().values()),
-                *(pool.submit(_daemon, self, stack, record) for record in registry.daemons().values()),
+                *(pool.submit(_part, self, stack, "server", record) for record in registry.servers().values()),
+                *(pool.submit(_part, self, stack, record.kind, record) for record in registry.daemons().values()),
             ]
         return tuple(look.result() for look in looks)
 
@@ -85,54 +81,6 @@ def _refuse() -> NoReturn:
     raise SettingsError(msg)
 
 
-def _server(place: InsideTarget, stack: str, record: ServerRecord) -> Part:
-    try:
-        address = place.locate(stack, record.name)
-        psycopg.connect(
-            host=address.host,
-            port=address.port,
-            user="postgres",
-            password=place.password(stack, record.name, "postgres"),
-            dbname="postgres",
-            sslmode="verify-full",
-            sslrootcert=str(address.root_certificate),
-            connect_timeout=int(SECONDS),
-            application_name="keelson",
-        ).close()
-        fault = ""
-    except (psycopg.Error, KeelsonError) as error:
-        fault = str(error).strip().splitlines()[0]
-    return _part(record, "server", fault)
-
-
-def _daemon(place: InsideTarget, stack: str, record: DaemonRecord) -> Part:
-    fault = _redis(place, stack, record) if record.kind == "redis" else _page(record)
-    return _part(record, record.kind, fault)
-
-
-def _redis(place: InsideTarget, stack: str, record: DaemonRecord) -> str:
-    from keelson.redis.wire import RefusedError, conversation  # noqa: PLC0415
-
-    try:
-        password = place.password(stack, record.name, "admin")
-        with conversation(record.port, "admin", password, SECONDS, host=record.host) as redis:
-            redis.ask("PING")
-    except (OSError, RefusedError, KeelsonError) as error:
-        return str(error) or "does not answer"
-    return ""
-
-
-def _page(record: DaemonRecord) -> str:
-    connection = http.client.HTTPConnection(record.host, record.port, timeout=SECONDS)
-    try:
-        connection.request("GET", PAGES[record.kind])
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as error:
-        return str(error) or "does not answer"
-    finally:
-        connection.close()
-    return "" if status == http.client.OK else f"answers {status}"
-
-
-def _part(record: ServerRecord | DaemonRecord, kind: str, fault: str) -> Part:
+def _part(place: InsideTarget, stack: str, kind: str, record: ServerRecord | DaemonRecord) -> Part:
+    fault = fault_of(place, stack, kind, record.name)
     return Part(name=record.name, kind=kind, running=not fault, answering=not fault, port=record.port, detail=fault)
