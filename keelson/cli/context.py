@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from keelson import inside
 from keelson.cli.completion import complete_service, complete_stack
 from keelson.endpoint import Endpoint, Reference, resolve
 from keelson.errors import SettingsError
+from keelson.inside import settings
 from keelson.postgres.names import RoleNames
 from keelson.project import Project, find_project
 from keelson.settings.stack import Stack
@@ -42,6 +44,8 @@ class Context:
     @cached_property
     def stack(self) -> Stack:
         """The stack's settings."""
+        if inside.here():
+            return settings.load()
         return self.project.stack(self.stack_name)
 
     @cached_property
@@ -85,6 +89,9 @@ class Context:
 
 
 def context(stack: str | None) -> Context:
-    """Return the context for the stack that was named, else for the one that is selected."""
+    """Return the context for the stack that was named, else for the one that is selected; inside a stack for that one."""
+    if inside.here():
+        found = settings.load()
+        return Context(Project(root=found.root, name=found.project, backend=None), found.name)
     project = find_project()
     return Context(project, (stack or selected_stack(project)).rpartition("/")[2])

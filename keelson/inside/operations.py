@@ -108,6 +108,13 @@ def certificates(key: str) -> list[dict[str, str]]:
     ]
 
 
+def put_settings(key: str, text: str) -> None:
+    """Keep the stack's settings, as `keelson.inside.settings.dump` gives them."""
+    from keelson.inside import settings  # noqa: PLC0415
+
+    settings.put(key, text)
+
+
 def put_job(key: str, job: Mapping[str, Any]) -> None:
     """Write a job down; `job` has the fields of a Job."""
     from keelson.agent import jobs  # noqa: PLC0415
@@ -144,6 +151,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         certificate,
         certificates,
         authority,
+        put_settings,
         put_job,
         find_job,
         drop_job,
