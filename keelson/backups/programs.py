@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,11 +14,14 @@ from typing import IO, Any
 
 from psycopg import pq
 
+from keelson import inside
 from keelson.backups.folder import BLOCK, Stream
 from keelson.errors import BackupError
 
 # The server ends the work of a program that is gone within a second.
 SESSION_OPTIONS = "-c client_connection_check_interval=1000"
+# What setpriv does, where a container has none: PR_SET_PDEATHSIG is 1 (linux/prctl.h), SIGKILL is 9.
+TIE = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
 Client = Callable[[str], Sequence[str]]
 Sink = Callable[[bytes], None]
@@ -92,7 +96,7 @@ def _started(
         "process_group": 0,  # Ctrl-C of a terminal reaches this process alone, which then ends the program
     }
     try:
-        process = subprocess.Popen([*_tied(command), *command], **options)
+        process = subprocess.Popen([*tied(command), *command], **options)
     except OSError as fault:
         msg = f"cannot run {command[0]}: {fault.strerror}; install PostgreSQL's client programs"
         raise BackupError(msg) from None
@@ -109,10 +113,13 @@ def _started(
         process.wait()
 
 
-def _tied(command: Sequence[str]) -> list[str]:
+def tied(command: Sequence[str]) -> list[str]:
     """Return what lets a program end with this process, even by SIGKILL; nothing where that would hide that it is missing."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv and shutil.which(command[0]) else []
+    if not shutil.which(command[0]):
+        return []
+    if setpriv := shutil.which("setpriv"):
+        return [setpriv, "--pdeathsig", "KILL", "--"]
+    return [sys.executable, "-I", "-S", "-c", TIE] if inside.here() else []
 
 
 @contextmanager

@@ -12,21 +12,22 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keelson import paths
+from keelson import inside, paths
+from keelson.backups import programs
 from keelson.errors import DamagedError
 from keelson.local import processes
 from keelson.local import root as private_root
 from keelson.local.root import DATA
+from keelson.redis import server
 
 if TYPE_CHECKING:
     import redis
 
+PROGRAM = "/usr/bin/redis-server"
 SNAPSHOT, SOCKET, LOG = "dump.rdb", "socket", "log"
 OPTIONS = {
-    "dir": str(DATA),
     "dbfilename": SNAPSHOT,
     "port": "0",
-    "unixsocket": f"{DATA}/{SOCKET}",
     "unixsocketperm": "700",
     "save": "",
     "appendonly": "no",
@@ -51,17 +52,14 @@ def loaded(fill: Callable[[Path], None]) -> Iterator[Connect]:
     """
     with _scratch() as directory:
         fill(directory / SNAPSHOT)
-        words = [word for name, value in OPTIONS.items() for word in (f"--{name}", *(value.split(" ")))]
-        command = private_root.find().command(
-            ["/usr/bin/redis-server", *words], data=directory, user="redis", as_first_process=True
-        )
         with (directory / LOG).open("wb") as log:
             process = subprocess.Popen(
-                command,
+                _command(directory),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 env=private_root.plain_environment(),
+                cwd=directory,
                 umask=0o077,
                 process_group=0,
             )
@@ -84,6 +82,16 @@ def counts(connect: Connect) -> dict[str, int]:
     return keys | ({"function libraries": libraries} if libraries else {})
 
 
+def _command(directory: Path) -> list[str]:
+    """Return what ends with this process: in the private root, or, where there is none, as it is."""
+    place = "." if inside.here() else str(DATA)
+    options = OPTIONS | {"dir": place, "unixsocket": f"{place}/{SOCKET}"}
+    program = [PROGRAM, *(word for name, value in options.items() for word in (f"--{name}", *value.split(" ")))]
+    if inside.here():
+        return [*programs.tied(program), *program]
+    return private_root.find().command(program, data=directory, user="redis", as_first_process=True)
+
+
 def _connector(path: str) -> Connect:
     import redis  # noqa: PLC0415 - slow, and most commands do without
     from redis.backoff import NoBackoff  # noqa: PLC0415
@@ -96,14 +104,12 @@ def _await(process: subprocess.Popen[bytes], connect: Connect, log: Path) -> Non
     """Wait until all is loaded, however long that takes."""
     import redis  # noqa: PLC0415
 
-    from keelson.local.redis import RedisKind  # noqa: PLC0415 - for its reading of a log
-
     while True:
         with suppress(redis.ConnectionError), connect(0) as client:
             if client.ping():
                 return
         if process.poll() is not None:
-            reason = RedisKind().reason(log.read_text(errors="replace").splitlines())
+            reason = server.reason(log.read_text(errors="replace").splitlines())
             msg = f"the snapshot cannot be loaded: {reason.partition(';')[0]}; use another backup"
             raise DamagedError(msg)
         time.sleep(POLL)

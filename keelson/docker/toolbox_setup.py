@@ -1,0 +1,106 @@
+"""What the toolbox and the agent share: the places of the stack's state and backups, made ready before either starts.
+
+Both see what a laptop has in `$XDG_STATE_HOME` and `$XDG_DATA_HOME`. A directory of the user's own for backups is seen at the
+same path as on the daemon's machine, so that a job means the same place wherever it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from keelson.docker import daemon, names, toolbox
+from keelson.docker.part import ContainerSettings, Mount
+from keelson.docker.toolbox import File
+from keelson.errors import PlatformError, SettingsError
+
+UID = GID = 10001  # of the agent's image
+PRIVATE = 0o700
+TMPFS: Mapping[str, str] = {"/tmp": "rw,nosuid,nodev,size=256m"}  # noqa: S108 - inside the container
+# The shell reaps what processes of the toolbox leave behind, and ends at once when it is asked to.
+COMMAND = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 86400 & wait $!; done")
+
+
+def mounts(key: str, backups: str = "") -> Mapping[str, Mount]:
+    """Return where toolbox and agent see what, by volume; `backups` is a directory of the daemon's machine, which is bound."""
+    return {
+        names.state_volume(key): Mount(names.STATE_PATH),
+        names.backups_volume(key): Mount(names.DATA_PATH),
+        **({backups: Mount(backups)} if backups else {}),
+    }
+
+
+def container(key: str, backups: str = "") -> ContainerSettings:
+    """Return what the toolbox's container is like."""
+    return ContainerSettings(
+        command=COMMAND,
+        volumes=mounts(key, backups),
+        networks=(names.network(key), names.admin_network(key)),
+        tmpfs=TMPFS,
+        stop_timeout=5,
+    )
+
+
+def prepare_volumes(place: str, key: str, image: str, backups: str = "") -> None:
+    """Make the directories of state and backups on their volumes, owned by the agent's user; a second time is fine.
+
+    Args:
+        place: the daemon.
+        key: the stack's key.
+        image: the agent's image, which the daemon has.
+        backups: a directory of the daemon's machine, from the settings.
+
+    Raises:
+        PlatformError: the daemon refuses.
+        SettingsError: the directory is missing, or the agent's user cannot write there.
+    """
+    toolbox.write(
+        place,
+        image,
+        {
+            names.state_volume(key): _directories("keelson", "stacks", key),
+            names.backups_volume(key): _directories("keelson", "backups", key),
+        },
+    )
+    if backups:
+        _refuse_unwritable(place, image, backups)
+
+
+def _directories(*parts: str) -> Mapping[str, File]:
+    paths = ["/".join(parts[:number]) + "/" for number in range(1, len(parts) + 1)]
+    return {path: File("", UID, GID, PRIVATE) for path in paths}
+
+
+def _refuse_unwritable(place: str, image: str, directory: str) -> None:
+    """Try it, in a container that sees nothing but this directory."""
+    from docker.errors import APIError, ContainerError, DockerException  # noqa: PLC0415
+    from docker.types import Mount as Bind  # noqa: PLC0415
+
+    try:
+        daemon.connect(place).containers.run(
+            image,
+            ["test", "-w", directory, "-a", "-x", directory],
+            mounts=[Bind(directory, directory, type="bind")],
+            network_mode="none",
+            user=f"{UID}:{GID}",
+            remove=True,
+        )
+    except ContainerError:
+        msg = (
+            f"the setting 'keelson:backup.directory' is {directory}, which user {UID} cannot write on the daemon's machine; "
+            f"run `chown {UID}:{GID} {directory}` there, or set another directory"
+        )
+        raise SettingsError(msg) from None
+    except APIError as fault:
+        if "does not exist" not in str(fault.explanation):
+            raise _refused(directory, fault) from None
+        msg = (
+            f"the setting 'keelson:backup.directory' is {directory}, which is not there on the daemon's machine; "
+            f"make it there for user {UID}, or set another directory"
+        )
+        raise SettingsError(msg) from None
+    except DockerException as fault:
+        raise _refused(directory, fault) from None
+
+
+def _refused(directory: str, fault: Exception) -> PlatformError:
+    return PlatformError(f"the Docker daemon cannot look at {directory} ({fault}); see to it and run the command again")
