@@ -28,7 +28,7 @@ check: setup ## format, lint and types
 	$(BIN)/mypy
 
 test: setup ## all tests, on real servers (ARGS='-k name' picks some)
-	@tools/setup browser
+	@tools/setup browser docker
 	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup ## the side-by-side benchmarks

@@ -73,7 +73,9 @@ def target_for(stack: Stack, parent: pulumi.Resource) -> Target:
         from components.targets.local import LocalTarget  # noqa: PLC0415 - a target loads only what it needs
 
         return LocalTarget(stack, parent)
-    msg = (
-        f"Pulumi.{stack.name}.yaml: the target {stack.settings.target!r} is not built yet; set keelson:target to local"
-    )
+    if stack.settings.target == "docker":
+        from components.targets.docker import DockerTarget  # noqa: PLC0415
+
+        return DockerTarget(stack, parent)
+    msg = f"Pulumi.{stack.name}.yaml: the target {stack.settings.target!r} is not built yet; set keelson:target to local or docker"
     raise SettingsError(msg)

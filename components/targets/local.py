@@ -7,7 +7,7 @@ from typing import Any
 
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, RunningServer
+from components.targets import Backups, RunningDaemon, RunningServer, jobs
 from keelson import fingerprint
 from keelson.endpoint import Reference
 from keelson.settings.stack import Stack
@@ -103,14 +103,7 @@ class LocalTarget:
 
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
         """Make the job that the agent runs."""
-        inputs = {
-            "reference": backups.reference.as_input(),
-            "name": backups.name,
-            "engine": backups.engine,
-            **backups.settings.model_dump(mode="json", exclude={"directory"}),
-            "directory": str(backups.settings.directory or ""),
-        }
-        return BackupJob(f"{backups.name}-backup", inputs, opts)
+        return jobs.backup_job(backups, opts)
 
     def _volume(self, name: str, parent: Resource) -> Volume:
         protected = self._stack.settings.protected

@@ -217,8 +217,10 @@ def test_a_database_changes_what_the_stack_says_about_backups(
 
 
 def test_a_target_that_is_not_built_yet_is_refused_by_name(recorder: Recorder, tmp_path: Path) -> None:
-    with pytest.raises(Exception, match="the target 'docker' is not built yet; set keelson:target to local"):
-        _platform(_stack(tmp_path, target="docker"))
+    with pytest.raises(
+        Exception, match="the target 'kubernetes' is not built yet; set keelson:target to local or docker"
+    ):
+        _platform(_stack(tmp_path, target="kubernetes"))
     assert not {name for name in recorder.resources if name.startswith("notes")}
 
 

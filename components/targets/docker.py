@@ -1,0 +1,346 @@
+"""Servers and daemons as containers, made by pulumi-docker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pulumi_docker as docker
+from pulumi import Output, Resource, ResourceOptions
+
+from components.targets import Backups, RunningDaemon, RunningServer, jobs
+from keelson.docker import daemon, names, part, toolbox_setup
+from keelson.docker.images.choice import chosen
+from keelson.docker.part import ContainerSettings, Healthcheck, PartSpec
+from keelson.endpoint import Reference
+from keelson.inside.settings import dump
+from keelson.settings.docker import ImageName
+from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
+from keelson.settings.stack import Stack
+from providers.backup_job import BackupJob
+from providers.docker_part import DockerFiles, DockerPart, DockerPartImage
+from providers.docker_stack import DockerGround, DockerIdentity
+
+LOGS = {"max-size": "10m", "max-file": "5"}
+MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb"}  # where the settings say nothing
+REDIS_OVERHEAD = 2  # times maxmemory: a snapshot is written by a copy of the process, and clients have buffers
+REDIS_LEAST = 128 * 2**20
+MEGABYTE = 2**20
+
+
+class DockerTarget:
+    """All parts as containers of one daemon, on networks of the stack's own.
+
+    Makes: Provider, three Networks, and Volumes `state` and `backups` for the stack; DockerGround <stack>-ground; Container toolbox;
+    DockerIdentity <stack>; per part Volume <part>-data and <part>-config (not for the agent), DockerPartImage <part>-image,
+    DockerFiles <part>-files, Container <part>, DockerPart <part>-process; BackupJob <name>-backup for what is backed up.
+    """
+
+    name = "docker"
+
+    def __init__(self, stack: Stack, parent: Resource) -> None:
+        self._stack, self._key, self._place = stack, stack.key, stack.settings.place
+        found = daemon.find(self._place)
+        self._provider = docker.Provider(
+            self._key,
+            host=found.host,
+            cert_path=str(found.certificates) if found.certificates else None,
+            opts=ResourceOptions(parent=parent),
+        )
+        self._networks = self._make_networks(parent)
+        self._state = self._volume("state", names.state_volume(self._key), parent)
+        self._backups = self._volume("backups", names.backups_volume(self._key), parent, kept=True)
+        self._toolbox = self._make_toolbox(parent)
+        self._identity = DockerIdentity(
+            stack.name,
+            {
+                "place": self._place,
+                "key": self._key,
+                "environment": stack.settings.environment,
+                "settings": dump(stack),
+                "toolbox": self._toolbox.id,
+            },
+            ResourceOptions(parent=parent, deleted_with=self._state),
+        )
+        self.stack_id: Output[str] = self._identity.stack_id
+
+    def server(self, name: str, parent: Resource) -> RunningServer:
+        """Make volumes, files and container of a PostgreSQL server."""
+        settings = self._stack.settings.servers[name]
+        image: ImageName = "timescaledb" if settings.timescaledb else "postgres"
+        values = {
+            "timescaledb": settings.timescaledb,
+            "parameters": self._stack.settings.parameters_of(name),
+            "version": settings.version,
+        }
+        volume, process = self._part(name, "server", image, values, {}, parent)
+        reference = Reference(stack=self._key, target=self._place, server=name)
+        return RunningServer(reference, volume, process, process.listens_on)
+
+    def redis(self, name: str, parent: Resource) -> RunningServer:
+        """Make volumes, files and container of a Redis."""
+        settings = self._stack.settings.redis[name]
+        values = settings.model_dump(
+            include={"maxmemory", "maxmemory_policy", "databases", "notify_keyspace_events", "append_only"}
+        )
+        passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
+        volume, process = self._part(name, "redis", "redis", values, passwords, parent)
+        reference = Reference(stack=self._key, target=self._place, server=name, database="0", role="admin")
+        return RunningServer(reference, volume, process, process.listens_on)
+
+    def pgadmin(
+        self, entries: Sequence[Mapping[str, str]], after: Sequence[Resource], parent: Resource
+    ) -> RunningDaemon:
+        """Make volumes, files and container of pgAdmin, which may answer later."""
+        settings = self._stack.settings.pgadmin
+        values = {
+            "email": settings.email,
+            "entries": [dict(entry) for entry in entries],
+            "protected": self._stack.settings.protected,
+        }
+        passwords = {"admin": settings.password.get_secret_value()} if settings.password else {}
+        _, process = self._part("pgadmin", "pgadmin", "pgadmin", values, passwords, parent, after)
+        return RunningDaemon(process, process.listens_on)
+
+    def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
+        """Make the agent's container."""
+        values = {"backups": str(self._stack.settings.backup.directory or "")}
+        process = self._container("agent", "agent", "agent", values, {}, parent, [*after, self._toolbox])
+        return RunningDaemon(process, process.listens_on)
+
+    def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
+        """Make the job that the agent runs."""
+        return jobs.backup_job(backups, ResourceOptions.merge(opts, ResourceOptions(deleted_with=self._state)))
+
+    def _part(  # noqa: PLR0913, PLR0917 - what a part is made of
+        self,
+        name: str,
+        kind: str,
+        image: ImageName,
+        values: Mapping[str, Any],
+        passwords: Mapping[str, str],
+        parent: Resource,
+        after: Sequence[Resource] = (),
+    ) -> tuple[docker.Volume, DockerPart]:
+        """Make a part with a volume for its data and one for its configuration."""
+        data = self._volume(f"{name}-data", names.data_volume(self._key, name), parent)
+        config = docker.Volume(
+            f"{name}-config",
+            name=names.config_volume(self._key, name),
+            labels=_volume_labels(self._key, name),
+            opts=self._options(parent),
+        )
+        return data, self._container(name, kind, image, values, passwords, parent, [data, config, *after])
+
+    def _container(  # noqa: PLR0913, PLR0917
+        self,
+        name: str,
+        kind: str,
+        image: ImageName,
+        values: Mapping[str, Any],
+        passwords: Mapping[str, str],
+        parent: Resource,
+        after: Sequence[Resource],
+    ) -> DockerPart:
+        """Make what a part's container is made of and what it reads, the container, and what is done once it runs."""
+        spec = self._spec(name, kind, image, values)
+        inputs = asdict(spec) | {"stack_id": self.stack_id, "port": spec.port or 0}
+        inside = ResourceOptions(parent=parent, deleted_with=self._state)
+        made_of = DockerPartImage(f"{name}-image", inputs, _after(inside, after))
+        files = DockerFiles(
+            f"{name}-files",
+            inputs | {"image_id": made_of.image_id, "passwords": Output.secret(passwords)},
+            _after(inside, after),
+        )
+        container = docker.Container(
+            name,
+            name=names.container(self._key, name),
+            image=made_of.image_id,
+            user=f"{spec.uid}:{spec.gid}",
+            ports=_ports(spec, made_of) if spec.published else None,
+            **_limits(self._stack.settings.settings_of_parts[name], kind),
+            **self._arguments(name, part.container(spec), published=spec.published),
+            # The plugin calls an edited health check an update, and applies nothing.
+            opts=self._options(
+                parent, depends_on=[files], replace_on_changes=["healthcheck"], delete_before_replace=True
+            ),
+        )
+        return DockerPart(
+            f"{name}-process",
+            inputs | {"container": container.id, "digest": files.digest},
+            _after(inside, [container]),
+        )
+
+    def _spec(self, name: str, kind: str, image: ImageName, values: Mapping[str, Any]) -> PartSpec:
+        settings, of_docker = self._stack.settings.settings_of_parts[name], self._stack.settings.docker
+        found = chosen(of_docker, image)
+        return PartSpec(
+            place=self._place,
+            key=self._key,
+            stack_id="",
+            name=name,
+            kind=kind,
+            image=found.reference,
+            uid=found.uid,
+            gid=found.gid,
+            published=of_docker.publish,
+            address=of_docker.address,
+            port=settings.port,
+            preferred_port=settings.preferred_port,
+            avoid_ports=tuple(self._stack.settings.ports_of_others(name)),
+            settings=values,
+            data_stays=self._stack.settings.protected,
+        )
+
+    def _arguments(self, name: str, settings: ContainerSettings, *, published: bool) -> dict[str, Any]:
+        """Return what all containers have: no rights, a root that cannot be written, logs that end, their networks.
+
+        The first network is the container's mode, where an alias cannot be had: the one that publishes, or one more.
+        """
+        first, *others = [*([names.ports_network(self._key)] if published else []), *settings.networks]
+        return {
+            "hostname": name,
+            "must_run": True,
+            "command": list(settings.command),
+            "entrypoints": list(settings.entrypoint) or None,
+            "envs": [f"{key}={value}" for key, value in sorted(settings.environment.items())],
+            "read_only": True,
+            "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(settings.capabilities)),
+            "security_opts": ["no-new-privileges:true"],
+            "tmpfs": dict(settings.tmpfs),
+            "shm_size": settings.shm_size,
+            "volumes": [
+                docker.ContainerVolumeArgs(container_path=mount.path, read_only=mount.read_only, **_source(volume))
+                for volume, mount in settings.volumes.items()
+            ],
+            "network_mode": first,
+            "networks_advanced": [
+                docker.ContainerNetworksAdvancedArgs(name=network, aliases=[name]) for network in others
+            ],
+            "healthcheck": _health(settings.healthcheck),
+            "stop_signal": settings.stop_signal,
+            "stop_timeout": settings.stop_timeout,
+            "destroy_grace_seconds": settings.stop_timeout,
+            "restart": "unless-stopped",
+            "log_driver": "json-file",
+            "log_opts": LOGS,
+            "labels": [
+                docker.ContainerLabelArgs(label=label, value=value)
+                for label, value in names.labels(self._key, name).items()
+            ],
+        }
+
+    def _make_networks(self, parent: Resource) -> list[docker.Network]:
+        closed: dict[str, Any] = {"internal": True}
+        apart: dict[str, Any] = {
+            "options": {
+                "com.docker.network.bridge.enable_icc": "false",
+                "com.docker.network.bridge.enable_ip_masquerade": "false",
+            }
+        }
+        wanted = {
+            names.network(self._key): closed,
+            names.admin_network(self._key): closed,
+            names.ports_network(self._key): apart,
+        }
+        return [
+            docker.Network(
+                name,
+                name=name,
+                driver="bridge",
+                labels=[
+                    docker.NetworkLabelArgs(label=label, value=value)
+                    for label, value in names.labels(self._key, "network").items()
+                ],
+                **arguments,
+                opts=self._options(parent),
+            )
+            for name, arguments in wanted.items()
+        ]
+
+    def _make_toolbox(self, parent: Resource) -> docker.Container:
+        """Make the container through which all else is reached; it runs before anything else does."""
+        settings = self._stack.settings
+        place = str(settings.backup.directory or "")
+        image = chosen(settings.docker, "agent")
+        ground = DockerGround(
+            f"{self._stack.name}-ground",
+            {"place": self._place, "key": self._key, "image": image.reference, "backups": place},
+            ResourceOptions(parent=parent, depends_on=[self._state, self._backups]),
+        )
+        name = names.TOOLBOX
+        return docker.Container(
+            name,
+            name=names.container(self._key, name),
+            image=ground.image_id,
+            user=f"{image.uid}:{image.gid}",
+            **self._arguments(name, toolbox_setup.container(self._key, place), published=False),
+            opts=self._options(parent, depends_on=self._networks),
+        )
+
+    def _volume(self, resource: str, name: str, parent: Resource, *, kept: bool = False) -> docker.Volume:
+        """Make a volume that is never replaced: what lives on it would be lost."""
+        protected = self._stack.settings.protected
+        return docker.Volume(
+            resource,
+            name=name,
+            labels=_volume_labels(self._key, resource),
+            opts=self._options(
+                parent,
+                protect=protected,
+                retain_on_delete=protected or kept,
+                ignore_changes=["labels", "driver", "driverOpts"],
+            ),
+        )
+
+    def _options(self, parent: Resource, **more: Any) -> ResourceOptions:  # noqa: ANN401 - a resource's options
+        return ResourceOptions(parent=parent, provider=self._provider, **more)
+
+
+def _volume_labels(key: str, part: str) -> list[docker.VolumeLabelArgs]:
+    return [docker.VolumeLabelArgs(label=label, value=value) for label, value in names.labels(key, part).items()]
+
+
+def _source(volume: str) -> dict[str, str]:
+    """Return the argument that names a volume, or a directory of the daemon's machine."""
+    return {"host_path": volume} if volume.startswith("/") else {"volume_name": volume}
+
+
+def _after(opts: ResourceOptions, resources: Sequence[Resource]) -> ResourceOptions:
+    return ResourceOptions.merge(opts, ResourceOptions(depends_on=list(resources)))
+
+
+def _ports(spec: PartSpec, made_of: DockerPartImage) -> list[docker.ContainerPortArgs]:
+    inner = part.kind(spec.kind).listens_on
+    return [docker.ContainerPortArgs(internal=inner, external=made_of.published_port, ip=spec.address)]
+
+
+def _health(check: Healthcheck | None) -> docker.ContainerHealthcheckArgs | None:
+    if check is None:
+        return None
+    return docker.ContainerHealthcheckArgs(
+        tests=["CMD", *check.command],
+        interval=_duration(check.interval),
+        timeout=_duration(check.timeout),
+        start_period=_duration(check.start_period),
+        retries=check.retries,
+    )
+
+
+def _duration(seconds: int) -> str:
+    """Return seconds as the plugin reads them back, or each preview would find a difference."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def _limits(settings: PartSettings, kind: str) -> dict[str, Any]:
+    """Return what a part may take of the machine's memory, without swap, and of its processors."""
+    if settings.memory:
+        memory = count_bytes(settings.memory)
+    elif isinstance(settings, RedisSettings):
+        memory = max(REDIS_LEAST, REDIS_OVERHEAD * count_bytes(settings.maxmemory))
+    else:
+        memory = count_bytes(MEMORY[kind])
+    megabytes = memory // MEGABYTE
+    return {"memory": megabytes, "memory_swap": megabytes, "cpus": f"{settings.cpus:g}" if settings.cpus else None}
