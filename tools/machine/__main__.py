@@ -6,6 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from keelson.docker.images import recipes
 from keelson.errors import KeelsonError
 from tools.machine import browser, docker, engine, environment, host, pgadmin, root, shell
 from tools.machine.progress import say
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 def _lock() -> None:
     environment.lock()
     pgadmin.lock()
+    environment.compile_lock([recipes.AGENT_WANTED, "--constraints", environment.LOCK], recipes.AGENT_LOCK)
 
 
 PARTS: dict[str, Callable[[], object]] = {

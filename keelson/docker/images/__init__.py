@@ -14,12 +14,17 @@ Both kinds keep one contract: the same variables, users, data directories and si
 
 from __future__ import annotations
 
-from keelson.docker.images import recipes
-from keelson.docker.images.building import Image, build, ensure
-from keelson.docker.images.recipes import NAMES
-from keelson.docker.images.traits import Traits
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-__all__ = ["NAMES", "Image", "Traits", "build", "ensure", "reference_of", "traits"]
+from keelson.docker.images import recipes
+from keelson.docker.images.recipes import NAMES
+from keelson.docker.images.traits import Image, Progress, Traits, silent
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+__all__ = ["NAMES", "Image", "Progress", "Traits", "build", "ensure", "reference_of", "traits"]
 
 
 def reference_of(name: str) -> str:
@@ -35,3 +40,36 @@ def reference_of(name: str) -> str:
 def traits(name: str) -> Traits:
     """Return what a container's definition must know of an image made here; raises as `reference_of` does."""
     return recipes.traits(name)
+
+
+def build(client: DockerClient, names: Iterable[str] = NAMES, progress: Progress = silent) -> list[Image]:
+    """Make the images that are missing and return all that were asked for.
+
+    Args:
+        client: the daemon.
+        names: some of `NAMES`.
+        progress: is told what is being made.
+
+    Raises:
+        PlatformError: the private root or uv is missing, or the daemon refused.
+        SettingsError: there is no such image.
+    """
+    from keelson.docker.images import building  # noqa: PLC0415  # Docker's client is slow to load, and most do without
+
+    return building.build(client, [recipes.find(name) for name in names], progress)
+
+
+def ensure(client: DockerClient, name_or_reference: str, progress: Progress = silent) -> str:
+    """Return the id of an image, made or pulled first where it is missing.
+
+    Args:
+        client: the daemon.
+        name_or_reference: one of `NAMES`, or a reference: of an image made here, or of a registry's.
+        progress: is told what is being made.
+
+    Raises:
+        PlatformError: it can neither be made nor pulled.
+    """
+    from keelson.docker.images import building  # noqa: PLC0415
+
+    return building.ensure(client, name_or_reference, progress)

@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -20,63 +20,33 @@ from docker import DockerClient, errors
 from keelson import paths
 from keelson.docker.images import archive, recipes
 from keelson.docker.images.recipes import Recipe
+from keelson.docker.images.traits import Image, Progress, silent
 from keelson.errors import PlatformError
 
 _PATIENCE = 900  # seconds for one step of the daemon's
 _PREFIX = f"{recipes.REPOSITORY}/"
 
-Progress = Callable[[str, int], None]  # the image that is being made, and how many bytes of it have just gone
+_KEPT = 24 * 3600  # seconds that an image of before stays: another checkout may be about to use it
 
 
-@dataclass(frozen=True)
-class Image:
-    """An image on the daemon."""
-
-    name: str
-    reference: str
-    identity: str  # sha256:…
-    size: int  # bytes, with all that it shares with others
-    made: bool  # now; else it was there
-
-
-def silent(_: str, __: int) -> None:
-    """Tell nobody."""
-
-
-def build(client: DockerClient, names: Iterable[str] = recipes.NAMES, progress: Progress = silent) -> list[Image]:
-    """Make the images that are missing and return all that were asked for.
-
-    Args:
-        client: the daemon.
-        names: some of `recipes.NAMES`.
-        progress: is told what is being made.
-
-    Raises:
-        PlatformError: the private root or uv is missing, or the daemon refused.
-        SettingsError: there is no such image.
-    """
-    wanted = [recipes.find(name) for name in names]
+def build(client: DockerClient, wanted: Sequence[Recipe], progress: Progress = silent) -> list[Image]:
+    """Make what is missing, as `keelson.docker.images.build` says, and forget what was made before and is not used."""
     with _alone(), _patient(client):
         try:
-            return [_present(client, recipe) or _make(client, recipe, progress) for recipe in wanted]
+            found = [_present(client, recipe) or _make(client, recipe, progress) for recipe in wanted]
+            for recipe, image in zip(wanted, found, strict=True):
+                if image.made:
+                    forget(client, recipe, time.time() - _KEPT)
         except (errors.DockerException, requests.RequestException) as fault:
             msg = f"the Docker daemon could not make an image: {_said(fault)}; see that it runs and has room, and run `keelson images build` again"
             raise PlatformError(msg) from None
+    return found
 
 
 def ensure(client: DockerClient, name_or_reference: str, progress: Progress = silent) -> str:
-    """Return the id of an image, made or pulled first where it is missing.
-
-    Args:
-        client: the daemon.
-        name_or_reference: a name of `recipes.NAMES`, or a reference: of an image made here, or of a registry's.
-        progress: is told what is being made.
-
-    Raises:
-        PlatformError: it can neither be made nor pulled.
-    """
+    """Return the id of an image as `keelson.docker.images.ensure` says."""
     if name_or_reference in recipes.NAMES:
-        return build(client, [name_or_reference], progress)[0].identity
+        return build(client, [recipes.find(name_or_reference)], progress)[0].identity
     try:
         return str(client.images.get(name_or_reference).id)
     except errors.ImageNotFound:
@@ -89,6 +59,19 @@ def ensure(client: DockerClient, name_or_reference: str, progress: Progress = si
     return _pull(client, name_or_reference)
 
 
+def forget(client: DockerClient, recipe: Recipe, before: float) -> None:
+    """Remove images of the same names as a recipe and those below it that are older than `before` and not used."""
+    kept, names = {recipe.reference}, {recipe.name}
+    below = recipe.parent
+    while below:
+        kept, names, below = kept | {below.reference}, names | {below.name}, below.parent
+    found = [image for name in names for image in client.api.images(filters={"label": f"{recipes.NAME_LABEL}={name}"})]
+    for image in sorted(found, key=lambda each: -each["Created"]):  # those that stand on others first
+        if image["Created"] < before and not kept & {*(image["RepoTags"] or [])}:
+            with contextlib.suppress(errors.APIError):  # a container or another image uses it
+                client.api.remove_image(image["Id"])
+
+
 def _build_reference(client: DockerClient, reference: str, progress: Progress) -> str:
     name = reference.removeprefix(_PREFIX).partition(":")[0]
     recipe = recipes.find(name)
@@ -97,7 +80,7 @@ def _build_reference(client: DockerClient, reference: str, progress: Progress) -
             f"the image {reference} is not on the daemon, and this checkout makes {recipe.reference}; run `keelson up`"
         )
         raise PlatformError(msg)
-    return build(client, [name], progress)[0].identity
+    return build(client, [recipe], progress)[0].identity
 
 
 def _pull(client: DockerClient, reference: str) -> str:

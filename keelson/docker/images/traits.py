@@ -1,8 +1,11 @@
-"""What a container's definition must know of an image, official or made here."""
+"""What is known of an image: what a container's definition must know, official or made here; what a daemon has."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+Progress = Callable[[str, int], None]  # the image that is being made, and how many bytes of it have just gone
 
 
 @dataclass(frozen=True)
@@ -31,3 +34,18 @@ class Traits:
     def user(self) -> str:
         """User and group as a container's definition has them."""
         return f"{self.uid}:{self.gid}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image made here, on the daemon."""
+
+    name: str
+    reference: str
+    identity: str  # sha256:…
+    size: int  # bytes, with all that it shares with others
+    made: bool  # now; else it was there
+
+
+def silent(_: str, __: int) -> None:
+    """Tell nobody."""
