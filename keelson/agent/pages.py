@@ -1,4 +1,4 @@
-"""A small server of pages on the loopback interface: GET alone, few requests at once, none for long."""
+"""A small server of pages, usually on the loopback interface: GET alone, few requests at once, none for long."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -50,6 +50,12 @@ def refusal(status: HTTPStatus, sentence: str) -> Answer:
 class Pages(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """Serves `pages` (path → what makes the page) on one port, each request in a thread.
 
+    Args:
+        port: where to listen; 0 for a free one.
+        pages: what there is.
+        host: the address to listen on.
+        names: by which others than this machine may ask, beside the usual ones.
+
     Raises:
         PortInUseError: somebody else listens there.
     """
@@ -59,14 +65,20 @@ class Pages(socketserver.ThreadingMixIn, socketserver.TCPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, port: int, pages: Mapping[str, Callable[[], Answer]]) -> None:
-        self.pages = pages
+    def __init__(
+        self,
+        port: int,
+        pages: Mapping[str, Callable[[], Answer]],
+        host: str = LOOPBACK,
+        names: Collection[str] = (),
+    ) -> None:
+        self.pages, self.names = pages, NAMES | {name.lower() for name in names}
         self._open: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         try:
-            super().__init__((LOOPBACK, port), _Request)
+            super().__init__((host, port), _Request)
         except OSError as fault:
-            msg = f"cannot listen on {LOOPBACK}:{port}: {fault.strerror}; free it or choose another port"
+            msg = f"cannot listen on {host}:{port}: {fault.strerror}; free it or choose another port"
             raise PortInUseError(msg) from None
 
     @property
@@ -121,8 +133,8 @@ class _Request(BaseHTTPRequestHandler):
     def _answer(self) -> Answer:
         host = self.headers.get("Host", "")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        if name.lower() not in NAMES:
-            return refusal(HTTPStatus.MISDIRECTED_REQUEST, "ask by the name localhost or 127.0.0.1")
+        if name.lower() not in self.server.names:
+            return refusal(HTTPStatus.MISDIRECTED_REQUEST, f"ask by the name {' or '.join(sorted(self.server.names))}")
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:
             return refusal(HTTPStatus.NOT_FOUND, f"there are {', '.join(self.server.pages)}")

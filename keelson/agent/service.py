@@ -26,19 +26,27 @@ from keelson.target import target
 
 STOPS = (signal.SIGTERM, signal.SIGINT)
 WATCHED = (*STOPS, signal.SIGCHLD)
+DEFAULTS = {"--target": "local", "--host": LOOPBACK, "--names": ""}
 TICK = 2.0  # seconds between two looks at the clock on the wall and at the jobs
 
 
 def main(argv: Sequence[str], command: Sequence[str] = child.RUN) -> int:
-    """Run until a stop is asked for: `KEY --port N [--target NAME]`; `command` is the program of a run."""
-    key, options = argv[0], {"--target": "local"} | dict(zip(argv[1::2], argv[2::2], strict=True))
+    """Run until a stop is asked for: `KEY --port N [--target NAME] [--host ADDRESS] [--names NAME,NAME]`.
+
+    Args:
+        argv: the words of the command line; the names are those by which the pages may be asked for beside the usual ones.
+        command: the program of a run.
+    """
+    key, options = argv[0], DEFAULTS | dict(zip(argv[1::2], argv[2::2], strict=True))
+    host = options["--host"]
     # Blocked before any thread begins, so that the main thread alone gets them, and only where it waits for them.
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     try:
         with alone(key):
             loop = Loop(key, command=command)
-            served = Pages(int(options["--port"]), every_page(key, options["--target"], loop))
-            print(f"agent of {key} on {LOOPBACK}:{served.port}", flush=True)  # noqa: T201 - its log
+            every = every_page(key, options["--target"], loop)
+            served = Pages(int(options["--port"]), every, host, [*filter(None, options["--names"].split(","))])
+            print(f"agent of {key} on {host}:{served.port}", flush=True)  # noqa: T201 - its log
             loop.step()
             threading.Thread(target=served.serve_forever, args=(1.0,), daemon=True).start()
             keep(loop)
