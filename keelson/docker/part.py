@@ -406,11 +406,12 @@ def _choose_port(spec: PartSpec, listens_on: int, old: Container | None) -> Choi
     """Return the port that the part has if that still fits, else a free one of the daemon's machine."""
     if not spec.published:
         return Choice(0)
-    had = _bound_port(old, listens_on, spec.address) if old else 0
-    if had and spec.port in (None, had):
+    local = daemon.find(spec.place).local
+    had = _bound_port(old, listens_on) if old else 0
+    if old and had and spec.port in {None, had} and (old.status == "running" or not local or ports.is_free(had)):
         return Choice(had)
     taken = _ports_of_others(spec)
-    if not daemon.find(spec.place).local:
+    if not local:
         return _choose_far(spec, taken)
     if spec.port is not None and spec.port in taken:
         raise _taken(spec, spec.port, taken[spec.port])
@@ -463,10 +464,7 @@ def _bound_ports(inspected: Mapping[str, Any]) -> set[int]:
     return {int(each["HostPort"]) for several in bindings for each in several or () if each.get("HostPort")}
 
 
-def _bound_port(found: Container, listens_on: int, address: str | None = None) -> int:
-    """Return the port under which a container was asked to publish its own; 0 if it is not, or on another address."""
+def _bound_port(found: Container, listens_on: int) -> int:
+    """Return the port under which a container was asked to publish its own; 0 for none."""
     bindings = (found.attrs["HostConfig"].get("PortBindings") or {}).get(f"{listens_on}/tcp") or ()
-    for binding in bindings:
-        if address in (None, binding.get("HostIp") or "0.0.0.0") and binding.get("HostPort"):  # noqa: S104 - Docker's default
-            return int(binding["HostPort"])
-    return 0
+    return next((int(each["HostPort"]) for each in bindings if each.get("HostPort")), 0)

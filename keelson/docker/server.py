@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ hostssl  replication  postgres  ::1/128       scram-sha-256
 """
 UNRECORDED = """\
 SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';
-SET pg_stat_statements.track_utility = 'off';
+SET pg_stat_statements.track_utility = 'off'; SET standard_conforming_strings = on;
 """
 SECONDS_TO_ANSWER = 120  # a server that neither ends nor recovers must answer within; the first start makes its data
 SECONDS_TO_RECOVER = 600  # one that says that it is recovering
@@ -290,20 +290,18 @@ def _await_answer(spec: PartSpec) -> tuple[str, ...]:
     Raises:
         ServerError: it ends again and again, was never started, or does not answer in time.
     """
-    begun, notes = time.monotonic(), list[str]()
+    begun, patience, notes = time.monotonic(), SECONDS_TO_ANSWER, dict[str, str]()
     before = int(_running(spec).attrs["RestartCount"])
-    patience = SECONDS_TO_ANSWER
     while True:
         try:
             _connect(spec).close()
-            return tuple(notes)
+            return tuple(notes.values())
         except UnreachableError as fault:
             said = str(fault)
         if "starting up" in said or "recovery" in said:
             patience = SECONDS_TO_RECOVER
         found = _running(spec)
-        if not notes and (note := _repair(spec, found, said)):
-            notes.append(note)
+        _repair(spec, found, said, notes)
         if int(found.attrs["RestartCount"]) - before >= RESTARTS:
             raise _failure(spec, found, "does not start", said)
         if time.monotonic() - begun > patience:
@@ -339,24 +337,35 @@ def _failure(spec: PartSpec, found: Container, what: str, said: str) -> ServerEr
     )
 
 
-def _repair(spec: PartSpec, found: Container, said: str) -> str:
-    """Do what lets the administrator in again, by the container's own socket; return what was done, nothing if nothing helps.
+def _repair(spec: PartSpec, found: Container, said: str, done: dict[str, str]) -> None:
+    """Do once what lets the administrator in again, by the container's own socket, and add to `done` what that was.
 
     A volume that was kept from an older stack knows another password, a server that runs since before has another certificate.
     """
-    if "password authentication failed" in said:
-        password = str(toolbox.ask(spec.place, spec.key, "password", server=spec.name, role=ADMINISTRATOR))
-        quoted = password.replace("'", "''")
-        _ask_inside(
-            spec,
-            found,
-            f"{UNRECORDED}SET standard_conforming_strings = on;\nALTER ROLE {ADMINISTRATOR} PASSWORD '{quoted}';\n",
-        )
-        return "its data knew another password of the administrator; it has that of the stack now"
-    if "certificate" in said:
-        _ask_inside(spec, found, "SELECT pg_reload_conf();\n")
-        return "it read its new certificate"
-    return ""
+    for fault, (note, statements) in REPAIRS.items():
+        if fault in said and fault not in done:
+            _ask_inside(spec, found, statements(spec))
+            done[fault] = note
+
+
+def _password_statements(spec: PartSpec) -> str:
+    """Return what gives the administrator the stack's password, and stands in no log."""
+    password = str(toolbox.ask(spec.place, spec.key, "password", server=spec.name, role=ADMINISTRATOR))
+    quoted = password.replace("'", "''")
+    return f"{UNRECORDED}ALTER ROLE {ADMINISTRATOR} PASSWORD '{quoted}';\n"
+
+
+def _reload_statements(_: PartSpec) -> str:
+    return "SELECT pg_reload_conf();\n"
+
+
+REPAIRS: Mapping[str, tuple[str, Callable[[PartSpec], str]]] = {
+    "password authentication failed": (
+        "its data knew another password of the administrator; it has that of the stack now",
+        _password_statements,
+    ),
+    "certificate": ("it read its new certificate", _reload_statements),
+}
 
 
 def _ask_inside(spec: PartSpec, found: Container, statements: str) -> None:
@@ -371,8 +380,7 @@ def _ask_inside(spec: PartSpec, found: Container, statements: str) -> None:
     ]
     stream = ExecStream(daemon.connect(spec.place), found, [*command, "--dbname=postgres", "--output=/dev/null"])
     try:
-        stream.write(statements.encode())
-        stream.end_input()
+        stream.write(f"{statements}\\q\n".encode())
         while stream.read():
             pass
         if stream.status():
