@@ -35,7 +35,11 @@ class DockerPlugin:
         assert self.process.stdout
         self._channel = grpc.insecure_channel(f"127.0.0.1:{int(self.process.stdout.readline())}")
         self.stub = provider_pb2_grpc.ResourceProviderStub(self._channel)
-        self._configure(host)
+        try:
+            self._configure(host)
+        except grpc.RpcError:
+            self.end()
+            raise
 
     def _configure(self, host: str) -> None:
         urn = "urn:pulumi:dev::tests::pulumi:providers:docker::default"
@@ -52,6 +56,9 @@ class DockerPlugin:
     def __exit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.end()
+
+    def end(self) -> None:
         self._channel.close()
         self.process.kill()
         self.process.wait()
@@ -59,12 +66,13 @@ class DockerPlugin:
         self.process.stdout.close()
 
     def check(self, kind: str, news: Bag, olds: Bag | None = None, name: str = "it") -> tuple[Bag, dict[str, str]]:
-        """Return the checked inputs, and the faults by property."""
+        """Return the checked inputs, and the reasons of refusal by the place that each names."""
         request = provider_pb2.CheckRequest(
             urn=urn(kind, name), olds=struct(olds or {}), news=struct(news), randomSeed=os.urandom(32)
         )
         reply = self.stub.Check(request)
-        return bag(reply.inputs), {each.property: each.reason for each in reply.failures}
+        reasons = [each.reason.partition(". Examine values at ") for each in reply.failures]
+        return bag(reply.inputs), {place.strip("'.").removeprefix(f"{name}."): reason for reason, _, place in reasons}
 
     def checked(self, kind: str, news: Bag) -> Bag:
         """Return the checked inputs, which must be right."""

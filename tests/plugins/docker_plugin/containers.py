@@ -48,7 +48,7 @@ def create(session: Session, inputs: Bag) -> tuple[str, Bag]:
         _start(session, identity, inputs)
         logs = _attach(session, identity, inputs)
     except PluginError as fault:
-        raise InitError(str(fault), identity, inputs) from fault
+        raise InitError(str(fault), identity, {}) from fault
     return identity, (read(session, identity, inputs) or {}) | logs
 
 
@@ -370,6 +370,7 @@ def _read_config(found: Bag, state: Bag) -> Bag:
         "mounts": [_read_mount(each) for each in host.get("Mounts") or ()],
         "tmpfs": host.get("Tmpfs") or {},
         "hosts": [dict(zip(("host", "ip"), each.split(":", 1), strict=True)) for each in host["ExtraHosts"] or ()],
+        "platform": found["Platform"],
         "privileged": host["Privileged"],
         "logDriver": host["LogConfig"]["Type"],
         "storageOpts": host.get("StorageOpt") or {},

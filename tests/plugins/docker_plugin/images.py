@@ -20,7 +20,7 @@ def find(session: Session, name: str, platform: str = "") -> Bag:
     """
     found = _here(session, name)
     if not found:
-        with daemons_words(f"unable to pull image {name}"):
+        with daemons_words(f"unable to pull image {name}: error pulling image {name}"):
             repository, tag = docker.utils.parse_repository_tag(name)
             session.api.pull(repository, tag or "latest", platform=platform or None)
         found = _here(session, name)

@@ -18,10 +18,10 @@ from pulumi_docker.volume import VolumeArgs
 
 from . import containers, images, networks, volumes
 from .session import Session
-from .shapes import DEFAULTS, Shape, holds_unknown, shape_of
+from .shapes import DEFAULTS, UNKNOWN, Shape, holds_unknown, shape_of
 
 Bag = dict[str, Any]
-ORDERED = frozenset({"command", "entrypoints", "tests"})  # the other lists are sets
+ORDERED = frozenset({"command", "entrypoints", "ports", "tests"})  # the other lists are sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +35,11 @@ class Kind:
     delete: Callable[[Session, str, Bag], None]
     defaults: Mapping[str, Any]
     updatable: frozenset[str]  # what replaces nothing
-    computed: frozenset[str]  # inputs that the daemon fills in: leaving them out changes nothing
+    filled_in: frozenset[str]  # by the daemon: leaving these out changes nothing
     outputs: frozenset[str]
     nested: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)  # defaults inside an input
+    kept: frozenset[str] = frozenset()  # leaving these out changes nothing either, but the daemon adds nothing
+    telltales: frozenset[str] = frozenset()  # what only the state of a create that failed half-way lacks
     autonamed: bool = True
     replaced_after_delete: bool = False
 
@@ -50,27 +52,33 @@ class Kind:
         """Return the inputs with what was left out, as the official plugin checks them."""
         given = {key: self._nested_defaults(key, value) for key, value in news.items() if value is not None}
         given.pop(DEFAULTS, None)
-        filled = {key: value for key, value in self.defaults.items() if key not in given}
+        filled = {key: value for key, value in self.defaults.items() if value and key not in given}
         if self.autonamed and "name" not in given:
             filled["name"] = _automatic(name, olds)
         return given | filled | {DEFAULTS: sorted(filled)}
 
     def _nested_defaults(self, key: str, value: Any) -> Any:
-        defaults = self.nested.get(key)
-        if not defaults:
-            return value
+        defaults = self.nested.get(key, {})
         if isinstance(value, list):
             return [{**defaults, **each} if isinstance(each, dict) else each for each in value]
         return {**defaults, **value} if isinstance(value, dict) else value
 
+    def planned(self, inputs: Bag) -> Bag:
+        """Return the outputs that a preview knows."""
+        unknown = {key for key in self.filled_in if key not in inputs} | self.outputs | {"id"}
+        return dict.fromkeys(self.shape.fields) | self.defaults | inputs | dict.fromkeys(unknown, UNKNOWN)
+
     def changes(self, olds: Bag, news: Bag) -> Iterator[str]:
-        """Yield the inputs that differ from the state."""
+        """Yield the inputs that differ from the state, and what the state of a create that failed half-way lacks."""
+        yield from sorted(self.telltales & self.outputs - set(olds))
         for key, field in sorted(self.shape.fields.items()):
             old, new = olds.get(key), news.get(key)
-            if new is None and key in self.computed:
+            if new is None and key in self.filled_in | self.kept:
+                if key in self.telltales and key not in olds:
+                    yield key
                 continue
             if key == "ports":
-                old, new = _assigned(old, new)
+                new = _assigned(old, new)
             was, becomes = (comparable(field, each, ordered=key in ORDERED) for each in (old, new))
             if holds_unknown(new) or was != becomes:
                 yield key
@@ -100,16 +108,13 @@ def comparable(shape: Shape, value: Any, *, ordered: bool = False) -> Any:
     return value or None
 
 
-def _assigned(olds: Any, news: Any) -> tuple[Any, Any]:
-    """Give ports that name no external one what the daemon chose for them."""
-    if not isinstance(olds, list) or not isinstance(news, list):
-        return olds, news
-    known = {(port.get("internal"), port.get("protocol")): port.get("external") for port in olds}
-    return olds, [
-        port | {"external": port.get("external") or known.get((port.get("internal"), port.get("protocol")))}
-        if isinstance(port, dict)
-        else port
-        for port in news
+def _assigned(olds: Any, news: Any) -> Any:
+    """Return the ports with what the daemon chose where they name no external one; the places in the list count."""
+    if not isinstance(olds, list) or not isinstance(news, list) or len(olds) != len(news):
+        return news
+    return [
+        new if not isinstance(new, dict) or new.get("external") else new | {"external": old.get("external")}
+        for old, new in zip(olds, news, strict=True)
     ]
 
 
@@ -117,13 +122,13 @@ UPDATABLE = frozenset(
     """
     attach containerReadRefreshTimeoutMilliseconds cpuPeriod cpuQuota cpuSet cpuShares destroyGraceSeconds
     deviceReadBps deviceReadIops deviceWriteBps deviceWriteIops healthcheck init logs maxRetryCount memory
-    memoryReservation memorySwap mustRun removeVolumes restart rm start tmpfs wait waitTimeout
+    memoryReservation memorySwap mustRun networkDatas removeVolumes restart rm start tmpfs wait waitTimeout
     """.split()  # noqa: SIM905 - a table of names
 )
 FILLED_IN = frozenset(
     """
     command entrypoints envs healthcheck hostname init ipcMode labels logDriver platform runtime securityOpts
-    shmSize stopSignal stopTimeout user workingDir
+    shmSize stopSignal stopTimeout
     """.split()  # noqa: SIM905 - a table of names
 )
 ZERO_DURATIONS = dict.fromkeys(("interval", "timeout", "startPeriod", "startInterval"), "0s")
@@ -154,13 +159,14 @@ KINDS: dict[str, Kind] = {
         },
         nested={
             "ports": {"ip": "0.0.0.0", "protocol": "tcp"},  # noqa: S104 - the official default
-            "uploads": {"executable": False},
             "devices": {"permissions": "rwm"},
-            "healthcheck": {**ZERO_DURATIONS, "retries": 0},
+            "healthcheck": ZERO_DURATIONS,
         },
         updatable=UPDATABLE,
-        computed=FILLED_IN,
+        filled_in=FILLED_IN,
         outputs=frozenset({"bridge", "containerLogs", "exitCode", "networkDatas"}),
+        kept=frozenset({"user", "workingDir"}),
+        telltales=frozenset({"command", "entrypoints", "networkDatas"}),
         replaced_after_delete=True,
     ),
     "docker:index/network:Network": Kind(
@@ -171,7 +177,7 @@ KINDS: dict[str, Kind] = {
         delete=networks.delete,
         defaults={"ipamDriver": "default"},
         updatable=frozenset(),
-        computed=frozenset({"driver", "internal", "ipamConfigs", "options"}),
+        filled_in=frozenset({"driver", "internal", "ipamConfigs", "options"}),
         outputs=frozenset({"scope"}),
     ),
     "docker:index/volume:Volume": Kind(
@@ -182,7 +188,7 @@ KINDS: dict[str, Kind] = {
         delete=volumes.delete,
         defaults={},
         updatable=frozenset({"cluster"}),
-        computed=frozenset({"driver", "name"}),
+        filled_in=frozenset({"driver", "name"}),
         outputs=frozenset({"mountpoint"}),
     ),
     "docker:index/remoteImage:RemoteImage": Kind(
@@ -193,7 +199,7 @@ KINDS: dict[str, Kind] = {
         delete=images.delete,
         defaults={"platform": ""},
         updatable=frozenset({"build", "forceRemove", "keepLocally"}),
-        computed=frozenset(),
+        filled_in=frozenset(),
         outputs=frozenset({"imageId", "repoDigest"}),
         autonamed=False,
     ),

@@ -22,7 +22,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, st
 
 from .kinds import KINDS, Kind
 from .session import SOCKET, InitError, PluginError, Session
-from .shapes import UNKNOWN, faults, whole
+from .shapes import faults, whole
 
 Bag = dict[str, Any]
 VERSION = "5.1.0"
@@ -69,18 +69,24 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         )
 
     def Configure(
-        self, request: provider_pb2.ConfigureRequest, _context: grpc.ServicerContext
+        self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
-        """Take the settings; the daemon is asked only when something is done."""
+        """Take the settings; the daemon must answer, for a preview too."""
         self.session = Session(_bag(request.args))
+        if not self.session.answers():
+            context.abort(
+                grpc.StatusCode.UNKNOWN,
+                "docker native provider returned an unexpected error from Configure: failed to connect to any docker daemon",
+            )
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
         """Refuse what the SDK does not know, and fill in the defaults."""
         kind, olds, news = _kind(request.urn, context), _bag(request.olds), _bag(request.news)
-        checked = kind.with_defaults(request.urn.rsplit("::", 1)[1], olds, news)
+        name = request.urn.rsplit("::", 1)[1]
+        checked = kind.with_defaults(name, olds, news)
         failures = [
-            provider_pb2.CheckFailure(property=path, reason=f"{reason}. Examine values at '{path}'.")
+            provider_pb2.CheckFailure(reason=f"{reason}. Examine values at '{name}.{path}'.")
             for path, reason in faults(kind.shape, checked)
         ]
         return provider_pb2.CheckResponse(inputs=_struct(checked), failures=failures)
@@ -103,15 +109,17 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         """Create; in a preview say what is not known."""
         kind, inputs = _kind(request.urn, context), _bag(request.properties)
         if request.preview:
-            return provider_pb2.CreateResponse(properties=_struct(_planned(kind, inputs)))
-        with _refusals(context, inputs):
-            identity, outputs = kind.create(self.session, inputs)
-        return provider_pb2.CreateResponse(id=identity, properties=_struct({**inputs, **outputs, "id": identity}))
+            return provider_pb2.CreateResponse(properties=_struct(kind.planned(inputs)))
+        with _refusals(context, request.urn, inputs):
+            identity, outputs = kind.create(self.session, kind.defaults | inputs)
+        return provider_pb2.CreateResponse(
+            id=identity, properties=_struct({**kind.defaults, **inputs, **outputs, "id": identity})
+        )
 
     def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
         """Read; an empty answer says that it is gone."""
         kind, state, inputs = _kind(request.urn, context), _bag(request.properties), _bag(request.inputs)
-        with _refusals(context, inputs):
+        with _refusals(context, request.urn, inputs):
             found = kind.read(self.session, request.id, state)
         if found is None:
             return provider_pb2.ReadResponse()
@@ -127,16 +135,16 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         """Apply what can be applied; the state takes all, as the official plugin's does."""
         kind, olds, news = _kind(request.urn, context), _bag(request.olds), _bag(request.news)
         if not request.preview:
-            with _refusals(context, news):
+            with _refusals(context, request.urn, news):
                 kind.update(self.session, request.id, olds, news)
-        dropped = set(kind.shape.fields) - set(news) - kind.computed
+        dropped = set(kind.shape.fields) - set(news) - kind.filled_in - kind.kept
         kept = {key: value for key, value in olds.items() if key not in dropped}
         return provider_pb2.UpdateResponse(properties=_struct(kept | news))
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         """Delete; what is gone already is deleted."""
         state = _bag(request.properties)
-        with _refusals(context, state):
+        with _refusals(context, request.urn, state):
             _kind(request.urn, context).delete(self.session, request.id, state)
         return empty_pb2.Empty()
 
@@ -171,34 +179,34 @@ def _kind(urn: str, context: grpc.ServicerContext) -> Kind:
     return KINDS[token]
 
 
-def _planned(kind: Kind, inputs: Bag) -> Bag:
-    unknown = {key for key in kind.computed if key not in inputs} | kind.outputs | {"id"}
-    return {**inputs, **dict.fromkeys(unknown, UNKNOWN)}
-
-
 def _change(replaces: bool, was: bool, is_now: bool) -> provider_pb2.PropertyDiff:  # noqa: FBT001 - three facts of one key
     name = "UPDATE" if was and is_now else "ADD" if is_now else "DELETE"
     return provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.Value(f"{name}_REPLACE" if replaces else name))
 
 
 @contextlib.contextmanager
-def _refusals(context: grpc.ServicerContext, inputs: Bag) -> Iterator[None]:
+def _refusals(context: grpc.ServicerContext, urn: str, inputs: Bag) -> Iterator[None]:
     """Answer a fault with its sentence; where the resource exists nevertheless, with what the engine needs to keep it."""
     try:
         yield
     except InitError as fault:
         outputs = inputs | fault.outputs | {"id": fault.identity}
+        words = f"creating {urn}: {_official(fault)}"
         details = provider_pb2.ErrorResourceInitFailed(
-            id=fault.identity, properties=_struct(outputs), reasons=[str(fault)], inputs=_struct(inputs)
+            id=fault.identity, properties=_struct(outputs), reasons=[words], inputs=_struct(inputs)
         )
         packed = any_pb2.Any()
         packed.Pack(details)
         code = grpc.StatusCode.UNKNOWN
-        status = status_pb2.Status(code=code.value[0], message=str(fault), details=[packed])
+        status = status_pb2.Status(code=code.value[0], message=words, details=[packed])
         context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-        context.abort(code, str(fault))
+        context.abort(code, words)
     except PluginError as fault:
-        context.abort(grpc.StatusCode.UNKNOWN, str(fault))
+        context.abort(grpc.StatusCode.UNKNOWN, _official(fault))
+
+
+def _official(fault: PluginError) -> str:
+    return f"1 error occurred:\n\t* {fault}\n\n"
 
 
 def _bag(struct: struct_pb2.Struct) -> Bag:

@@ -1,4 +1,4 @@
-"""The connection to the daemon, from the provider's configuration; made at the first use, as previews need none."""
+"""The connection to the daemon, from the provider's configuration."""
 
 from __future__ import annotations
 
@@ -63,6 +63,13 @@ class Session:
                 msg = f"failed to create Docker client: error pinging Docker server, please make sure that {self.host} is reachable: {fault}"
                 raise PluginError(msg) from fault
         return self._threads.client
+
+    def answers(self) -> bool:
+        """Tell whether the daemon is there; one behind ssh is not asked."""
+        try:
+            return self.host.startswith("ssh://") or bool(self.api.ping())
+        except (PluginError, docker.errors.DockerException, requests.RequestException):
+            return False
 
     def _tls(self) -> docker.tls.TLSConfig | bool:
         directory = self.settings.get("certPath") or os.environ.get("DOCKER_CERT_PATH")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,17 @@ from pulumi import _types
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # the engine's mark of a value that a preview cannot know
 DEFAULTS = "__defaults"  # where the bridge notes which inputs it filled in
+DURATION = r"^(0|([0-9.]+(ns|us|µs|ms|s|m|h))+)$"
+PATTERNS = {  # of the Terraform provider, by the last word of a path
+    "restart": r"^(no|on-failure|always|unless-stopped)$",
+    "permissions": r"^(0[0-7]{3}|[rwm]+)$",
+    "cpuSet": r"^\d+([,-]\d+)*$",
+    "type": r"^(bind|volume|tmpfs|mount|block)$",
+    "interval": DURATION,
+    "timeout": DURATION,
+    "startPeriod": DURATION,
+    "startInterval": DURATION,
+}
 SCALARS = {str: "string", bool: "boolean", int: "integer", float: "number"}
 
 
@@ -55,6 +67,8 @@ def faults(shape: Shape, value: Any, path: str = "") -> Iterator[tuple[str, str]
         return
     if not _fits(shape.kind, value):
         yield path, f"expected {shape.kind} type, got {_name(value)} type"
+    elif shape.kind == "string" and not re.search(pattern := PATTERNS.get(path.rpartition(".")[2], ""), value):
+        yield path, f"'{value}' doesn't match the pattern '{pattern}'"
     elif shape.kind == "list":
         for index, each in enumerate(value):
             yield from faults(_element(shape), each, f"{path}[{index}]")
