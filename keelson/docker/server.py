@@ -23,6 +23,7 @@ from keelson.local import configuration
 from keelson.local.configuration import Place
 from keelson.local.root import telling
 from keelson.local.spec import ServerSpec
+from keelson.timescale import updates
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -133,14 +134,16 @@ class ServerKind:
         return {names.config_volume(spec.key, spec.name): files}
 
     def bring(self, spec: PartSpec) -> tuple[str, ...]:
-        """Wait for an answer, let it read its files, and restart it if PostgreSQL asks for that."""
+        """Wait for an answer, update TimescaleDB in its databases, let it read its files, and restart it if PostgreSQL asks for that."""
         notes = _await_answer(spec)
+        if spec.settings.get("timescaledb"):
+            notes = (*notes, *updates.update(_reference(spec)))
         with _connect(spec) as connection:
             waiting = configuration.reload(connection, spec.name)
-        if not waiting:
-            return notes
-        _running(spec).restart(timeout=SECONDS_TO_STOP)
-        return (*notes, f"restarted for {', '.join(waiting)}", *_await_answer(spec))
+        if waiting:
+            _running(spec).restart(timeout=SECONDS_TO_STOP)
+            notes = (*notes, f"restarted for {', '.join(waiting)}", *_await_answer(spec))
+        return notes
 
 
 @dataclass(frozen=True)
@@ -310,7 +313,11 @@ def _await_answer(spec: PartSpec) -> tuple[str, ...]:
 
 
 def _connect(spec: PartSpec) -> psycopg.Connection:
-    return resolve(Reference(stack=spec.key, target=spec.place, server=spec.name)).connect(patience=0)
+    return resolve(_reference(spec)).connect(patience=0)
+
+
+def _reference(spec: PartSpec) -> Reference:
+    return Reference(stack=spec.key, target=spec.place, server=spec.name)
 
 
 def _running(spec: PartSpec) -> Container:

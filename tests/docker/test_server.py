@@ -251,12 +251,20 @@ def test_a_server_that_cannot_start_says_why(on: Ground) -> None:
         part.bring(broken.spec())
 
 
-def test_timescaledb_is_loaded_and_works(on: Ground) -> None:
+def test_timescaledb_works_and_is_brought_to_the_version_of_the_image(on: Ground) -> None:
     timescale = Server(on, "timescale", "timescaledb", timescaledb=True)
     timescale.up()
     timescale.ask("create extension timescaledb")
     timescale.ask("create table bars (at timestamptz not null)")
     assert timescale.ask("select create_hypertable('bars', 'at')::text")
+    timescale.ask("insert into bars values (now())")
+    version = timescale.ask("select extversion from pg_extension where extname = 'timescaledb'")
+    timescale.ask("update _timescaledb_catalog.metadata set value = '2.19.2' where key = 'timescaledb_version'")
+    timescale.ask("update pg_extension set extversion = '2.19.2' where extname = 'timescaledb'")
+    _, notes = part.bring(timescale.spec())
+    assert notes == (f"database postgres goes from TimescaleDB 2.19.2 to {version}",)
+    assert timescale.ask("select count(*) from bars") == 1
+    assert part.bring(timescale.spec())[1] == ()
 
 
 def test_a_name_that_no_parameter_can_have_is_refused_offline(main: Server) -> None:
