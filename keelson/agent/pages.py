@@ -21,6 +21,7 @@ LOOPBACK = "127.0.0.1"
 NAMES = frozenset(
     {"127.0.0.1", "localhost", "[::1]"}
 )  # what a Host header may say: a page of the web cannot name these
+ANYHOW = "*"  # among further names: whatever it says
 AT_ONCE = 32
 SILENCE = 5.0  # seconds without a byte from the client
 LONGEST = 15.0  # seconds for a whole request
@@ -133,7 +134,7 @@ class _Request(BaseHTTPRequestHandler):
     def _answer(self) -> Answer:
         host = self.headers.get("Host", "")
         name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-        if name.lower() not in self.server.names:
+        if not {name.lower(), ANYHOW} & self.server.names:
             return refusal(HTTPStatus.MISDIRECTED_REQUEST, f"ask by the name {' or '.join(sorted(self.server.names))}")
         page = self.server.pages.get(self.path.partition("?")[0])
         if page is None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import ClassVar
 
+from keelson.agent import pages
 from keelson.docker import answers, names, toolbox_setup
 from keelson.docker.part import ContainerSettings, Healthcheck, PartSpec
 from keelson.docker.toolbox import File
@@ -15,6 +16,7 @@ from keelson.target import target
 
 PORT = 9180
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - its networks decide who reaches it
+EVERY_ADDRESS = (EVERYWHERE, "::")  # of the daemon's machine, which has names that are not known here
 SECONDS = 2.0  # until it must have answered
 PATIENCE = 30.0  # until it must be there
 STOPPING = 30  # seconds for runs to clear up
@@ -44,12 +46,12 @@ class AgentKind:
 
     def container(self, spec: PartSpec) -> ContainerSettings:
         """Return what its container is like."""
-        asked_as = ",".join({spec.name: None, spec.address: None})
+        asked_as = pages.ANYHOW if spec.address in EVERY_ADDRESS else f"{spec.name},{spec.address}"
         program = ("python3", "-I", "-m", "keelson.agent", spec.key)
         return ContainerSettings(
             command=(*program, "--port", str(PORT), "--host", EVERYWHERE, "--names", asked_as),
             volumes=toolbox_setup.mounts(spec.key, str(spec.settings.get("backups") or "")),
-            networks=(names.network(spec.key),),
+            networks=(names.network(spec.key), names.admin_network(spec.key)),  # the latter for a look at pgAdmin
             tmpfs=toolbox_setup.TMPFS,
             healthcheck=Healthcheck(("python3", "-I", "-c", HEALTH)),
             stop_timeout=STOPPING,

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from keelson.docker import part
+from keelson.docker import containers, part
 from keelson.docker.part import PartSpec
 from keelson.errors import KeelsonError, ServerError
 from keelson.local.root import telling
@@ -41,6 +41,7 @@ def wait(
     Raises:
         ServerError: its process ended, or it does not answer in time.
     """
+    containers.forget(spec.place, spec.key)
     deadline, restarts = time.monotonic() + seconds, container(spec).attrs["RestartCount"]
     while said := _asked(fault):
         found = container(spec)
@@ -55,6 +56,7 @@ def wait(
 def restart(spec: PartSpec, seconds: int) -> None:
     """Start a container anew, after an end that may take so many seconds."""
     container(spec).restart(timeout=seconds)
+    containers.forget(spec.place, spec.key)
 
 
 def run(found: Container, *command: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from keelson import paths
 from keelson.errors import PlatformError, SettingsError
@@ -29,10 +31,7 @@ class PgAdminKind:
 
     def check(self, spec: DaemonSpec) -> None:
         """Raise SettingsError for an address that cannot log in, PlatformError where pgAdmin is not installed."""
-        email = str(spec.settings.get("email", ""))
-        if not EMAIL.fullmatch(email):
-            msg = f"the setting 'keelson:pgadmin.email' is {email!r}, which pgAdmin refuses; set an address such as admin@keelson.local"
-            raise SettingsError(msg)
+        check_email(spec.settings)
         environment()
 
     def prepare(self, spec: DaemonSpec, port: int) -> Program:
@@ -68,6 +67,14 @@ class PgAdminKind:
         finally:
             connection.close()
         return "" if text == b"PING" else f"port {port} answers {answer.status}, not as pgAdmin does"
+
+
+def check_email(settings: Mapping[str, Any]) -> None:
+    """Raise SettingsError for an address that cannot log in."""
+    email = str(settings.get("email", ""))
+    if not EMAIL.fullmatch(email):
+        msg = f"the setting 'keelson:pgadmin.email' is {email!r}, which pgAdmin refuses; set an address such as admin@keelson.local"
+        raise SettingsError(msg)
 
 
 def environment() -> Path:
