@@ -90,8 +90,7 @@ class Daemon:
 def client(docker_host: str) -> Iterator[docker.DockerClient]:
     """The daemon with all images."""
     made = docker.DockerClient(base_url=docker_host)
-    images.build(made)
-    REFERENCES.update({name: images.reference_of(name) for name in images.NAMES})
+    REFERENCES.update({image.name: image.reference for image in images.build(made)})
     yield made
     made.close()
 
@@ -133,7 +132,12 @@ class Server:
         for name, text in scripts.items():
             file = name.replace("_", ".")
             volumes |= mount(self.daemon.file(file, text), f"/docker-entrypoint-initdb.d/{file}", "ro")
-        environment = {"POSTGRES_PASSWORD_FILE": "/run/secrets/password", "POSTGRES_USER": "me", "POSTGRES_DB": "app"}
+        environment = {
+            "POSTGRES_PASSWORD_FILE": "/run/secrets/password",
+            "POSTGRES_USER": "me",
+            "POSTGRES_DB": "app",
+            "POSTGRES_INITDB_ARGS": "--no-sync",
+        }
         self.container = self.daemon.start(
             self.image, "postgres", "-c", "fsync=off", environment=environment, volumes=volumes
         )
@@ -310,14 +314,20 @@ def test_pgadmin_follows_its_files_and_logs_nobody_out(daemon: Daemon) -> None:
             return opened.log_in(email, PASSWORD)
         return False
 
+    def shown() -> set[str]:
+        with contextlib.suppress(TypeError):  # pgAdmin fails to show an entry that goes away at that moment
+            return {*opened.tree()["ours"]}
+        return set()
+
     opened = session()
     wait_until(logged_in, PATIENCE)
     assert opened.connect("ours", "main")
     opened.add_server("by hand", int(opened.tree()["ours"]["main"].partition("/")[0]), 5432)
     listed(main="postgres", other="someone")
-    wait_until(lambda: opened.tree()["ours"].keys() == {"main", "other", "by hand"}, PATIENCE)
+    wait_until(lambda: shown() == {"main", "other", "by hand"}, PATIENCE)
     listed(main="postgres")
-    wait_until(lambda: opened.tree()["ours"].keys() == {"main", "by hand"}, PATIENCE)
+    wait_until(lambda: shown() == {"main", "by hand"}, PATIENCE)
+    assert opened.inside()
     began = time.monotonic()
     made.restart(timeout=20)
     assert time.monotonic() - began < 15
@@ -346,11 +356,12 @@ def test_the_agents_image_holds_keelson_and_the_client_programs(daemon: Daemon) 
 
 
 def test_a_second_build_makes_nothing_and_takes_no_time(client: docker.DockerClient) -> None:
+    quiet = [name for name in images.NAMES if name != "agent"]  # whose sources nobody edits meanwhile
     began = time.monotonic()
-    found = images.build(client)
+    found = images.build(client, quiet)
     assert time.monotonic() - began < 1
     assert not any(image.made for image in found)
-    assert [image.reference for image in found] == [images.reference_of(name) for name in images.NAMES]
+    assert [image.reference for image in found] == [images.reference_of(name) for name in quiet]
     assert images.ensure(client, "redis") == images.ensure(client, images.reference_of("redis"))
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keelson import fingerprint
@@ -243,13 +243,15 @@ def _packages(root: PrivateRoot, packages: Packages) -> Recipe:
 
 
 def _sources(place: str, paths: Iterable[Path]) -> Iterator[Member]:
-    """Return some of Keelson's sources as a package below `place`."""
+    """Return some of Keelson's sources as a package below `place`, as they are now: the key is theirs, whoever edits them."""
     above = fingerprint.PACKAGE.parent
     yield archive.directory(f"{place}/{fingerprint.PACKAGE.name}")
     for path in paths:
         at = f"{place}/{path.relative_to(above)}"
         if path.is_dir():
-            yield from archive.tree(path, at, names_without=["__pycache__"])
+            for member in archive.tree(path, at, names_without=["__pycache__"]):
+                content = member.content if isinstance(member.content, bytes) else member.content.read_bytes()
+                yield replace(member, content=content)
         else:
             yield archive.directory(str(Path(at).parent))
             yield Member(at, content=path.read_bytes())

@@ -66,7 +66,7 @@ make_database() (
         esac || give_up "$script failed; its words are above. The data directory is made anew at the next start"
     done
     pg_ctl --silent --wait --mode fast stop
-    touch .whole && sync -f "$making"
+    touch .whole && sync pg_hba.conf .whole . # initdb and the server's stop have written the rest to disk
 )
 
 make() {
