@@ -94,9 +94,14 @@ def resolve(reference: Reference) -> Endpoint:
         SettingsError: no such target.
         UnreachableError: the stack has no such server yet, or no such login.
     """
+    return resolve_at(target(reference.target).locate(reference.stack, reference.server), reference)
+
+
+def resolve_at(address: Address, reference: Reference) -> Endpoint:
+    """Return the endpoint of `reference` at `address`; raises as `resolve` does."""
     place = target(reference.target)
     return Endpoint(
-        address=place.locate(reference.stack, reference.server),
+        address=address,
         database=reference.database,
         user=reference.role,
         password=place.password(reference.stack, reference.server, reference.role),

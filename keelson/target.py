@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from keelson import inside
 from keelson.errors import SettingsError
+
+if TYPE_CHECKING:
+    from keelson.agent.jobs import Job
+    from keelson.backups.disks import Disks
+    from keelson.backups.making import Source
+    from keelson.backups.overview import Overview
 
 RENEWAL = 1 / 3  # of a certificate's life: with less than this left, it is made anew
 
@@ -76,7 +82,11 @@ class Target(Protocol):
         """Keep `chosen`, else the password that is there, else a new one, and return it."""
 
     def client(self, program: str) -> list[str]:
-        """Return the command that runs a PostgreSQL client program of the servers' version (psql, pg_dump)."""
+        """Return the command that runs a client program of the servers' version (psql, pg_dump, redis-cli).
+
+        Raises:
+            PlatformError: this machine has none.
+        """
 
     def parts(self, stack: str) -> tuple[Part, ...]:
         """Return the stack's parts as they are now."""
@@ -95,6 +105,37 @@ class Target(Protocol):
 
     def locate_inside(self, stack: str, server: str) -> Address:
         """Return where containers of the product reach `server`; raises SettingsError where nothing runs beside it."""
+
+    def authority(self, stack: str) -> str:
+        """Return the certificate that the stack's servers are verified against, in PEM; raises UnreachableError."""
+
+    def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> int | None:
+        """Run a command of Keelson where the stack's files lie, with this process's terminal, and return its exit status.
+
+        None says that they lie here, and nothing was run. A Path among the arguments is a directory of this machine, which is
+        there while the command runs; `reads` says that the command reads standard input.
+        """
+
+    def put_job(self, stack: str, job: Job) -> None:
+        """Write a job down for the agent."""
+
+    def find_job(self, stack: str, name: str) -> Job | None:
+        """Return one job; None if it is not written down, or so that nobody can read it."""
+
+    def drop_job(self, stack: str, name: str) -> None:
+        """Strike a job out; what it made stays."""
+
+    def back_up(self, source: Source, reason: str, directory: Path | None) -> str:
+        """Make a backup where the stack's backups lie, read it back, and say where it is; raises BackupError."""
+
+    def backups(self, stack: str, services: Sequence[str], directory: Path | None) -> Overview:
+        """Return what is known of the backups of databases and Redis servers; `directory` is the settings' own."""
+
+    def disks(self, stack: str, backups: Path | None, data: Sequence[Path]) -> Disks:
+        """Return what is known of the disks that hold the stack; `data` are directories of the settings' own."""
+
+    def platform(self) -> str:
+        """Return what the parts run on, for people; nothing where that is this machine; raises PlatformError."""
 
 
 def target(name: str) -> Target:
@@ -115,5 +156,5 @@ def target(name: str) -> Target:
         from keelson.local.target import LocalTarget  # noqa: PLC0415
 
         return LocalTarget()
-    msg = f"the target {name!r} is not built yet; set keelson:target to local"
+    msg = f"the target {name!r} is not built yet; set keelson:target to local or docker"
     raise SettingsError(msg)

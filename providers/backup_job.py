@@ -9,6 +9,7 @@ from typing import ClassVar
 from keelson.agent import jobs
 from keelson.endpoint import Reference
 from keelson.schedule import Schedule
+from keelson.target import target
 from providers.base import Bag, Managed, Provider
 
 
@@ -58,19 +59,21 @@ class BackupJobProvider(Provider[BackupJobInputs]):
 
     def make(self, inputs: BackupJobInputs) -> Bag:
         """Write the job down."""
-        jobs.put(inputs.reference.stack, inputs.job)
+        target(inputs.reference.target).put_job(inputs.reference.stack, inputs.job)
         return {}
 
     def look(self, state: Bag) -> Bag | None:
         """Return what is written down; nothing where that is lost, or damaged."""
-        job = jobs.find(state["reference"]["stack"], jobs.backup_of(state["name"]))
+        reference = Reference(**state["reference"])
+        job = target(reference.target).find_job(reference.stack, jobs.backup_of(state["name"]))
         if job is None:
             return None
         return {"engine": job.engine, "schedule": job.schedule, "time_zone": job.time_zone, **job.settings}
 
     def remove(self, state: Bag) -> None:
         """Strike the job out."""
-        jobs.drop(state["reference"]["stack"], jobs.backup_of(state["name"]))
+        reference = Reference(**state["reference"])
+        target(reference.target).drop_job(reference.stack, jobs.backup_of(state["name"]))
 
 
 class BackupJob(Managed, module="keelson", name="BackupJob"):

@@ -9,12 +9,12 @@ from typing import ClassVar
 from pulumi import Output
 
 from keelson.backups import copies
-from keelson.backups.making import BEFORE_DROP, Source, back_up
-from keelson.backups.store import Store
+from keelson.backups.making import BEFORE_DROP, Source
 from keelson.endpoint import ADMINISTRATOR, MAINTENANCE_DATABASE, Reference, resolve
 from keelson.postgres.catalog import has_database
 from keelson.postgres.databases import close_access, drop_database, ensure_database, is_half_dropped
 from keelson.postgres.names import RoleNames
+from keelson.target import target
 from providers.base import Bag, Managed, Provider
 
 
@@ -65,9 +65,9 @@ class DatabaseProvider(Provider[DatabaseInputs]):
         with resolve(reference).connect() as admin:
             if has_database(admin, name) and not is_half_dropped(admin, name):
                 close_access(admin, state["stack_id"], name)
-                store = Store(reference.stack, Path(state["backups"]) if state.get("backups") else None)
-                backup = back_up(Source("postgres", reference.to(database=name)), store, BEFORE_DROP)
-                print(f"{name}: backed up to {backup.path} before it is dropped", flush=True)  # noqa: T201 - the engine shows it
+                source, directory = Source("postgres", reference.to(database=name)), state.get("backups")
+                made = target(reference.target).back_up(source, BEFORE_DROP, Path(directory) if directory else None)
+                print(f"{name}: backed up to {made} before it is dropped", flush=True)  # noqa: T201 - the engine shows it
             copies.drop_copies(admin, state["stack_id"], name)
             drop_database(admin, state["stack_id"], name)
 

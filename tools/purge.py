@@ -17,7 +17,13 @@ def main(stack: str) -> None:
     """Remove the stack's directories, and the stack with its history from the backend; say so."""
     project = find_project()
     key = stack_key(project.name, stack)
-    backups = Store(key, project.stack(stack).settings.backup.directory).directory
+    settings = project.stack(stack).settings
+    if settings.target == "docker":
+        from keelson.docker.purging import purge  # noqa: PLC0415
+
+        for name in purge(settings.place, key):
+            print(f"removed {name}")
+    backups = Store(key, settings.backup.directory).directory
     for directory in (paths.data() / "stacks" / key, backups, paths.state() / "stacks" / key):
         if directory.exists():
             shutil.rmtree(directory)

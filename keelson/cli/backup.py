@@ -15,6 +15,7 @@ from keelson.backups.retention import prune as remove_old
 from keelson.backups.store import Backup, Store
 from keelson.cli.context import Context, JsonOption, StackOption, context
 from keelson.cli.output import complain, print_json, print_table, say
+from keelson.cli.place import run_where_files_lie
 from keelson.cli.progress import transfer
 from keelson.endpoint import Reference
 from keelson.errors import KeelsonError, SettingsError
@@ -40,6 +41,7 @@ def run(
         msg = "name services, or give --all"
         raise typer.BadParameter(msg)
     chosen = context(stack)
+    run_where_files_lie(chosen, "backup", "run", *(services or ["--all"]))
     failed = False
     with transfer("backup") as begin:
         for source in [source_of(chosen, name) for name in services or names(chosen)]:
@@ -61,7 +63,9 @@ def list_(services: ServicesArgument = None, stack: StackOption = None, *, as_js
 
     Example: keelson backup list portfolio --json
     """
-    store = store_of(context(stack))
+    chosen = context(stack)
+    run_where_files_lie(chosen, "backup", "list", *(services or ()), *(["--json"] if as_json else ()))
+    store = store_of(chosen)
     found = [(name, backup) for name in services or store.names() for backup in store.all(name)]
     if as_json:
         print_json([_entry(name, backup) for name, backup in found])
@@ -84,6 +88,8 @@ def verify(
     Example: keelson backup verify --all
     """
     chosen = context(stack)
+    options = [*(["--backup", backup] if backup else ()), *(["--all"] if everything else ())]
+    run_where_files_lie(chosen, "backup", "verify", *options, *(services or ()))
     store = store_of(chosen)
     failed = False
     with transfer("verify") as begin:
@@ -109,6 +115,7 @@ def prune(
     Example: keelson backup prune --dry-run
     """
     chosen = context(stack)
+    run_where_files_lie(chosen, "backup", "prune", *(["--dry-run"] if dry_run else ()), *(services or ()))
     store = store_of(chosen)
     failed = False
     for name in services or store.names():

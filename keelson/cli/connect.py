@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keelson.cli.context import Context, JsonOption, ServiceArgument, StackOption, context
-from keelson.cli.output import print_json
+from keelson.cli.output import note, print_json
+from keelson.cli.place import hand_over
 from keelson.cli.redis import redis_endpoint, redis_variables
 from keelson.endpoint import Endpoint
-from keelson.errors import SettingsError
-from keelson.target import target
+from keelson.errors import PlatformError, SettingsError
+from keelson.target import Address, target
 
 RedisOption = Annotated[
     str | None,
@@ -46,6 +47,14 @@ class UrlForm(StrEnum):
 
 
 FromOption = Annotated[Origin, typer.Option("--from", help="From where the connection will be made.")]
+AuthorityOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ca",
+        metavar="FILE[:PATH]",
+        help="With --from container: write the certificate that servers are verified by to FILE, which containers see as PATH.",
+    ),
+]
 FormOption = Annotated[
     UrlForm, typer.Option("--form", help="For which driver: libpq, asyncpg, SQLAlchemy on asyncpg, JDBC.")
 ]
@@ -63,10 +72,11 @@ def psql(
     Example: keelson psql auth --role readonly -- -c 'select count(*) from users'
     """
     chosen = context(stack)
+    own = ["--role", role, *(["--database", database] if database else [])]
+    program = _client(chosen, "psql", "psql", service, *own, "--", *(arguments or ()))
     endpoint = _endpoint(chosen, service, role, database)
-    command = [*target(chosen.stack.settings.place).client("psql"), *(arguments or ())]
     variables = {f"PG{name}": value for name, value in _libpq_variables(endpoint).items()}
-    os.execvpe(command[0], command, os.environ | variables)  # noqa: S606 - psql takes this process's place
+    hand_over([*program, *(arguments or ())], variables, fleeting=endpoint.address.fleeting)
 
 
 def redis_cli(
@@ -83,9 +93,11 @@ def redis_cli(
     Example: keelson redis-cli auth --database sessions -- get auth:greeting
     """
     chosen = context(stack)
+    own = ["--role", role, *(["--database", database] if database else [])]
+    program = _client(chosen, "redis-cli", "redis-cli", service, *own, "--", *(arguments or ()))
     found = redis_endpoint(chosen, service, database, role)
-    command = [*target(chosen.stack.settings.place).client("redis-cli"), *found.options(), *(arguments or ())]
-    os.execvpe(command[0], command, os.environ | {"REDISCLI_AUTH": found.password})  # noqa: S606 - as psql
+    command = [*program, *found.options(), *(arguments or ())]
+    hand_over(command, {"REDISCLI_AUTH": found.password}, fleeting=found.address.fleeting)
 
 
 def url(  # noqa: PLR0913, PLR0917 - the options of a command
@@ -96,6 +108,7 @@ def url(  # noqa: PLR0913, PLR0917 - the options of a command
     form: FormOption = UrlForm.plain,
     database: DatabaseOption = None,
     redis: RedisOption = None,
+    authority: AuthorityOption = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -103,13 +116,15 @@ def url(  # noqa: PLR0913, PLR0917 - the options of a command
 
     Example: keelson url portfolio --form jdbc
     """
-    chosen = _from(context(stack), origin)
+    chosen = _from(context(stack), origin, authority)
     if redis is None:
         endpoint = _endpoint(chosen, service, role, database)
+        _refuse_fleeting(chosen, endpoint.address)
         user, text = endpoint.user, endpoint.url(form.value)
     else:
         _refuse_form(form)
         found = redis_endpoint(chosen, service, redis, role)
+        _refuse_fleeting(chosen, found.address)
         user, text = found.user, found.url()
     if as_json:
         print_json({"service": service, "role": user, "url": text})
@@ -117,20 +132,24 @@ def url(  # noqa: PLR0913, PLR0917 - the options of a command
         typer.echo(text)
 
 
-def env(
+def env(  # noqa: PLR0913 - the options of a command
     service: ServiceArgument,
     stack: StackOption = None,
     role: RoleOption = "app",
     origin: FromOption = Origin.host,
+    authority: AuthorityOption = None,
     *,
     as_json: JsonOption = False,
 ) -> None:
     """Print a ready .env for a service: URLs for the usual drivers, libpq's variables, and the URLs of Redis.
 
     Example: keelson env auth > .env
+
+    Example: keelson env auth --from container --ca ca.crt:/etc/keelson/ca.crt > .env
     """
-    chosen = _from(context(stack), origin)
+    chosen = _from(context(stack), origin, authority)
     endpoint = chosen.endpoint(service, role)
+    _refuse_fleeting(chosen, endpoint.address)
     values = {
         "DATABASE_URL": endpoint.url(),
         "DATABASE_URL_ASYNCPG": endpoint.url("asyncpg"),
@@ -145,11 +164,57 @@ def env(
         typer.echo(f"{name}={value}")
 
 
-def _from(chosen: Context, origin: Origin) -> Context:
-    if origin is not Origin.host and chosen.stack.settings.target == "local":
-        msg = f"stack {chosen.stack_name} answers on this host only, not from a {origin.value}; use the docker or kubernetes target"
+def _client(chosen: Context, program: str, *arguments: str) -> list[str]:
+    """Return the command of a client program; where this machine has none, run the whole command inside the stack."""
+    place = target(chosen.stack.settings.place)
+    try:
+        return place.client(program)
+    except PlatformError:
+        status = place.run_inside(chosen.stack.key, arguments, reads=True)
+        if status is None:
+            raise
+        raise typer.Exit(status) from None
+
+
+def _from(chosen: Context, origin: Origin, authority: str | None) -> Context:
+    """Return the context for connections of `origin`; write the authority's certificate, where that is asked for."""
+    of_target = {"docker": Origin.container, "kubernetes": Origin.cluster}.get(chosen.stack.settings.target)
+    if origin is Origin.host:
+        if authority:
+            msg = "--ca goes with --from container; on this machine the URL names a file that is there"
+            raise SettingsError(msg)
+        return chosen
+    if origin is not of_target:
+        where = f"from a {of_target.value} or this host" if of_target else "on this host only"
+        msg = (
+            f"stack {chosen.stack_name} answers {where}, not from a {origin.value}; use the docker or kubernetes target"
+        )
         raise SettingsError(msg)
-    return chosen
+    if authority:
+        return replace(chosen, beside=True, authority=_write_authority(chosen, authority))
+    note("these connections are encrypted, and believe whoever answers; to verify the server, add --ca FILE")
+    return replace(chosen, beside=True)
+
+
+def _write_authority(chosen: Context, option: str) -> Path:
+    """Write the certificate to the file that `FILE` or `FILE:PATH` names; return the path by which containers see it."""
+    file, _, seen = option.partition(":")
+    text = target(chosen.stack.settings.place).authority(chosen.stack.key)
+    try:
+        Path(file).write_text(text, encoding="ascii")
+    except OSError as fault:
+        msg = f"cannot write the certificate to {file}: {fault.strerror}; name another file"
+        raise PlatformError(msg) from None
+    return Path(seen) if seen else Path(file).resolve()
+
+
+def _refuse_fleeting(chosen: Context, address: Address) -> None:
+    if address.fleeting:
+        msg = (
+            f"stack {chosen.stack_name} publishes no port that this machine reaches, so no URL would outlast this command; "
+            "give applications in containers the one of --from container, or publish ports (keelson:docker.publish)"
+        )
+        raise SettingsError(msg)
 
 
 def _endpoint(chosen: Context, service: str, role: str, database: str | None) -> Endpoint:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keelson import inside
 from keelson.cli.completion import complete_service, complete_stack
-from keelson.endpoint import Endpoint, Reference, resolve
+from keelson.endpoint import Endpoint, Reference, resolve_at
 from keelson.errors import SettingsError
 from keelson.inside import settings
 from keelson.postgres.names import RoleNames
 from keelson.project import Project, find_project
 from keelson.settings.stack import Stack
 from keelson.stack import Engine, selected_stack
+from keelson.target import Address, target
 
 StackOption = Annotated[
     str | None,
@@ -36,10 +38,19 @@ ServiceArgument = Annotated[
 
 @dataclass(frozen=True)
 class Context:
-    """The project and the stack that a command works on."""
+    """The project and the stack that a command works on.
+
+    Attributes:
+        project: whose folder the command was run in.
+        stack_name: the stack's name.
+        beside: whether connections are made by containers beside the stack, in place of programs of this machine.
+        authority: where those see the certificate that they verify servers against; None: they do not.
+    """
 
     project: Project
     stack_name: str
+    beside: bool = False
+    authority: Path | None = None
 
     @cached_property
     def stack(self) -> Stack:
@@ -72,8 +83,17 @@ class Context:
         return administrator if role == "admin" else administrator.to(role=self.login(service, role))
 
     def endpoint(self, service: str, role: str) -> Endpoint:
-        """Return the live endpoint of `reference`."""
-        return resolve(self.reference(service, role))
+        """Return the live endpoint of `reference`, as it is reached from where connections are made."""
+        reference = self.reference(service, role)
+        return resolve_at(self.locate(reference.server), reference)
+
+    def locate(self, server: str) -> Address:
+        """Return where a server or Redis answers, for where connections are made."""
+        place, key = target(self.stack.settings.place), self.stack.key
+        if not self.beside:
+            return place.locate(key, server)
+        found = place.locate_inside(key, server)
+        return replace(found, root_certificate=self.authority) if found.encrypted else found
 
     def login(self, service: str, role: str) -> str:
         """Return the login that `role` (app, readonly, migrator, or a login's own name) stands for."""

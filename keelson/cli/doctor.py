@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
-import stat
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from pathlib import Path
 
 import typer
 
 from keelson import paths
-from keelson.agent import jobs
-from keelson.backups.store import Store
-from keelson.cli.backup import names, store_of
+from keelson.backups.disks import Disks
+from keelson.backups.overview import Kept
+from keelson.cli.backup import names
 from keelson.cli.context import Context, JsonOption, StackOption, context
 from keelson.cli.output import print_json, print_table
 from keelson.errors import KeelsonError
 from keelson.schedule import Schedule
 from keelson.stack import find_engine
-from keelson.target import target
+from keelson.target import Part, target
 
 RUN_TIME = timedelta(hours=1)  # that a backup may take from when it is due
 LEAST_FREE = 2_000_000_000  # bytes: what a server of moderate size needs to go on writing for a while
@@ -64,10 +61,25 @@ def _word(level: Level) -> str:
 def _examine(chosen: Context) -> Iterator[Finding]:
     yield _finding("engine", lambda: str(find_engine()))
     yield _finding("settings", lambda: _settings(chosen))
-    yield _finding("disk", _disk)
-    yield _finding("private files", lambda: _private_files(chosen))
     yield _finding("lock", lambda: _lock(chosen))
+    try:
+        yield from _target(chosen)
+    except KeelsonError as fault:  # without it nothing else can be looked at
+        yield Finding("target", Level.failed, str(fault))
+
+
+def _target(chosen: Context) -> Iterator[Finding]:
+    """Look at what the target knows; raises KeelsonError where that does not answer."""
+    stack = chosen.stack
+    place = target(stack.settings.place)
+    if said := place.platform():
+        yield Finding("platform", Level.ok, said)
+    data = [found.data_directory or paths.data() / "stacks" / stack.key for found in stack.settings.servers.values()]
+    found = place.disks(stack.key, stack.settings.backup.directory, data)
+    yield _finding("disk", lambda: _disk(found))
+    yield _finding("private files", lambda: _private_files(found))
     yield from _parts(chosen)
+    yield _device(chosen, found)
     yield from _backups(chosen)
 
 
@@ -83,22 +95,18 @@ def _settings(chosen: Context) -> str:
     return f"{len(stack.databases)} databases on {len(stack.settings.servers)} servers, target {stack.settings.target}"
 
 
-def _disk() -> str:
-    folder = _existing(paths.data())
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE:
-        msg = f"only {free / 1e9:.1f} GB are free under {folder}; make room before a server stops"
+def _disk(found: Disks) -> str:
+    if found.free < LEAST_FREE:
+        msg = f"only {found.free / 1e9:.1f} GB are free under {found.data}; make room before a server stops"
         raise KeelsonError(msg)
-    return f"{free / 1e9:.0f} GB free under {folder}"
+    return f"{found.free / 1e9:.0f} GB free under {found.data}"
 
 
-def _private_files(chosen: Context) -> str:
-    folder = paths.state() / "stacks" / chosen.stack.key
-    for path in (folder, *(folder.rglob("*") if folder.is_dir() else ())):
-        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077 and not path.is_symlink():
-            msg = f"{path} can be read by others; run `chmod go-rwx {path}`"
-            raise KeelsonError(msg)
-    return f"only you can read {folder}"
+def _private_files(found: Disks) -> str:
+    if found.readable:
+        msg = f"{found.readable} can be read by others; run `chmod go-rwx {found.readable}`"
+        raise KeelsonError(msg)
+    return f"only you can read {found.private}"
 
 
 def _lock(chosen: Context) -> str:
@@ -111,48 +119,43 @@ def _parts(chosen: Context) -> Iterator[Finding]:
         place = target(chosen.stack.settings.place)
         for part in place.parts(chosen.stack.key):
             level = Level.ok if part.answering else Level.failed
-            yield Finding(f"part {part.name}", level, part.detail or f"answers on port {part.port}")
+            yield Finding(f"part {part.name}", level, part.detail or _answers(part))
     except KeelsonError as fault:
         yield Finding("target", Level.failed, str(fault))
 
 
+def _answers(part: Part) -> str:
+    return f"answers on port {part.port}" if part.port else "answers inside the stack"
+
+
 def _backups(chosen: Context) -> Iterator[Finding]:
-    """Say whether a disk's loss takes the backups too, and whether each database has the backups that were due."""
+    """Say whether each database has the backups that were due."""
+    stack = chosen.stack
     try:
-        store = store_of(chosen)
-        yield _device(chosen, store)
-        registered = {job.name: job.registered for job in jobs.every(chosen.stack.key)}
+        found = target(stack.settings.place).backups(stack.key, names(chosen), stack.settings.backup.directory)
+        yield from (Finding("backups", Level.failed, fault) for fault in found.faults)
         for name in names(chosen):
-            yield _backup(chosen, store, name, registered.get(jobs.backup_of(name)))
+            yield _backup(chosen, name, found.of(name))
     except KeelsonError as fault:
         yield Finding("backups", Level.failed, str(fault))
 
 
-def _device(chosen: Context, store: Store) -> Finding:
-    stack = chosen.stack
-    own = paths.data() / "stacks" / stack.key
-    places = [_existing(server.data_directory or own) for server in stack.settings.servers.values()]
-    backups = _existing(store.directory)
-    if backups.stat().st_dev not in {place.stat().st_dev for place in places}:
-        return Finding("backup disk", Level.ok, f"{store.directory} lies on another disk than the data")
-    detail = f"{store.directory} lies on the disk of the data, and is lost with it; set keelson:backup.directory to another disk"
-    return Finding("backup disk", Level.failed if stack.settings.protected else Level.warning, detail)
+def _device(chosen: Context, found: Disks) -> Finding:
+    if not found.shared:
+        return Finding("backup disk", Level.ok, f"{found.backups} lies on another disk than the data")
+    detail = f"{found.backups} lies on the disk of the data, and is lost with it; set keelson:backup.directory to another disk"
+    return Finding("backup disk", Level.failed if chosen.stack.settings.protected else Level.warning, detail)
 
 
-def _backup(chosen: Context, store: Store, name: str, registered: float | None) -> Finding:
+def _backup(chosen: Context, name: str, kept: Kept) -> Finding:
+    if kept.fault:
+        return Finding(f"backup {name}", Level.failed, kept.fault)
     settings = chosen.stack.backup_of(name)
     due = Schedule(settings.schedule, settings.time_zone).before(datetime.now(UTC) - RUN_TIME)
-    last = store.last(name)
-    if last and last.begun >= due:
-        return Finding(f"backup {name}", Level.ok, f"{last.id}, {last.manifest.reason}")
-    what = f"the last good backup is {last.id}" if last else "there is no good backup"
-    new = registered is None or registered > due.timestamp()
+    if kept.begun and kept.begun >= due:
+        return Finding(f"backup {name}", Level.ok, f"{kept.last}, {kept.reason}")
+    what = f"the last good backup is {kept.last}" if kept.last else "there is no good backup"
+    new = kept.job is None or kept.job.registered > due.timestamp()
     reason = "the stack is younger than its schedule" if new else f"one was due at {due:%Y-%m-%d %H:%M} UTC"
     detail = f"{what}, and {reason}; run `keelson backup run {name}`"
     return Finding(f"backup {name}", Level.warning if new else Level.failed, detail)
-
-
-def _existing(folder: Path) -> Path:
-    while not folder.exists():
-        folder = folder.parent
-    return folder

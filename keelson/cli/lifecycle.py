@@ -90,11 +90,11 @@ def show_endpoints(chosen: Context) -> None:
     """Print where everything answers and the commands that connect."""
     stack = chosen.stack
     place = target(stack.settings.place)
-    addresses = {name: place.locate(stack.key, name) for name in stack.settings.servers}
+    addresses = {name: _where(chosen, name) for name in stack.settings.servers}
     say("")
     print_table(("SERVICE", "SERVER", "ADDRESS", "CONNECT"), _services(stack, addresses))
     parts = place.parts(stack.key)
-    if rows := [_daemon(stack, part) for part in parts if part.kind in _USES]:
+    if rows := [_daemon(chosen, part) for part in parts if part.kind in _USES]:
         say("")
         print_table(("PART", "ADDRESS", ""), rows)
     for part in parts:
@@ -103,6 +103,13 @@ def show_endpoints(chosen: Context) -> None:
     say(
         "\nkeelson status · keelson url SERVICE · keelson env SERVICE (`. .keelson/env` puts keelson and pulumi on the path)"
     )
+
+
+def _where(chosen: Context, part: str) -> Address:
+    """Return where a part answers; where nothing outlasts this command, where it answers inside."""
+    place, key = target(chosen.stack.settings.place), chosen.stack.key
+    found = place.locate(key, part)
+    return place.locate_inside(key, part) if found.fleeting else found
 
 
 def _services(stack: Stack, addresses: Mapping[str, Address]) -> Iterator[tuple[str, ...]]:
@@ -118,8 +125,8 @@ _USES = {
 }
 
 
-def _daemon(stack: Stack, part: Part) -> tuple[str, ...]:
-    address = target(stack.settings.place).locate(stack.key, part.name)
+def _daemon(chosen: Context, part: Part) -> tuple[str, ...]:
+    stack, address = chosen.stack, _where(chosen, part.name)
     where, use = _USES[part.kind]
     state = "" if part.answering else "starting; " if part.starting else f"{part.detail}; "
     return part.name, where.format(address.host, address.port), state + use.format(email=stack.settings.pgadmin.email)

@@ -12,6 +12,7 @@ from keelson.cli.context import Context, StackOption, context
 from keelson.cli.lifecycle import NewPort
 from keelson.cli.output import note, say
 from keelson.cli.progress import working
+from keelson.errors import SettingsError
 from keelson.local import login
 from keelson.target import Part, target
 
@@ -36,6 +37,9 @@ def start(
     Example: keelson start --at-login
     """
     chosen = context(stack)
+    if at_login is not None and chosen.stack.settings.target != "local":
+        msg = f"Docker starts the containers of stack {chosen.stack_name} again by itself, also after a reboot, until `keelson stop`; --at-login is for the target local"
+        raise SettingsError(msg)
     if at_login is False:
         say(login.undo(chosen.stack.key))
         return
@@ -92,5 +96,5 @@ def _stop(chosen: Context, parts: list[str]) -> None:
 
 def _told(part: Part) -> str:
     if part.answering:
-        return f"{part.name} answers on port {part.port}"
+        return f"{part.name} answers on port {part.port}" if part.port else f"{part.name} answers inside the stack"
     return f"{part.name} is starting" if part.starting else f"{part.name} does not answer: {part.detail}"

@@ -45,7 +45,7 @@ def redis_endpoint(chosen: Context, service: str, database: str | None, role: st
     user = _user(service, role)
     place, key = target(chosen.stack.settings.place), chosen.stack.key
     return RedisEndpoint(
-        address=place.locate(key, redis), number=number, user=user, password=place.password(key, redis, user)
+        address=chosen.locate(redis), number=number, user=user, password=place.password(key, redis, user)
     )
 
 

@@ -15,9 +15,10 @@ from keelson.backups.store import Backup
 from keelson.cli.backup import BackupOption, names, redis_reference, size, source_of, store_of
 from keelson.cli.context import Context, JsonOption, ServiceArgument, StackOption, context
 from keelson.cli.output import print_json, print_table, say
+from keelson.cli.place import run_where_files_lie
 from keelson.cli.progress import transfer
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
-from keelson.errors import SettingsError
+from keelson.errors import BackupError, SettingsError
 
 
 def restore(  # noqa: PLR0913, PLR0917 - the options of a command
@@ -42,6 +43,13 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
         raise typer.BadParameter(msg)
     chosen = context(stack)
     source_of(chosen, service)  # an unknown one is told first
+    named = {"--into": into, "--backup": backup, "--discard": discard}
+    options = [word for name, value in named.items() if value for word in (name, value)]
+    flags = [name for name, given in {"--list": listing, "--json": as_json}.items() if given]
+    if path and not path.is_dir():
+        msg = f"{path} is no directory; name a backup's own"
+        raise BackupError(msg)
+    run_where_files_lie(chosen, "restore", *options, *flags, service, *([path] if path else ()))
     if into:
         _restore(chosen, service, into, backup, path)
     elif discard:

@@ -12,11 +12,16 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelson import paths
+from keelson.agent import jobs
+from keelson.backups import overview
+from keelson.backups.disks import Disks
+from keelson.backups.overview import Overview
 from keelson.docker import containers, daemon, names, relay, toolbox
 from keelson.docker.containers import Publication, Seen
 from keelson.errors import PlatformError, ServerError, SettingsError, UnreachableError
@@ -25,6 +30,9 @@ from keelson.target import Address, Certificate, Part
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
+
+    from keelson.agent.jobs import Job
+    from keelson.backups.making import Source
 
 LOOPBACK = "127.0.0.1"
 ANY = ("0.0.0.0", "::")  # noqa: S104 - read from the daemon, not bound
@@ -152,6 +160,63 @@ class DockerTarget:
             msg = f"stack {stack} has no server {server} on the Docker daemon at {self._host}; run `keelson up`"
             raise UnreachableError(msg)
         return Address(host=record["host"], port=int(record["port"]), encrypted=record["kind"] == "server")
+
+    def authority(self, stack: str) -> str:
+        """Return the certificate that the stack's servers are verified against."""
+        return str(toolbox.ask(self._place, stack, "authority"))
+
+    def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> int:
+        """Run the command in the toolbox."""
+        from keelson.docker import shell  # noqa: PLC0415
+
+        return shell.run(self._place, stack, arguments, reads=reads)
+
+    def put_job(self, stack: str, job: Job) -> None:
+        """Write a job down for the agent."""
+        toolbox.ask(self._place, stack, "put_job", job=asdict(job))
+
+    def find_job(self, stack: str, name: str) -> Job | None:
+        """Return one job; None if it is not written down, or so that nobody can read it."""
+        found = toolbox.ask(self._place, stack, "find_job", name=name)
+        return jobs.from_values(found) if found else None
+
+    def drop_job(self, stack: str, name: str) -> None:
+        """Strike a job out."""
+        toolbox.ask(self._place, stack, "drop_job", name=name)
+
+    def back_up(self, source: Source, reason: str, directory: Path | None) -> str:
+        """Make a backup in the toolbox, apart from what others ask, and say where it lies."""
+        reference = source.reference
+        path = toolbox.ask_apart(
+            self._place,
+            reference.stack,
+            "back_up",
+            engine=source.engine,
+            reference=reference.as_input(),
+            reason=reason,
+            directory=str(directory or ""),
+        )
+        return f"{path} on {self._holding_backups(reference.stack, directory)}"
+
+    def backups(self, stack: str, services: Sequence[str], directory: Path | None) -> Overview:
+        """Return what is known of the backups."""
+        found = toolbox.ask(self._place, stack, "overview", names=[*services], directory=str(directory or ""))
+        return replace(overview.from_values(found), directory=self._holding_backups(stack, directory))
+
+    def disks(self, stack: str, backups: Path | None, data: Sequence[Path]) -> Disks:  # noqa: ARG002
+        """Return what is known of the disks of the stack's volumes."""
+        found = Disks(**toolbox.ask(self._place, stack, "disks", directory=str(backups or "")))
+        return replace(found, data=f"the Docker volumes at {self._host}", backups=self._holding_backups(stack, backups))
+
+    def platform(self) -> str:
+        """Return the daemon's version and address."""
+        client = daemon.connect(self._place)
+        with daemon.sentences(self._place):
+            return f"Docker Engine {client.version()['Version']} at {self._host}"
+
+    @staticmethod
+    def _holding_backups(stack: str, directory: Path | None) -> str:
+        return str(directory / stack) if directory else f"the volume {names.backups_volume(stack)}"
 
     @property
     def _host(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import socket
-import ssl
 import tarfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -77,16 +76,6 @@ class ExecStream:
         """Send all of it."""
         self._writer.sendall(text)
 
-    def end_input(self) -> None:
-        """Let the process read the end of its input; it goes on."""
-        pipe = getattr(getattr(self._writer, "proc", None), "stdin", None)  # of ssh
-        if pipe:
-            pipe.close()
-        elif isinstance(self._writer, ssl.SSLSocket):
-            _end_tls(self._writer)
-        else:
-            self._writer.shutdown(socket.SHUT_WR)
-
     def read_line(self) -> bytes:
         """Return the next line of its output; an empty one when the process is gone."""
         while b"\n" not in self._received:
@@ -134,14 +123,6 @@ class ExecStream:
 
     def _exactly(self, size: int) -> bytes:
         return bytes(self._reader.read(size))
-
-
-def _end_tls(writer: ssl.SSLSocket) -> None:
-    """Send the notice that nothing more is written, and do not wait for the other side's."""
-    writer.settimeout(0)
-    with contextlib.suppress(ssl.SSLError, OSError):
-        writer._sslobj.shutdown()  # type: ignore[attr-defined]  # noqa: SLF001 - unwrap() would end the reading too
-    writer.settimeout(None)
 
 
 _sessions: dict[tuple[str, str], Session] = {}

@@ -5,11 +5,15 @@ What a question needs is imported when it is asked: a session starts for each co
 
 from __future__ import annotations
 
+import os
 import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from keelson import paths
 from keelson.errors import ServerError, UnreachableError
 from keelson.inside.upgrades import back_up_server
 from keelson.local.registry import DaemonRecord, Registry, ServerRecord
@@ -26,11 +30,24 @@ def find(name: str) -> Callable[..., Any]:
     return operation
 
 
-def register(key: str, environment: str) -> str:
-    """Make the stack's entry, or recognise the one that is there; return the stack's id."""
+def register(key: str, environment: str, stack_id: str = "") -> str:
+    """Make the stack's entry, or recognise the one that is there; return the stack's id.
+
+    A stack that was known by `stack_id` keeps it where its entry is lost.
+    """
     registry = Registry(key)
     known = registry.stack()
-    return registry.claim(known.stack_id if known else secrets.token_hex(ID_BYTES), environment=environment).stack_id
+    mine = known.stack_id if known else stack_id or secrets.token_hex(ID_BYTES)
+    return registry.claim(mine, environment=environment).stack_id
+
+
+def mark(key: str) -> str:
+    """Return a random text that stays for as long as what lies here does."""
+    path = Registry(key).directory / "mark"
+    if not path.exists():
+        paths.private_directory(path.parent)
+        paths.write_private(path, secrets.token_hex(ID_BYTES))
+    return path.read_text(encoding="ascii")
 
 
 def password(key: str, server: str, role: str) -> str:
@@ -137,10 +154,46 @@ def drop_job(key: str, name: str) -> None:
     jobs.drop(key, name)
 
 
+def back_up(key: str, engine: str, reference: Mapping[str, str], reason: str, directory: str = "") -> str:
+    """Back up a database or Redis, read it back, and return the backup's path; takes long."""
+    from keelson.backups import making  # noqa: PLC0415
+    from keelson.backups.store import Store  # noqa: PLC0415
+    from keelson.endpoint import Reference  # noqa: PLC0415
+
+    source = making.Source(engine, Reference(**reference))
+    return str(making.back_up(source, Store(key, Path(directory) if directory else None), reason).path)
+
+
+def overview(key: str, names: list[str], directory: str = "") -> dict[str, Any]:
+    """Return what is known of the backups of `names`, as `Overview.values` gives it."""
+    from keelson.backups.overview import overview as look  # noqa: PLC0415
+
+    return look(key, names, Path(directory) if directory else None).values()
+
+
+def disks(key: str, directory: str = "") -> dict[str, Any]:
+    """Return what is known of the disks and files here, as the fields of a `Disks`."""
+    from keelson.backups.disks import look  # noqa: PLC0415
+
+    return asdict(look(key, Path(directory) if directory else None))
+
+
+def make_incoming(key: str, name: str) -> int:  # noqa: ARG001
+    """Make a directory beside the backups for what is copied here, and return whose it is."""
+    paths.private_directory(paths.data() / name)
+    return os.geteuid()
+
+
+def remove_incoming(key: str, name: str) -> None:  # noqa: ARG001
+    """Remove what was copied here."""
+    shutil.rmtree(paths.data() / name, ignore_errors=True)
+
+
 _OPERATIONS: dict[str, Callable[..., Any]] = {
     each.__name__: each
     for each in (
         register,
+        mark,
         password,
         ensure_password,
         forget_passwords,
@@ -156,5 +209,10 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         find_job,
         drop_job,
         back_up_server,
+        back_up,
+        overview,
+        disks,
+        make_incoming,
+        remove_incoming,
     )
 }

@@ -15,12 +15,12 @@ from typing import IO
 
 BLOCK = 65536
 SECONDS = 10  # until the other side must have answered
-_LENGTH = 4
+LENGTH = 4  # bytes
 
 
 def framed(block: bytes) -> bytes:
     """Return a block as the process reads it."""
-    return len(block).to_bytes(_LENGTH, "big") + block
+    return len(block).to_bytes(LENGTH, "big") + block
 
 
 def main(argv: list[str]) -> int:
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
 def _up(source: IO[bytes], server: socket.socket) -> None:
     """Hand on what comes; where the asking side is gone without a word, end the connection altogether."""
     with contextlib.suppress(OSError):
-        while length := source.read(_LENGTH):
+        while length := source.read(LENGTH):
             if not (size := int.from_bytes(length, "big")):
                 server.shutdown(socket.SHUT_WR)
                 continue

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from keelson.agent import jobs, state
 from keelson.agent.jobs import Job
-from keelson.backups.store import Store
+from keelson.backups.overview import Kept, Overview
 from keelson.errors import KeelsonError
 from keelson.settings.stack import Stack
 from keelson.status.model import BackupStatus
+from keelson.target import target
 
 PATIENCE = timedelta(hours=1)  # from the time that a backup is due until it is overdue
 
@@ -18,33 +18,37 @@ class Backups:
     """The backups of one stack, and the jobs that make them."""
 
     def __init__(self, stack: Stack) -> None:
-        self._key, self._made_by_agent = stack.key, stack.settings.agent.enabled
-        self._store = Store(stack.key, stack.settings.backup.directory)
-        found, faults = jobs.read(stack.key)
-        self._jobs = {job.name: job for job in found}
-        self.faults = tuple(faults)
-        self.directory = self._store.directory
+        self._made_by_agent = stack.settings.agent.enabled
+        self._found = _overview(stack)
+        self.faults, self.directory = self._found.faults, self._found.directory
 
     def of(self, name: str, now: datetime | None = None) -> BackupStatus:
         """Return how the backups of a database or Redis are."""
-        try:
-            last = self._store.last(name)
-            begun, size = (last.begun, last.manifest.bytes) if last else (None, 0)
-        except KeelsonError as fault:
-            return BackupStatus(fault=str(fault))
-        job = self._jobs.get(jobs.backup_of(name))
-        if job is None:
-            return BackupStatus(begun, size)
+        kept = self._found.of(name)
+        if kept.fault:
+            return BackupStatus(fault=kept.fault)
+        if kept.job is None:
+            return BackupStatus(kept.begun, kept.bytes)
         now = now or datetime.now(UTC)
-        wrong = self._fault(name, job, begun, now) if self._made_by_agent else ""
-        return BackupStatus(begun, size, job.due.after(now), wrong)
+        wrong = _fault(name, kept, kept.job, now) if self._made_by_agent else ""
+        return BackupStatus(kept.begun, kept.bytes, kept.job.due.after(now), wrong)
 
-    def _fault(self, name: str, job: Job, last: datetime | None, now: datetime) -> str:
-        known = state.read(self._key, job.name)
-        if known.error and not (last and last.timestamp() > known.begun):
-            return f"the last backup of {name} failed: {known.error}"
-        due = job.due.before(now - PATIENCE)
-        if due.timestamp() <= job.registered or (last and last >= due - timedelta(minutes=1)):
-            return ""
-        since = f"the last good one is of {last:%Y-%m-%d %H:%M} UTC" if last else "there is no good one"
-        return f"a backup of {name} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup run {name}`"
+
+def _overview(stack: Stack) -> Overview:
+    """Return what the target knows of the stack's backups; where it knows nothing, why."""
+    names, directory = [*stack.databases, *stack.settings.redis], stack.settings.backup.directory
+    try:
+        return target(stack.settings.place).backups(stack.key, names, directory)
+    except KeelsonError as fault:
+        return Overview("", faults=(str(fault),))
+
+
+def _fault(name: str, kept: Kept, job: Job, now: datetime) -> str:
+    last, known = kept.begun, kept.state
+    if known.error and not (last and last.timestamp() > known.begun):
+        return f"the last backup of {name} failed: {known.error}"
+    due = job.due.before(now - PATIENCE)
+    if due.timestamp() <= job.registered or (last and last >= due - timedelta(minutes=1)):
+        return ""
+    since = f"the last good one is of {last:%Y-%m-%d %H:%M} UTC" if last else "there is no good one"
+    return f"a backup of {name} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup run {name}`"

@@ -52,7 +52,7 @@ def look(stack: Stack) -> StackStatus:
         databases=tuple(_database(stack, name, asked, silent, kept) for name in stack.databases),
         redis=tuple(_redis(name, asked, silent, kept) for name in stack.settings.redis),
         certificates=tuple(_certificates(stack)),
-        backups=str(kept.directory),
+        backups=kept.directory,
         further_faults=kept.faults,
     )
 
