@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import docker
@@ -165,7 +166,7 @@ class Slot:
             --default-address-pool base={self.network},size=26 --shutdown-timeout 5 --log-level warn
             --containerd-namespace {name} --containerd-plugins-namespace {name}-plugins
         """.split()
-        places = ["--config-file", settings, "--host", self.host, "--pidfile", self.pid_file]
+        places: list[str | Path] = ["--config-file", settings, "--host", self.host, "--pidfile", self.pid_file]
         return ["dockerd", *words, *places, "--data-root", self.data, "--exec-root", self.directory / "exec"]
 
     def rules(self) -> list[list[str]]:
@@ -300,13 +301,13 @@ def clear(address: str) -> None:
     api = docker.APIClient(address, version="auto", timeout=60)
     with contextlib.closing(api):
         for container in api.containers(all=True):
-            _unless_gone(lambda each=container: api.remove_container(each["Id"], v=True, force=True))
+            _unless_gone(partial(api.remove_container, container["Id"], v=True, force=True))
         for network in api.networks(filters={"type": "custom"}):
-            _unless_gone(lambda each=network: api.remove_network(each["Id"]))
+            _unless_gone(partial(api.remove_network, network["Id"]))
         for volume in api.volumes()["Volumes"] or ():
-            _unless_gone(lambda each=volume: api.remove_volume(each["Name"], force=True))
+            _unless_gone(partial(api.remove_volume, volume["Name"], force=True))
         if api.df()["LayersSize"] > MOST_IMAGES:
-            api.prune_images({"dangling": False})
+            api.prune_images({"dangling": False})  # type: ignore[no-untyped-call]
 
 
 def _unless_gone(remove: Callable[[], object]) -> None:

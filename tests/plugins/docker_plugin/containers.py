@@ -40,7 +40,9 @@ def create(session: Session, inputs: Bag) -> tuple[str, Bag]:
         raise PluginError(msg) from fault
     with daemons_words("Unable to create container"):
         request = _config(inputs) | {"HostConfig": _host_config(inputs), "NetworkingConfig": {}}
-        made = session.api.create_container_from_config(request, inputs["name"], inputs.get("platform"))
+        made = session.api.create_container_from_config(  # type: ignore[no-untyped-call]
+            request, inputs["name"], inputs.get("platform")
+        )
     identity = str(made["Id"])
     try:
         _connect(session, identity, inputs)
@@ -131,7 +133,7 @@ def _host_config(inputs: Bag) -> Bag:
         "CgroupParent": inputs.get("cgroupParent"),
         "StorageOpt": inputs.get("storageOpts"),
     }
-    unmasked = {"MaskedPaths": [], "ReadonlyPaths": []} if unconfined else {}
+    unmasked: Bag = {"MaskedPaths": [], "ReadonlyPaths": []} if unconfined else {}
     return _filled(config) | _limits(inputs) | unmasked | {"Init": bool(inputs.get("init"))}
 
 
@@ -463,7 +465,7 @@ def update(session: Session, identity: str, olds: Bag, news: Bag) -> None:
             mem_limit=limits.get("Memory"),
             mem_reservation=limits.get("MemoryReservation"),
             memswap_limit=limits.get("MemorySwap"),
-            restart_policy=_restart_policy(news),
+            restart_policy=_restart_policy(news),  # type: ignore[arg-type]
         )
 
 

@@ -33,7 +33,7 @@ def find(session: Session, name: str, platform: str = "") -> Bag:
 def _here(session: Session, name: str) -> Bag | None:
     with daemons_words(f"unable to inspect image {name}"):
         try:
-            return dict(session.api.inspect_image(name))
+            return dict(session.api.inspect_image(name))  # type: ignore[no-untyped-call]
         except docker.errors.NotFound:
             return None
 

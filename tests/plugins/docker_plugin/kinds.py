@@ -66,7 +66,7 @@ class Kind:
     def planned(self, inputs: Bag) -> Bag:
         """Return the outputs that a preview knows."""
         unknown = {key for key in self.filled_in if key not in inputs} | self.outputs | {"id"}
-        return dict.fromkeys(self.shape.fields) | self.defaults | inputs | dict.fromkeys(unknown, UNKNOWN)
+        return {**dict.fromkeys(self.shape.fields), **self.defaults, **inputs, **dict.fromkeys(unknown, UNKNOWN)}
 
     def changes(self, olds: Bag, news: Bag) -> Iterator[str]:
         """Yield the inputs that differ from the state, and what the state of a create that failed half-way lacks."""
@@ -98,10 +98,10 @@ def _automatic(name: str, olds: Bag) -> str:
 def comparable(shape: Shape, value: Any, *, ordered: bool = False) -> Any:
     """Return the value as Terraform compares it: nothing and zero are one, sets have no order."""
     if shape.kind == "object" and isinstance(value, dict):
-        inside = {
+        fields = {
             name: comparable(field, value.get(name), ordered=name in ORDERED) for name, field in shape.fields.items()
         }
-        return {name: each for name, each in sorted(inside.items()) if each is not None} or None
+        return {name: each for name, each in sorted(fields.items()) if each is not None} or None
     if shape.kind == "list" and isinstance(value, list) and shape.element:
         inside = [comparable(shape.element, each) for each in value]
         return (inside if ordered else sorted(inside, key=json.dumps)) or None

@@ -111,7 +111,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         if request.preview:
             return provider_pb2.CreateResponse(properties=_struct(kind.planned(inputs)))
         with _refusals(context, request.urn, inputs):
-            identity, outputs = kind.create(self.session, kind.defaults | inputs)
+            identity, outputs = kind.create(self.session, {**kind.defaults, **inputs})
         return provider_pb2.CreateResponse(
             id=identity, properties=_struct({**kind.defaults, **inputs, **outputs, "id": identity})
         )

@@ -62,7 +62,8 @@ class Session:
             except docker.errors.DockerException as fault:
                 msg = f"failed to create Docker client: error pinging Docker server, please make sure that {self.host} is reachable: {fault}"
                 raise PluginError(msg) from fault
-        return self._threads.client
+        client: docker.APIClient = self._threads.client
+        return client
 
     def answers(self) -> bool:
         """Tell whether the daemon is there; one behind ssh is not asked."""
