@@ -71,9 +71,10 @@ class DockerPartInputs:
 
 @dataclass(frozen=True)
 class DockerFilesInputs(DockerPartInputs):
-    """Beside that, the image's id, and the passwords that the user chose, by login."""
+    """Beside that, the image's id, the mark of the state volume, and the passwords that the user chose, by login."""
 
     image_id: str = ""
+    mark: str = ""
     passwords: dict[str, str] = field(default_factory=dict)
 
 
@@ -89,12 +90,17 @@ class DockerPartImageProvider(Provider[DockerPartInputs]):
     """The image is on the daemon, the data are ready for it, and a port is chosen."""
 
     inputs = DockerPartInputs
-    compared: ClassVar = ("image", "published", "address", "port", "preferred_port")
+    compared: ClassVar = ("image", "published", "address")
     fixed: ClassVar = FIXED
 
     def identify(self, inputs: DockerPartInputs) -> str:
         """Return `stack/part/image`."""
         return f"{inputs.key}/{inputs.name}/image"
+
+    def differs(self, state: Bag, new: Bag) -> bool:
+        """Also say so of a port that the settings demand, and which is not the one that it has."""
+        port = values.plain(new.get("port") or 0)
+        return super().differs(state, new) or port not in {0, values.plain(state["published_port"])}
 
     def make(self, inputs: DockerPartInputs) -> Bag:
         """Find, fetch or build the image, back up data that another version takes over, and choose the port."""
@@ -121,7 +127,17 @@ class DockerFilesProvider(Provider[DockerFilesInputs]):
     """Written where the container reads them; where it is found stands in the registry, with its passwords."""
 
     inputs = DockerFilesInputs
-    compared: ClassVar = ("image_id", "uid", "gid", "port", "preferred_port", "settings", "passwords", "data_stays")
+    compared: ClassVar = (
+        "image_id",
+        "uid",
+        "gid",
+        "port",
+        "preferred_port",
+        "settings",
+        "passwords",
+        "data_stays",
+        "mark",
+    )
     fixed: ClassVar = FIXED
 
     def identify(self, inputs: DockerFilesInputs) -> str:

@@ -10,7 +10,8 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 ADMINISTRATOR = "postgres"
 PORT = 5432
+USUAL_ADDRESSES = ("127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - in each certificate, or no client's
 DATA = "/var/lib/postgresql/data"
 DIRECTORY = "pgdata"  # below it: the volume's own may hold lost+found, and belongs to root
 SOCKETS = "/var/run/postgresql"
@@ -55,6 +57,7 @@ RESTARTS = 2  # after so many ends in a row it is not waited for any longer
 SHARED_MEMORY = 256  # MB
 BUILTIN_LOCALE = 17  # the major version from which PostgreSQL sorts by itself
 LOG_LINES = 60
+OF_A_CLIENT = "the database system is"  # what one is told that asks too early
 POLL = 0.05
 WRITTEN = """printf '%s' "$TRIAL" >/tmp/trial.conf"""  # by a shell in a container that ends with it
 
@@ -121,7 +124,7 @@ class ServerKind:
         if server.parameters:
             _try(spec, server, values)
         password = str(toolbox.ask(spec.place, spec.key, "password", server=spec.name, role=ADMINISTRATOR))
-        called = [spec.name, spec.container]
+        called = [spec.name, spec.container, *([] if spec.address in USUAL_ADDRESSES else [spec.address])]
         certificates = toolbox.ask(spec.place, spec.key, "certificate", server=spec.name, names=called)
         texts = {
             "postgresql.conf": f"include_if_exists '{DATA}/{DIRECTORY}/postgresql.conf'\n{configuration.render(values)}",
@@ -294,7 +297,7 @@ def _await_answer(spec: PartSpec) -> tuple[str, ...]:
         ServerError: it ends again and again, was never started, or does not answer in time.
     """
     begun, patience, notes = time.monotonic(), SECONDS_TO_ANSWER, dict[str, str]()
-    before = int(_running(spec).attrs["RestartCount"])
+    first = _running(spec).attrs
     while True:
         try:
             _connect(spec).close()
@@ -305,10 +308,10 @@ def _await_answer(spec: PartSpec) -> tuple[str, ...]:
             patience = SECONDS_TO_RECOVER
         found = _running(spec)
         _repair(spec, found, said, notes)
-        if int(found.attrs["RestartCount"]) - before >= RESTARTS:
-            raise _failure(spec, found, "does not start", said)
+        if int(found.attrs["RestartCount"]) - int(first["RestartCount"]) >= RESTARTS:
+            raise _failure(spec, found, first, "does not start", said)
         if time.monotonic() - begun > patience:
-            raise _failure(spec, found, "does not answer", said)
+            raise _failure(spec, found, first, "does not answer", said)
         time.sleep(POLL)
 
 
@@ -332,16 +335,22 @@ def _running(spec: PartSpec) -> Container:
     if found.status == "created" and ("already allocated" in told or "already in use" in told):
         msg = f"server {spec.name} was never started: {told}; stop what has the port, or set another one in the stack's settings"
         raise PortInUseError(msg)
-    raise _failure(spec, found, f"is {found.status}", told)
+    raise _failure(spec, found, found.attrs, f"is {found.status}", told, "keelson start")
 
 
-def _failure(spec: PartSpec, found: Container, what: str, said: str) -> ServerError:
-    lines = found.logs(tail=LOG_LINES).decode(errors="replace").splitlines()
-    told = telling(lines) if lines else ""
+def _failure(  # noqa: PLR0913, PLR0917 - what a sentence is made of
+    spec: PartSpec, found: Container, since: Mapping[str, Any], what: str, said: str, step: str = "keelson up"
+) -> ServerError:
+    """Return why it fails, by what it logged since the start that `since` knows of."""
+    told = telling([line for line in _log(found, since) if OF_A_CLIENT not in line])
     reason = known[1] if (known := configuration.SAID.search(told)) else told
-    return ServerError(
-        f"server {spec.name} {what}: {reason or said or 'it said nothing'}; see `keelson logs {spec.name}`, and run `keelson up` again"
-    )
+    reason = reason or said or "it said nothing"
+    return ServerError(f"server {spec.name} {what}: {reason}; see `keelson logs {spec.name}`, and run `{step}`")
+
+
+def _log(found: Container, since: Mapping[str, Any]) -> list[str]:
+    started = datetime.fromisoformat(since["State"]["StartedAt"][:19]).replace(tzinfo=UTC).timestamp()
+    return found.logs(since=int(max(started, 0)), tail=LOG_LINES).decode(errors="replace").splitlines()
 
 
 def _repair(spec: PartSpec, found: Container, said: str, done: dict[str, str]) -> None:

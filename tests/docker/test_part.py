@@ -102,6 +102,8 @@ def test_an_up_that_changes_nothing_is_none_and_an_edit_never_replaces(on: Groun
     assert not image.diff("", of_image, inputs | edit).changes
     assert files.diff("", of_files, file_inputs | edit).changes
     assert process.diff("", of_process.outs, process_inputs | edit | {"digest": Unknown()}).changes
+    assert not image.diff("", of_image, inputs | {"preferred_port": 1, "port": of_image["published_port"]}).changes
+    assert image.diff("", of_image, inputs | {"port": 1}).changes
     assert image.diff("", of_image, inputs | {"image": "another"}).changes
     updated = files.update("", of_files, file_inputs | edit).outs
     assert updated["digest"] != of_files["digest"]

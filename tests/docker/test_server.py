@@ -113,6 +113,13 @@ def test_it_answers_only_encrypted_and_its_data_have_checksums(main: Server) -> 
     wait_until(lambda: main.state["Health"]["Status"] == "healthy")
 
 
+def test_it_is_verified_by_the_address_of_the_machine_that_it_is_published_on(on: Ground) -> None:
+    far = Server(on, "far")
+    on.up(replace(far.spec(), address="192.0.2.1"))
+    parameters = resolve(Reference(stack=on.key, target=on.place, server="far")).connection_parameters()
+    psycopg.connect(**parameters | {"host": "192.0.2.1", "hostaddr": "127.0.0.1"}).close()  # type: ignore[arg-type]
+
+
 def test_it_has_no_rights_and_its_secrets_stand_nowhere(main: Server) -> None:
     status = main.run("cat", "/proc/1/status")[1]
     assert re.search(r"^Uid:\s+999\s", status, re.MULTILINE)
