@@ -43,7 +43,7 @@ SLOTS = 16
 CHECKOUT = Path(__file__).resolve().parents[1]
 DIRECTORY = Path(tempfile.gettempdir()) / "keelson-docker"  # short: a socket's path ends at 107 bytes
 DEADLINE = 60.0  # seconds for dockerd to answer
-GRACE = 20.0  # seconds for dockerd to end
+GRACE = 10.0  # seconds for dockerd to end
 MOST_IMAGES = 8 * 1024**3  # bytes that images may take from one run to the next
 RUN = int(
     os.environ.setdefault("KEELSON_TEST_RUN", str(os.getpid()))
