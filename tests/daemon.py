@@ -71,8 +71,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End the run's daemon with the run, whichever worker had it started."""
     if hasattr(config, "workerinput"):
         return
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        _end_process(json.loads(_note().read_text())["guard"], signal.SIGTERM, 3 * GRACE)
+    if _guarded():
+        with contextlib.suppress(ProcessLookupError):
+            _end_process(json.loads(_note().read_text())["guard"], signal.SIGTERM, 3 * GRACE)
     for guard in _guards:
         guard.wait()
     for path in (_note(), _note().with_suffix(".lock")):
@@ -98,13 +99,27 @@ def host() -> str:
         raise NoDaemonError(msg)
     paths.private_directory(DIRECTORY)
     with _locked(_note().with_suffix(".lock")):
-        if not _note().exists():
+        if (found := _guarded()) is None:
             _start_guard()
-        return str(json.loads(_note().read_text())["host"])
+            found = _guarded()
+        if found is None:
+            msg = f"dockerd ended as soon as it had started; see {DIRECTORY}"
+            raise NoDaemonError(msg)
+        return found
 
 
 def _note() -> Path:
     return DIRECTORY / f"run-{RUN}.json"
+
+
+def _guarded() -> str | None:
+    """Return the address that this run's guard serves, None where it has none or the note is an ended run's."""
+    with contextlib.suppress(OSError, ValueError):
+        note = json.loads(_note().read_text())
+        words = Path(f"/proc/{note['guard']}/cmdline").read_bytes().split(b"\0")
+        if b"tests.daemon" in words and str(RUN).encode() in words:
+            return str(note["host"])
+    return None
 
 
 def _start_guard() -> None:
