@@ -6,7 +6,6 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from keelson.docker.images import recipes
 from keelson.errors import KeelsonError
 from tools.machine import browser, docker, engine, environment, host, pgadmin, root, shell
 from tools.machine.progress import say
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
 
 
 def _lock() -> None:
+    from keelson.docker.images import recipes  # noqa: PLC0415  # a set-up does without
+
     environment.lock()
     pgadmin.lock()
     environment.compile_lock([recipes.AGENT_WANTED, "--constraints", environment.LOCK], recipes.AGENT_LOCK)

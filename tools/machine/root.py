@@ -101,7 +101,9 @@ def damage(root: Path) -> str | None:
 
 def make(build: Build) -> None:
     """Make a root and put it into place in one step."""
-    say("private Debian root: PostgreSQL 17, TimescaleDB, Redis, pgBackRest; about a minute, 110 MB of downloads")
+    say(
+        "private Debian root: PostgreSQL 17, TimescaleDB, Redis, pgBackRest, Python; about a minute, 120 MB of downloads"
+    )
     shutil.rmtree(build.tree, ignore_errors=True)
     download(build)
     detail(f"unpacking {len(packages(build))} packages")
