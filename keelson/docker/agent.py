@@ -41,7 +41,8 @@ class AgentKind:
 
     def before(self, spec: PartSpec, image_id: str) -> tuple[str, ...]:
         """Make its places ready, as for the toolbox."""
-        toolbox_setup.prepare_volumes(spec.place, spec.key, image_id, str(spec.settings.get("backups") or ""))
+        backups = str(spec.settings.get("backups") or "")
+        toolbox_setup.prepare_volumes(spec.place, spec.key, image_id, backups, (spec.uid, spec.gid))
         return ()
 
     def container(self, spec: PartSpec) -> ContainerSettings:

@@ -8,7 +8,7 @@
 | `password` | of pgAdmin's administrator |
 
 The image made here follows these files while it runs. The official one reads the list at each start, so another list makes another
-container there, and the passwords from a copy, which `bring` replaces.
+container there; the list's passwords from a copy, and the administrator's once, so `bring` sets both.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -32,6 +33,7 @@ PORT = 5050
 SERVERS_PORT = 5432
 DATA = "/var/lib/pgadmin"
 PASSWORDS = ".pgpass"  # in the storage of the administrator, where the official image copies it
+DISTRO = "/tmp/config_distro.py"  # noqa: S108 - inside the container
 LAUNCH_SECONDS = 5.0  # until its process must be there; nobody waits for its pages
 ELSEWHERE = {  # where an image keeps things is its own
     *("DATA_DIR", "SQLITE_PATH", "CONFIG_DATABASE_URI", "SESSION_DB_PATH", "STORAGE_DIR", "LOG_FILE"),
@@ -47,6 +49,8 @@ umask 077
 cp {names.CONFIG}/pgpass {PASSWORDS}.new
 mv {PASSWORDS}.new {PASSWORDS}
 """
+# Its configuration is made at each start, and pgAdmin looks for it by this variable.
+LOGIN = f'[ ! -e {DISTRO} ] || CONFIG_DISTRO_FILE_PATH={DISTRO} exec /venv/bin/python3 -c "$1" "$2"'
 
 
 class PgAdminKind:
@@ -97,13 +101,21 @@ class PgAdminKind:
         answers.wait(
             spec, lambda: "" if answers.container(spec).status == "running" else "it does not run", LAUNCH_SECONDS
         )
-        if not _follows(spec):
-            folder = str(spec.settings["email"]).replace("@", "_")
-            try:
-                answers.run(answers.container(spec), "sh", "-c", COPY, "copy", folder)
-            except ServerError as fault:
-                return (f"pgAdmin has no new passwords of its list yet ({fault}); run `keelson up` again",)
-        return ()
+        return () if _follows(spec) else _set_passwords(spec)
+
+
+def _set_passwords(spec: PartSpec) -> tuple[str, ...]:
+    """Give the official image, which takes passwords at its first start, those of now."""
+    found, email = answers.container(spec), str(spec.settings["email"])
+    program = resources.files(__package__).joinpath("pgadmin_login.py").read_text(encoding="utf-8")
+    try:
+        answers.run(found, "sh", "-c", COPY, "copy", email.replace("@", "_"))
+        answers.run(found, "sh", "-c", LOGIN, "login", program, email)
+    except ServerError as fault:
+        return (
+            f"pgAdmin did not take its passwords ({fault}); run `keelson restart pgadmin`, then `keelson up -- --refresh`",
+        )
+    return ()
 
 
 def _follows(spec: PartSpec) -> bool:
@@ -120,7 +132,7 @@ def _variables(spec: PartSpec) -> dict[str, str]:
         "PGADMIN_SERVER_JSON_FILE": f"{names.CONFIG}/servers.json",
         "PGADMIN_REPLACE_SERVERS_ON_STARTUP": "True",
         "PGADMIN_DISABLE_POSTFIX": "True",
-        "PGADMIN_CUSTOM_CONFIG_DISTRO_FILE": "/tmp/config_distro.py",  # noqa: S108 - it is made at each start
+        "PGADMIN_CUSTOM_CONFIG_DISTRO_FILE": DISTRO,
         "PGPASS_FILE": f"{names.CONFIG}/pgpass",
         "PGSSLROOTCERT": f"{names.CONFIG}/ca.crt",
         "GUNICORN_ACCESS_LOGFILE": "/dev/null",

@@ -40,7 +40,7 @@ def container(key: str, backups: str = "") -> ContainerSettings:
     )
 
 
-def prepare_volumes(place: str, key: str, image: str, backups: str = "") -> None:
+def prepare_volumes(place: str, key: str, image: str, backups: str = "", user: tuple[int, int] = (UID, GID)) -> None:
     """Make the directories of state and backups on their volumes, owned by the agent's user; a second time is fine.
 
     Args:
@@ -48,6 +48,7 @@ def prepare_volumes(place: str, key: str, image: str, backups: str = "") -> None
         key: the stack's key.
         image: the agent's image, which the daemon has.
         backups: a directory of the daemon's machine, from the settings.
+        user: whom the agent's image works as, with the group.
 
     Raises:
         PlatformError: the daemon refuses.
@@ -57,37 +58,53 @@ def prepare_volumes(place: str, key: str, image: str, backups: str = "") -> None
         place,
         image,
         {
-            names.state_volume(key): _directories("keelson", "stacks", key),
-            names.backups_volume(key): _directories("keelson", "backups", key),
+            names.state_volume(key): _directories(user, "keelson", "stacks", key),
+            names.backups_volume(key): _directories(user, "keelson", "backups", key),
         },
     )
     if backups:
-        _refuse_unwritable(place, image, backups)
+        _refuse_unwritable(place, image, backups, user)
 
 
-def _directories(*parts: str) -> Mapping[str, File]:
+def is_prepared(place: str, key: str, image: str) -> bool:
+    """Say whether both volumes and the image are there."""
+    from docker.errors import NotFound  # noqa: PLC0415
+
+    client = daemon.connect(place)
+    with daemon.sentences(place):
+        try:
+            client.images.get(image)
+            for volume in (names.state_volume(key), names.backups_volume(key)):
+                client.volumes.get(volume)
+        except NotFound:  # ImageNotFound is one
+            return False
+        return True
+
+
+def _directories(user: tuple[int, int], *parts: str) -> Mapping[str, File]:
     paths = ["/".join(parts[:number]) + "/" for number in range(1, len(parts) + 1)]
-    return {path: File("", UID, GID, PRIVATE) for path in paths}
+    return {path: File("", *user, PRIVATE) for path in paths}
 
 
-def _refuse_unwritable(place: str, image: str, directory: str) -> None:
+def _refuse_unwritable(place: str, image: str, directory: str, user: tuple[int, int]) -> None:
     """Try it, in a container that sees nothing but this directory."""
     from docker.errors import APIError, ContainerError, DockerException  # noqa: PLC0415
     from docker.types import Mount as Bind  # noqa: PLC0415
 
+    uid, gid = user
     try:
         daemon.connect(place).containers.run(
             image,
             ["test", "-w", directory, "-a", "-x", directory],
             mounts=[Bind(directory, directory, type="bind")],
             network_mode="none",
-            user=f"{UID}:{GID}",
+            user=f"{uid}:{gid}",
             remove=True,
         )
     except ContainerError:
         msg = (
-            f"the setting 'keelson:backup.directory' is {directory}, which user {UID} cannot write on the daemon's machine; "
-            f"run `chown {UID}:{GID} {directory}` there, or set another directory"
+            f"the setting 'keelson:backup.directory' is {directory}, which user {uid} cannot write on the daemon's machine; "
+            f"run `chown {uid}:{gid} {directory}` there, or set another directory"
         )
         raise SettingsError(msg) from None
     except APIError as fault:
@@ -95,7 +112,7 @@ def _refuse_unwritable(place: str, image: str, directory: str) -> None:
             raise _refused(directory, fault) from None
         msg = (
             f"the setting 'keelson:backup.directory' is {directory}, which is not there on the daemon's machine; "
-            f"make it there for user {UID}, or set another directory"
+            f"make it there for user {uid}, or set another directory"
         )
         raise SettingsError(msg) from None
     except DockerException as fault:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from keelson.docker import answers, images, names, part
+from keelson.docker import answers, images, names, part, pgadmin, pgadmin_login
 from keelson.docker.part import PartSpec
 from keelson.endpoint import Reference, resolve
 from keelson.errors import SettingsError, UnreachableError
@@ -20,6 +21,13 @@ from tests.local.pgadmin_client import PgAdminSession, get
 EMAIL = "admin@keelson.local"
 ADMINISTRATOR = {"group": "main", "name": "main (administrator)", "server": "main", "role": "postgres"}
 READER = {"group": "main", "name": "notes", "server": "main", "database": "notes", "role": "notes_readonly_a"}
+AS_ITS_ENTRYPOINT = f"""
+import os
+with open("{pgadmin.DISTRO}", "w") as file:
+    for name, value in os.environ.items():
+        if name.startswith("PGADMIN_CONFIG_"):
+            print(name.removeprefix("PGADMIN_CONFIG_"), "=", value, file=file)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +90,20 @@ def test_it_follows_another_list_and_another_password_without_a_restart(on: Grou
     assert set(session.tree()["main"]) == {"main (administrator)", "notes"}
     assert session.connect("main", "notes")
     assert on.container("pgadmin").attrs["State"]["StartedAt"] == before
+
+
+def test_the_official_image_is_given_the_administrators_password_of_now(on: Ground) -> None:
+    """Its Python is elsewhere; the program and pgAdmin's models are the same."""
+    program = (Path(pgadmin.__file__).with_name("pgadmin_login.py")).read_text()
+    container, folder = on.container("pgadmin"), "/usr/local/lib/python3.13/dist-packages/pgadmin4"
+    answers.run(container, "sh", "-c", "printf 'set by the program' >/tmp/other")
+    answers.run(container, "python3", "-c", AS_ITS_ENTRYPOINT)
+    run = ("sh", "-c", f'CONFIG_DISTRO_FILE_PATH={pgadmin.DISTRO} exec python3 -c "$@"', "run")
+    other = program.replace(pgadmin_login.PASSWORD, "/tmp/other")  # noqa: S108 - inside the container
+    answers.run(container, *run, other, EMAIL, folder)
+    assert PgAdminSession(_port(on)).log_in(EMAIL, "set by the program")
+    answers.run(container, *run, program, EMAIL, folder)
+    assert _session(on).inside()
 
 
 def test_only_an_image_that_reads_its_list_at_the_start_gets_another_container_for_another_list(on: Ground) -> None:
