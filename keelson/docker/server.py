@@ -57,9 +57,34 @@ RESTARTS = 2  # after so many ends in a row it is not waited for any longer
 SHARED_MEMORY = 256  # MB
 BUILTIN_LOCALE = 17  # the major version from which PostgreSQL sorts by itself
 LOG_LINES = 60
-OF_A_CLIENT = "the database system is"  # what one is told that asks too early
+BESIDE = re.compile(
+    r"the database system is|\b(?:HINT|DETAIL|CONTEXT|STATEMENT):"
+)  # told to early clients, or no reason
 POLL = 0.05
-WRITTEN = """printf '%s' "$TRIAL" >/tmp/trial.conf"""  # by a shell in a container that ends with it
+READ = """
+set -e
+printf '%s' "$TRIAL" >/tmp/trial.conf
+postgres -C port -D /tmp -c config_file=/tmp/trial.conf >/dev/null
+"""
+START = """
+initdb -D /tmp/trial --no-sync --no-instructions --auth=reject >/dev/null
+cd /tmp
+postgres --single -D /tmp/trial -c config_file=/tmp/trial.conf postgres </dev/null >/dev/null 2>said || {
+    grep FATAL said >&2 || cat said >&2
+    exit 1
+}
+"""
+STARTED = {  # parameters whose value may be well formed and yet let no server start
+    *("shared_preload_libraries", "shared_buffers", "huge_pages", "huge_page_size", "wal_buffers", "max_connections"),
+    *(
+        "max_locks_per_transaction",
+        "max_pred_locks_per_transaction",
+        "max_prepared_transactions",
+        "max_worker_processes",
+    ),
+    *("max_wal_senders", "min_dynamic_shared_memory", "shared_memory_type", "dynamic_shared_memory_type"),
+    *("max_replication_slots", "autovacuum_max_workers", "superuser_reserved_connections", "reserved_connections"),
+}
 
 
 class ServerKind:
@@ -248,19 +273,14 @@ def _back_up(spec: PartSpec) -> None:
 
 
 def _try(spec: PartSpec, server: ServerSpec, values: Mapping[str, str]) -> None:
-    """Let the image's PostgreSQL read the parameters, and load the libraries that they name, where no data can be harmed.
+    """Let the image's PostgreSQL read the parameters, and start with those that it cannot judge by reading, on data of its own.
 
     Raises:
         SettingsError: it refuses them; the sentence has its own words.
     """
     text = configuration.render({**values, "ssl": "off"})
-    command = f"{WRITTEN} && exec postgres -C port -D /tmp -c config_file=/tmp/trial.conf"
-    if any(name.lower() == "shared_preload_libraries" for name in server.parameters):
-        command = (
-            f"{WRITTEN} && initdb -D /tmp/trial --no-sync --no-instructions --auth=reject >/dev/null && "
-            "exec postgres -C shared_memory_size -D /tmp/trial -c config_file=/tmp/trial.conf"
-        )
-    status, said = _run(spec, spec.image, ["sh", "-c", command], {"TRIAL": text})
+    steps = READ if STARTED.isdisjoint(name.lower() for name in server.parameters) else READ + START
+    status, said = _run(spec, spec.image, ["sh", "-c", steps], {"TRIAL": text})
     if status:
         msg = f"server {spec.name}: PostgreSQL did not read its parameters ({said.strip()}); look at the image {spec.image}"
         raise configuration.refused(server, said) or ServerError(msg)
@@ -342,7 +362,7 @@ def _failure(  # noqa: PLR0913, PLR0917 - what a sentence is made of
     spec: PartSpec, found: Container, since: Mapping[str, Any], what: str, said: str, step: str = "keelson up"
 ) -> ServerError:
     """Return why it fails, by what it logged since the start that `since` knows of."""
-    told = telling([line for line in _log(found, since) if OF_A_CLIENT not in line])
+    told = telling([line for line in _log(found, since) if not BESIDE.search(line)])
     reason = known[1] if (known := configuration.SAID.search(told)) else told
     reason = reason or said or "it said nothing"
     return ServerError(f"server {spec.name} {what}: {reason}; see `keelson logs {spec.name}`, and run `{step}`")

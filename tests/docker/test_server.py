@@ -159,6 +159,7 @@ def test_only_what_needs_a_restart_restarts_it_and_the_container_stays(main: Ser
     [
         ({"work_mem": "a lot"}, r'server main: invalid value for parameter "work_mem": "a lot"; correct'),
         ({"shared_preload_libraries": "nothing"}, r'could not access file "nothing"'),
+        ({"shared_buffers": "900GB"}, r"could not map anonymous shared memory: Cannot allocate memory; correct"),
         ({"port": "5433"}, r"the parameter port cannot be set"),
     ],
 )
@@ -260,7 +261,7 @@ def test_a_server_that_cannot_start_says_why(on: Ground) -> None:
 
 def test_timescaledb_works_and_is_brought_to_the_version_of_the_image(on: Ground) -> None:
     timescale = Server(on, "timescale", "timescaledb", timescaledb=True)
-    timescale.up()
+    timescale.up(max_connections="80", shared_preload_libraries="auto_explain")
     timescale.ask("create extension timescaledb")
     timescale.ask("create table bars (at timestamptz not null)")
     assert timescale.ask("select create_hypertable('bars', 'at')::text")
