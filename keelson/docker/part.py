@@ -25,6 +25,7 @@ from keelson.local.ports import Choice
 from keelson.local.registry import DaemonRecord, ServerRecord
 
 if TYPE_CHECKING:
+    from docker import DockerClient
     from docker.models.containers import Container
 
 DIGEST = ".keelson"  # of the files of a volume, beside them: a random salt and what it gives with their content
@@ -344,6 +345,8 @@ def read(spec: PartSpec, image_id: str, volume: str, path: str) -> File | None:
     from docker.errors import NotFound  # noqa: PLC0415
 
     client = daemon.connect(spec.place)
+    if not _has_volume(client, volume):  # which the container would make, without labels
+        return None
     mount = {volume: {"bind": "/volume", "mode": "ro"}}
     reader = client.containers.create(image_id, ["true"], volumes=mount, network_mode="none")
     try:
@@ -355,7 +358,17 @@ def read(spec: PartSpec, image_id: str, volume: str, path: str) -> File | None:
     except NotFound:
         return None
     finally:
-        reader.remove(force=True)
+        reader.remove(force=True, v=True)
+
+
+def _has_volume(client: DockerClient, name: str) -> bool:
+    from docker.errors import NotFound  # noqa: PLC0415
+
+    try:
+        client.volumes.get(name)
+    except NotFound:
+        return False
+    return True
 
 
 def _record(spec: PartSpec, listens_on: int) -> None:
@@ -450,7 +463,7 @@ def _ports_of_others(spec: PartSpec) -> dict[int, str]:
         if name == spec.container:
             continue
         phrase = (
-            f"{labels[names.PART_LABEL]} of stack {labels[names.STACK_LABEL]}" if names.PART_LABEL in labels else name
+            f"{labels[names.PART_LABEL]} of stack {labels[names.STACK_LABEL]}" if {names.PART_LABEL, names.STACK_LABEL} <= labels.keys() else name
         )
         numbers = {port["PublicPort"] for port in each.get("Ports") or () if port.get("PublicPort")}
         if names.STACK_LABEL in labels and each["State"] != "running":

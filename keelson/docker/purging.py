@@ -21,7 +21,7 @@ def purge(place: str, key: str) -> Iterator[str]:
     with daemon.sentences(place):
         for container in client.containers.list(all=True, filters=label, ignore_removed=True):
             with suppress(NotFound):
-                container.remove(force=True)
+                container.remove(force=True, v=True)
                 yield f"container {container.name}"
         for network in client.networks.list(filters=label):
             with suppress(NotFound):

@@ -118,8 +118,6 @@ class ExecStream:
         for each in (self._response, self._writer):
             with contextlib.suppress(OSError):
                 each.close()
-        if process := getattr(self._writer, "proc", None):  # ssh, which has got its signal
-            process.wait()
 
     def _exactly(self, size: int) -> bytes:
         return bytes(self._reader.read(size))
@@ -233,7 +231,7 @@ def write(place: str, image: str, volumes: Mapping[str, Mapping[str, File]]) -> 
             for volume, files in volumes.items():
                 container.put_archive(mounts[volume]["bind"], _archive(files))
         finally:
-            container.remove(force=True)
+            container.remove(force=True, v=True)
     except DockerException as fault:
         msg = f"cannot write to the volumes {', '.join(volumes)} ({fault}); look at the daemon's disk and run the command again"
         raise PlatformError(msg) from None
