@@ -1,4 +1,4 @@
-"""The caches that all checkouts share: engine, private root, pgAdmin, uv."""
+"""The caches that all checkouts share: engine, private root, pgAdmin, packages of images, uv."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keelson.stack import CHOSEN_ENGINE
 application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 _MEGABYTE = 1_000_000
-_KINDS = ("engine", "root", "pgadmin", "uv")
+_KINDS = ("engine", "root", "pgadmin", "images", "uv")
 _HALF_MADE, _IN_USE, _OLD = "half made", "in use", "old"
 
 
