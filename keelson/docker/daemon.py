@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
+import json
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keelson.errors import PlatformError, SettingsError
 
 if TYPE_CHECKING:
     import docker
+    from docker.tls import TLSConfig
 
 SECONDS = 60  # until a daemon must have answered
+LEAST_VERSION = "1.41"  # of the API: Docker Engine 20.10
+USUAL_CONTEXT, USUAL_HOST = "default", "unix:///var/run/docker.sock"
 LOCAL_SCHEMES = ("unix://", "npipe://")
 
 
@@ -51,24 +57,48 @@ def connect(place: str) -> docker.DockerClient:
     """Return the connection to a daemon, made at its first use; raises PlatformError where it does not answer."""
     import docker  # noqa: PLC0415 - slow, and most commands do without
     from docker.errors import DockerException  # noqa: PLC0415
-    from docker.tls import TLSConfig  # noqa: PLC0415
+
+    from keelson.docker import ssh  # noqa: PLC0415
 
     found = find(place)
-    tls: TLSConfig | bool = False
+    by_ssh = found.host.startswith("ssh://")
     try:
-        if found.certificates:
-            pair = (str(found.certificates / "cert.pem"), str(found.certificates / "key.pem"))
-            tls = TLSConfig(client_cert=pair, ca_cert=str(found.certificates / "ca.pem"), verify=True)
+        _knock(found.host)
         client = docker.DockerClient(
-            base_url=found.host, tls=tls, timeout=SECONDS, version="auto", use_ssh_client=True, max_pool_size=32
+            base_url=ssh.listen(found.host) if by_ssh else found.host,
+            tls=_tls(found),
+            timeout=SECONDS,
+            version=LEAST_VERSION,  # with a version it asks nothing yet
+            max_pool_size=32,
         )
+        client.api.trust_env = False  # REQUESTS_CA_BUNDLE would count more than the daemon's own authority
+        try:
+            client.api._version = client.version(api_version=False)["ApiVersion"]  # type: ignore[attr-defined]  # noqa: SLF001
+        except BaseException:
+            client.close()
+            raise
     except (DockerException, OSError) as fault:  # OSError is also what requests raises
-        msg = (
-            f"no Docker daemon answers at {found.host} ({_reason(fault)}); start it, or name another one in "
-            "keelson:docker.context"
-        )
+        reason = (by_ssh and ssh.said(found.host)) or _reason(fault)
+        msg = f"no Docker daemon answers at {found.host} ({reason}); start it, or name another one in keelson:docker.context"
         raise PlatformError(msg) from None
     return client
+
+
+def _knock(host: str) -> None:
+    """Raise OSError where nothing listens at a socket of this machine; the client would not close what it opened."""
+    if host.startswith("unix://"):
+        with socket.socket(socket.AF_UNIX) as tried:
+            tried.connect(host.removeprefix("unix://"))
+
+
+def _tls(found: Daemon) -> TLSConfig | bool:
+    from docker.tls import TLSConfig  # noqa: PLC0415
+
+    if not found.certificates:
+        return False
+    authority, own, key = (found.certificates / name for name in ("ca.pem", "cert.pem", "key.pem"))
+    pair = (str(own), str(key)) if own.exists() else None
+    return TLSConfig(client_cert=pair, ca_cert=str(authority) if authority.exists() else None, verify=True)
 
 
 @contextlib.contextmanager
@@ -111,16 +141,31 @@ def _certificates() -> Path | None:
 
 
 def _of_context(name: str | None) -> Daemon:
-    from docker.context import ContextAPI  # noqa: PLC0415
-    from docker.errors import DockerException  # noqa: PLC0415
-
-    try:
-        context = ContextAPI.get_context(name) if name else ContextAPI.get_current_context()
-    except (DockerException, OSError, ValueError) as fault:
-        msg = f"the Docker context {name or 'that is current'} cannot be read ({fault}); see `docker context ls`"
-        raise SettingsError(msg) from None
-    if context is None:
+    """Return the daemon of a context, by the files that `docker context` writes."""
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    name = name or str(_read(folder / "config.json").get("currentContext") or USUAL_CONTEXT)
+    if name == USUAL_CONTEXT:
+        return Daemon(USUAL_HOST, _certificates())
+    identity = hashlib.sha256(name.encode()).hexdigest()
+    meta = folder / "contexts" / "meta" / identity / "meta.json"
+    if not meta.exists():
         msg = f"there is no Docker context {name!r}; see `docker context ls`, and correct keelson:docker.context"
         raise SettingsError(msg)
-    certificates = Path(context.tls_path) / "docker" if context.TLSConfig else None
-    return Daemon(str(context.Host), certificates)
+    try:
+        host = str(_read(meta)["Endpoints"]["docker"]["Host"])
+    except (KeyError, TypeError):
+        msg = f"the Docker context {name!r} names no daemon; see `docker context inspect {name}`"
+        raise SettingsError(msg) from None
+    certificates = folder / "contexts" / "tls" / identity / "docker"
+    return Daemon(host, certificates if certificates.is_dir() else None)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what Docker's command keeps in a file; nothing where there is none."""
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as fault:
+        msg = f"{path} cannot be read ({fault}); correct it, or set DOCKER_HOST"
+        raise SettingsError(msg) from None

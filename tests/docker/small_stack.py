@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
@@ -37,9 +37,10 @@ class SmallStack:
         """Return a part's container as it is now."""
         return self.client.containers.get(names.container(self.key, part))
 
-    def make(self, *, published: bool = True) -> None:
+    def make(self, parts: Collection[str], *, published: bool = True) -> None:
         """Make networks, volumes and containers, and start them."""
-        made = {image.name: image for image in images.build(self.client, [*IMAGES.values()], lambda *_: None)}
+        wanted = [IMAGES[part] for part in ("toolbox", *parts)]
+        made = {image.name: image for image in images.build(self.client, wanted, lambda *_: None)}
         for name, internal in ((names.network(self.key), True), (names.ports_network(self.key), False)):
             self.client.networks.create(name, internal=internal, labels={names.STACK_LABEL: self.key})
         for volume in (names.state_volume(self.key), names.backups_volume(self.key)):
@@ -51,8 +52,10 @@ class SmallStack:
         }
         self.run("toolbox", made["agent"].reference, [], mounts, published=False)
         toolbox.ask(self.place, self.key, "register", environment="dev")
-        self._main(made["postgres"].reference, published=published)
-        self._redis(made["redis"].reference, published=published)
+        if "main" in parts:
+            self._main(made["postgres"].reference, published=published)
+        if "redis" in parts:
+            self._redis(made["redis"].reference, published=published)
 
     def run(
         self, part: str, image: str, command: list[str], mounts: dict[str, dict[str, str]], *, published: bool
@@ -144,13 +147,15 @@ class SmallStack:
 
 
 @contextmanager
-def small_stack(host: str, *, published: bool = True) -> Iterator[SmallStack]:
+def small_stack(
+    host: str, parts: Collection[str] = ("main", "redis"), *, published: bool = True
+) -> Iterator[SmallStack]:
     """Give a stack that answers; in the end it is gone."""
     key = f"t{secrets.token_hex(4)}-dev"
     with closing(docker.DockerClient(base_url=host, version="auto", timeout=60)) as client:
         made = SmallStack(client, f"docker@{host}", key)
         try:
-            made.make(published=published)
+            made.make(parts, published=published)
             made.target.start(key)
             yield made
         finally:
