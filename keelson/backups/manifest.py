@@ -28,7 +28,7 @@ class Manifest:
         stack: the key of the stack that it was made in.
         database: the database's or the Redis's name.
         engine: postgres or redis.
-        reason: scheduled, manual or before-drop.
+        reason: scheduled, manual, before-drop or before-upgrade.
         begun: when its making began, in UTC by this machine's clock.
         ended: when it was verified and complete.
         files: what each file is like.

@@ -52,7 +52,6 @@ __all__ = [
 
 ANSWER_SECONDS = 60  # a server that neither ends nor recovers must answer within
 RECOVERY_SECONDS = 600  # one that says that it is recovering
-RELOAD_SECONDS = 10
 PORT_ATTEMPTS = 5
 POLL = 0.02
 PREFIX = re.compile(r"^\S+ \S+ \S+ \[\d+\] (?:\S+ )?[A-Z]+:\s+")  # of a log line, after log_line_prefix
@@ -204,30 +203,17 @@ def _launch(spec: ServerSpec, root: PrivateRoot, port: int) -> ServerState:
         supervisor.hang_up(spec.key, spec.name)  # until it reads the new certificate nobody can verify it
     supervisor.add_or_update(spec.key, program(spec, root))
     state = _await_answer(spec, launch)
-    if _status(spec.key, spec.name).started > launch.at or not _reload(spec):
+    if _status(spec.key, spec.name).started > launch.at or not _waits_for_a_restart(spec):
         return state
     launch = Launch.now(spec.key, spec.name)
     supervisor.restart(spec.key, spec.name)
     return _await_answer(spec, launch)
 
 
-def _reload(spec: ServerSpec) -> bool:
-    """Let a running server read its files again; True if a changed parameter waits for a restart.
-
-    Raises:
-        ServerError: it did not read them in time.
-    """
+def _waits_for_a_restart(spec: ServerSpec) -> bool:
+    """Let a running server read its files again; say whether a changed parameter waits for a restart."""
     with connect(spec.key, spec.name) as connection:
-        before = connection.execute("select pg_conf_load_time(), pg_reload_conf()").fetchone()
-        deadline = time.monotonic() + RELOAD_SECONDS
-        while connection.execute("select pg_conf_load_time()").fetchone()[0] == before[0]:  # type: ignore[index]
-            if time.monotonic() > deadline:
-                msg = (
-                    f"server {spec.name} did not read its new configuration within {RELOAD_SECONDS} s; look at its log"
-                )
-                raise ServerError(msg)
-            time.sleep(POLL)
-        return connection.execute("select 1 from pg_settings where pending_restart limit 1").fetchone() is not None
+        return bool(configuration.reload(connection, spec.name))
 
 
 def _await_answer(spec: ServerSpec, launch: Launch) -> ServerState:

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 DAY = dt.timedelta(days=1)
 AUTHORITY_LIFE = 3650 * DAY
 SERVER_LIFE = 365 * DAY
-NAMES = ("localhost",)
-ADDRESSES = ("127.0.0.1", "::1")
+NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,7 @@ def _authority(key: str) -> _Pair:
 
 def _server_pair(name: str, ca: _Pair, further: Sequence[str]) -> _Pair:
     secret = ec.generate_private_key(ec.SECP256R1())
-    names = [
-        *map(x509.DNSName, (*NAMES, *further)),
-        *(x509.IPAddress(ipaddress.ip_address(address)) for address in ADDRESSES),
-    ]
+    names = [_general_name(each) for each in (*NAMES, *further)]
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
     builder = (
@@ -138,9 +134,15 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
 
 def _good(certificate: x509.Certificate, ca: x509.Certificate, names: Sequence[str]) -> bool:
     known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return (
-        _fresh(certificate) and _issued(certificate, ca) and set(names) <= set(known.get_values_for_type(x509.DNSName))
-    )
+    return _fresh(certificate) and _issued(certificate, ca) and {_general_name(each) for each in names} <= set(known)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    """Return a name or an address as a certificate has it."""
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _fresh(certificate: x509.Certificate) -> bool:
