@@ -55,11 +55,8 @@ _lock = threading.Lock()
 def of_stack(place: str, key: str) -> Mapping[str, Seen]:
     """Return the containers of a stack by part, as they were within the last second; raises PlatformError."""
     with _lock:
-        at, found = _known.get((place, key), (0.0, {}))
-        if time.monotonic() - at > FRESH or not at:
-            found = look(place, key)
-            _known[place, key] = time.monotonic(), found
-        return found
+        at, found = _known.get((place, key), (-FRESH, {}))
+        return found if time.monotonic() - at < FRESH else _look(place, key)
 
 
 def forget(place: str, key: str) -> None:
@@ -70,11 +67,18 @@ def forget(place: str, key: str) -> None:
 
 def look(place: str, key: str) -> Mapping[str, Seen]:
     """Return the containers of a stack by part, as they are now; raises PlatformError."""
+    with _lock:
+        return _look(place, key)
+
+
+def _look(place: str, key: str) -> Mapping[str, Seen]:
     client = daemon.connect(place)
     with daemon.sentences(place):
         entries = client.api.containers(all=True, filters={"label": f"{names.STACK_LABEL}={key}"})
     found = map(_seen, entries)
-    return {each.part: each for each in found if each.name == names.container(key, each.part)}
+    by_part = {each.part: each for each in found if each.name == names.container(key, each.part)}
+    _known[place, key] = time.monotonic(), by_part
+    return by_part
 
 
 def _seen(entry: Mapping[str, Any]) -> Seen:

@@ -93,7 +93,7 @@ class DockerTarget:
 
     def parts(self, stack: str) -> tuple[Part, ...]:
         """Return the stack's parts as they are now, servers first, with those whose container is gone."""
-        found = containers.of_stack(self._place, stack)
+        found = containers.look(self._place, stack)
         records: Mapping[str, Mapping[str, Any]] = {}
         with contextlib.suppress(UnreachableError):  # then every part says that the toolbox does not run
             records = self._records(stack) if found else {}

@@ -51,7 +51,7 @@ def _redis(address: Address, password: str) -> str:
         with conversation(address.port, "admin", password, SECONDS, host=address.host) as redis:
             redis.ask("PING")
     except (OSError, RefusedError) as fault:
-        return str(fault) or "does not answer"
+        return _told(fault)
     return ""
 
 
@@ -61,7 +61,12 @@ def _page(address: Address, page: str) -> str:
         connection.request("GET", page)
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as fault:
-        return str(fault) or "does not answer"
+        return _told(fault)
     finally:
         connection.close()
     return "" if status == http.client.OK else f"answers {status}"
+
+
+def _told(fault: Exception) -> str:
+    reason = fault.strerror if isinstance(fault, OSError) else ""
+    return reason or str(fault) or "does not answer"

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
 
+from keelson.docker import names
 from keelson.endpoint import Reference, resolve
-from keelson.errors import UnreachableError
+from keelson.errors import SettingsError, UnreachableError
 from tests.docker.small_stack import SmallStack, small_stack
 
 
@@ -50,3 +52,80 @@ def test_what_was_stopped_says_so_and_starts_again(stack: SmallStack) -> None:
     assert all(part.answering for part in stack.target.parts(stack.key))
     with resolve(Reference(stack=stack.key, target=stack.place, server="main")).connect() as admin:
         assert isinstance(admin, psycopg.Connection)
+
+
+def test_a_part_that_was_killed_tells_how_it_ended_and_is_started_again(stack: SmallStack) -> None:
+    stack.container("redis").update(restart_policy={"Name": "no"})  # type: ignore[arg-type]
+    stack.container("redis").kill()
+    try:
+        [redis] = [part for part in stack.target.parts(stack.key) if part.name == "redis"]
+        assert not redis.running
+        assert redis.detail == "exited with status 137; run `keelson start redis`"
+    finally:
+        stack.container("redis").update(restart_policy={"Name": "unless-stopped"})  # type: ignore[arg-type]
+    stack.target.start(stack.key, ["redis"])
+    assert all(part.answering for part in stack.target.parts(stack.key))
+
+
+def test_a_frozen_part_is_told_and_woken(stack: SmallStack) -> None:
+    stack.container("redis").pause()
+    [redis] = [part for part in stack.target.parts(stack.key) if part.name == "redis"]
+    assert redis.detail == "redis is paused; run `keelson start redis`"
+
+    stack.target.start(stack.key)
+    assert all(part.answering for part in stack.target.parts(stack.key))
+
+
+def test_a_part_that_wanted_too_much_memory_says_so(stack: SmallStack) -> None:
+    image = stack.container("toolbox").attrs["Config"]["Image"]
+    hungry = stack.client.containers.run(
+        image,
+        ["python3", "-c", "bytearray(10**9)"],
+        name=f"{stack.key}-hungry",
+        labels=names.labels(stack.key, "hungry"),
+        network_mode="none",
+        mem_limit="32m",
+        memswap_limit="32m",
+        detach=True,
+    )
+    try:
+        hungry.wait()
+        [part] = [part for part in stack.target.parts(stack.key) if part.name == "hungry"]
+        assert "it was killed for want of memory, so give it more" in part.detail
+    finally:
+        hungry.remove(force=True)
+
+
+def test_what_was_removed_by_hand_is_told_with_the_next_step(docker_host: str) -> None:
+    with small_stack(docker_host, ("redis",)) as stack:
+        redis = stack.container("redis")
+        redis.stop(timeout=1)
+        network = stack.client.networks.get(names.ports_network(stack.key))
+        network.disconnect(redis, force=True)
+        network.connect(redis)
+        network.remove()
+
+        [said] = stack.target.start(stack.key)
+
+        assert said == (
+            "redis cannot be started: its network was removed; "
+            f"run `docker rm {stack.key}-redis` and `keelson up -- --refresh`"
+        )
+        redis.remove()
+        [part] = stack.target.parts(stack.key)
+        assert (part.kind, part.running) == ("redis", False)
+        assert part.detail == "its container is missing; run `keelson up -- --refresh`"
+
+
+def test_the_log_is_what_the_container_wrote(stack: SmallStack, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    stack.target.show_log(stack.key, "main", 5, follow=False)
+    assert 0 < len(capfdbinary.readouterr().out.splitlines()) <= 5
+
+    with pytest.raises(SettingsError, match=r"has no part 'nothing'; it has .*main"):
+        stack.target.show_log(stack.key, "nothing", 5, follow=False)
+
+
+def test_certificates_are_known_from_outside(stack: SmallStack) -> None:
+    [found] = stack.target.certificates(stack.key)
+    assert found.server == "main"
+    assert not found.due_for_renewal(datetime.now(UTC))
