@@ -25,7 +25,7 @@ from pulumi.dynamic import (
 )
 from pulumi.output import Unknown
 
-from keelson.errors import KeelsonError
+from keelson.errors import KeelsonError, UnreachableError
 from providers import values
 from providers.watch import end_with_the_engine
 
@@ -110,10 +110,14 @@ class Provider(ResourceProvider, Generic[Inputs]):
         _sentence(self.remove, values.without_provider(props))
 
     def read(self, id_: str, props: Bag) -> ReadResult:
-        """Look what the thing is like now, for a refresh."""
+        """Look what the thing is like now, for a refresh; what cannot be reached stays as it was."""
         end_with_the_engine()
         state = values.without_provider(props)
-        found = _sentence(self.look, state)
+        try:
+            found = _sentence(self.look, state)
+        except UnreachableError as fault:  # the next update makes what it stands on, or says why not
+            print(f"{id_} is taken for as it was: {fault}", flush=True)  # noqa: T201 - the engine shows what a provider prints
+            found = {}
         return ReadResult("", {}) if found is None else ReadResult(id_, state | found)
 
     def _refuse_fixed(self, olds: Bag, news: Bag) -> None:

@@ -20,7 +20,7 @@ from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
 from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob
 from providers.docker_part import DockerFiles, DockerPart, DockerPartImage
-from providers.docker_stack import DockerGround, DockerIdentity
+from providers.docker_stack import DockerEntry, DockerGround, DockerIdentity, DockerSettings
 
 LOGS = {"max-size": "10m", "max-file": "5"}
 MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb"}  # where the settings say nothing
@@ -33,7 +33,7 @@ class DockerTarget:
     """All parts as containers of one daemon, on networks of the stack's own.
 
     Makes: Provider, three Networks, and Volumes `state` and `backups` for the stack; DockerGround <stack>-ground; Container toolbox;
-    DockerIdentity <stack>; per part Volume <part>-data and <part>-config (not for the agent), DockerPartImage <part>-image,
+    DockerIdentity <stack>, DockerEntry <stack>-entry and DockerSettings <stack>-settings; per part Volume <part>-data and <part>-config (not for the agent), DockerPartImage <part>-image,
     DockerFiles <part>-files, Container <part>, DockerPart <part>-process; BackupJob <name>-backup for what is backed up.
     """
 
@@ -52,17 +52,7 @@ class DockerTarget:
         self._state = self._volume("state", names.state_volume(self._key), parent)
         self._backups = self._volume("backups", names.backups_volume(self._key), parent, kept=True)
         self._toolbox = self._make_toolbox(parent)
-        self._identity = DockerIdentity(
-            stack.name,
-            {
-                "place": self._place,
-                "key": self._key,
-                "environment": stack.settings.environment,
-                "settings": dump(stack),
-                "toolbox": self._toolbox.id,
-            },
-            ResourceOptions(parent=parent, deleted_with=self._state),
-        )
+        self._identity, self._entry = self._make_entry(parent)
         self.stack_id: Output[str] = self._identity.stack_id
 
     def server(self, name: str, parent: Resource) -> RunningServer:
@@ -150,7 +140,7 @@ class DockerTarget:
         made_of = DockerPartImage(f"{name}-image", inputs, _after(inside, after))
         files = DockerFiles(
             f"{name}-files",
-            inputs | {"image_id": made_of.image_id, "passwords": Output.secret(passwords)},
+            inputs | {"image_id": made_of.image_id, "mark": self._entry.mark, "passwords": Output.secret(passwords)},
             _after(inside, after),
         )
         container = docker.Container(
@@ -266,7 +256,14 @@ class DockerTarget:
         image = chosen(settings.docker, "agent")
         ground = DockerGround(
             f"{self._stack.name}-ground",
-            {"place": self._place, "key": self._key, "image": image.reference, "backups": place},
+            {
+                "place": self._place,
+                "key": self._key,
+                "image": image.reference,
+                "uid": image.uid,
+                "gid": image.gid,
+                "backups": place,
+            },
             ResourceOptions(parent=parent, depends_on=[self._state, self._backups]),
         )
         name = names.TOOLBOX
@@ -278,6 +275,17 @@ class DockerTarget:
             **self._arguments(name, toolbox_setup.container(self._key, place), published=False),
             opts=self._options(parent, depends_on=self._networks),
         )
+
+    def _make_entry(self, parent: Resource) -> tuple[DockerIdentity, DockerEntry]:
+        """Make what the state volume knows of the stack: its id, which never changes, and its settings."""
+        inside = ResourceOptions(parent=parent, deleted_with=self._state)
+        stack, place = self._stack, {"place": self._place, "key": self._key}
+        named = place | {"environment": stack.settings.environment}
+        identity = DockerIdentity(stack.name, named, _after(inside, [self._toolbox]))
+        known = {"stack_id": identity.stack_id, "toolbox": self._toolbox.id}
+        entry = DockerEntry(f"{stack.name}-entry", named | known, inside)
+        DockerSettings(f"{stack.name}-settings", place | {"settings": dump(stack), "mark": entry.mark}, inside)
+        return identity, entry
 
     def _volume(self, resource: str, name: str, parent: Resource, *, kept: bool = False) -> docker.Volume:
         """Make a volume that is never replaced: what lives on it would be lost."""
