@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -11,7 +12,7 @@ import docker
 from docker.errors import DockerException, NotFound
 from docker.models.containers import Container
 
-from keelson.docker import images, names, toolbox
+from keelson.docker import daemon, images, names, toolbox
 from keelson.docker.target import DockerTarget
 from keelson.docker.toolbox import File
 
@@ -39,23 +40,22 @@ class SmallStack:
 
     def make(self, parts: Collection[str], *, published: bool = True) -> None:
         """Make networks, volumes and containers, and start them."""
-        wanted = [IMAGES[part] for part in ("toolbox", *parts)]
-        made = {image.name: image for image in images.build(self.client, wanted, lambda *_: None)}
+        made = built(self.place, *(IMAGES[part] for part in ("toolbox", *parts)))
         for name, internal in ((names.network(self.key), True), (names.ports_network(self.key), False)):
             self.client.networks.create(name, internal=internal, labels={names.STACK_LABEL: self.key})
         for volume in (names.state_volume(self.key), names.backups_volume(self.key)):
             self.client.volumes.create(volume, labels={names.STACK_LABEL: self.key})
-        self._own(made["agent"].reference)
+        self._own(made["agent"])
         mounts = {
             names.state_volume(self.key): {"bind": names.STATE_PATH, "mode": "rw"},
             names.backups_volume(self.key): {"bind": names.DATA_PATH, "mode": "rw"},
         }
-        self.run("toolbox", made["agent"].reference, [], mounts, published=False)
+        self.run("toolbox", made["agent"], [], mounts, published=False)
         toolbox.ask(self.place, self.key, "register", environment="dev")
         if "main" in parts:
-            self._main(made["postgres"].reference, published=published)
+            self._main(made["postgres"], published=published)
         if "redis" in parts:
-            self._redis(made["redis"].reference, published=published)
+            self._redis(made["redis"], published=published)
 
     def run(
         self, part: str, image: str, command: list[str], mounts: dict[str, dict[str, str]], *, published: bool
@@ -144,6 +144,12 @@ class SmallStack:
             if volume.name.startswith(f"{self.key}-"):
                 with suppress(DockerException):
                     volume.remove()
+
+
+@functools.cache
+def built(place: str, *wanted: str) -> dict[str, str]:
+    """Return the references of images by name, made where the daemon lacks them."""
+    return {image.name: image.reference for image in images.build(daemon.connect(place), wanted, lambda *_: None)}
 
 
 @contextmanager
