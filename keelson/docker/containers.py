@@ -43,6 +43,11 @@ class Seen:
         """Whether the daemon found it well."""
         return self.running and "(healthy)" in self.status
 
+    @property
+    def unhealthy(self) -> bool:
+        """Whether the daemon found it unwell again and again."""
+        return self.running and "(unhealthy)" in self.status
+
     def publication(self, inner: int) -> Publication | None:
         """Return where the port `inner` is published."""
         return next((each for each in self.published if each.inner == inner), None)

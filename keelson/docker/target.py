@@ -24,7 +24,7 @@ from keelson.backups.disks import Disks
 from keelson.backups.overview import Overview
 from keelson.docker import containers, daemon, names, relay, toolbox
 from keelson.docker.containers import Publication, Seen
-from keelson.errors import PlatformError, ServerError, SettingsError, UnreachableError
+from keelson.errors import PlatformError, SettingsError, UnreachableError
 from keelson.inside.looks import fault_of
 from keelson.target import Address, Certificate, Part
 
@@ -103,19 +103,21 @@ class DockerTarget:
         return tuple(look.result() for look in looks)
 
     def start(self, stack: str, parts: Sequence[str] = (), *, new_port: bool = False) -> tuple[str, ...]:  # noqa: ARG002
-        """Start containers that do not run, the toolbox first, and wait until they answer; say which cannot be started."""
+        """Start containers that do not run, the toolbox first, and wait until they answer; say which do not.
+
+        That is no error: an `up` may mend it, with more memory for one thing.
+        """
         found = containers.look(self._place, stack)
         if not found and not parts:
             return ()
         chosen = self._chosen(found, stack, parts)
         notes = self._run([found[names.TOOLBOX]]) if names.TOOLBOX in found else []
-        kinds = {} if notes else {name: record["kind"] for name, record in self._records(stack).items()}
-        ordered = sorted(chosen, key=lambda seen: _rank(kinds.get(seen.part, "")))
-        failed = self._run(ordered)
+        kinds = self._kinds(stack, chosen)
+        notes += self._run(sorted(chosen, key=lambda seen: _rank(kinds.get(seen.part, ""))))
         containers.forget(self._place, stack)
-        if not notes and not failed:
-            self._await(stack, [seen.part for seen in chosen if not seen.healthy], kinds)
-        return (*notes, *failed)
+        if kinds and not notes:
+            notes = self._await(stack, [seen.part for seen in chosen if not seen.healthy], kinds)
+        return tuple(notes)
 
     def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
         """Stop containers, servers last; with the last part the toolbox."""
@@ -285,7 +287,8 @@ class DockerTarget:
             return Part(name=name, kind=kind, running=running, answering=False, port=port, detail=detail)
         fault = fault_of(self, stack, kind, name)
         if not fault:
-            return Part(name=name, kind=kind, running=True, answering=True, port=port)
+            detail = f"but its health check fails; see `docker inspect {seen.name}`" if seen.unhealthy else ""
+            return Part(name=name, kind=kind, running=True, answering=True, port=port, detail=detail)
         state = self._state(seen)
         starting = _age(state) < SECONDS_TO_START and not state.get("RestartCount")
         detail = "; ".join([fault, *_history(state), f"see `keelson logs {name}`"])
@@ -331,21 +334,19 @@ class DockerTarget:
             return f"{seen.part} cannot be started: {_mended(seen, str(fault))}"
         return ""
 
-    def _await(self, stack: str, parts: Sequence[str], kinds: Mapping[str, str]) -> None:
-        """Wait until parts answer; raises ServerError where one does not."""
+    def _await(self, stack: str, parts: Sequence[str], kinds: Mapping[str, str]) -> list[str]:
+        """Wait until parts answer; return a sentence for each that does not."""
         until = time.monotonic() + SECONDS_TO_ANSWER
 
         def answers(part: str) -> str:
             while fault := fault_of(self, stack, kinds.get(part, ""), part):
                 if time.monotonic() > until or self._hopeless(stack, part):
-                    return f"{part} does not answer ({fault}); see `keelson logs {part}`"
+                    return f"{part} does not answer: {fault.partition('; see')[0]}; see `keelson logs {part}`"
                 time.sleep(POLL)
             return ""
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            faults = [fault for fault in pool.map(answers, parts) if fault]
-        if faults:
-            raise ServerError("\n".join(faults))
+            return [fault for fault in pool.map(answers, parts) if fault]
 
     def _hopeless(self, stack: str, part: str) -> bool:
         """Say whether a part's container has ended, or ends again and again."""

@@ -129,3 +129,22 @@ def test_certificates_are_known_from_outside(stack: SmallStack) -> None:
     [found] = stack.target.certificates(stack.key)
     assert found.server == "main"
     assert not found.due_for_renewal(datetime.now(UTC))
+
+
+def test_a_part_that_ends_again_and_again_keeps_nobody_waiting(stack: SmallStack) -> None:
+    image = stack.container("toolbox").attrs["Config"]["Image"]
+    failing = stack.client.containers.run(
+        image,
+        ["false"],
+        name=f"{stack.key}-failing",
+        labels=names.labels(stack.key, "failing"),
+        network_mode="none",
+        restart_policy={"Name": "always"},
+        detach=True,
+    )
+    try:
+        [said] = stack.target.start(stack.key, ["failing"])
+        assert said.startswith("failing does not answer")
+        assert said.endswith("see `keelson logs failing`")
+    finally:
+        failing.remove(force=True)
