@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.daemon import docker_host, pytest_unconfigure  # noqa: F401 - offered to all tests
 from tests.fixtures import admin, database, server, service  # noqa: F401 - offered to all tests
+from tests.stack.docker_stack import DockerStack
 from tests.stack.harness import CHECKOUT, StackUnderTest
 
 # A shell that runs the tests in the background makes them ignore Ctrl-C, and so would all that they start.
@@ -18,17 +22,92 @@ SERVERS = {"main": {}, "timescale": {"timescaledb": True}}
 WHOLE = {"servers": SERVERS, "redis": {"redis": {}}, "pgadmin": {"enabled": True}, "agent": {"enabled": True}}
 
 
-@pytest.fixture(scope="session")
-def ten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
-    """The project's own stack with its ten databases, up."""
-    made = StackUnderTest(tmp_path_factory.mktemp("ten"), settings={"servers": SERVERS})
-    (made.root / "sql").rmdir()
-    shutil.copytree(CHECKOUT / "sql", made.root / "sql")
+EVERYWHERE = "local, and what is marked `everywhere` on docker too"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--target",
+        choices=["local", "docker"],
+        help=f"the target of the stacks that tests bring up; default: {EVERYWHERE}",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that brings up stacks on the chosen target; without a choice, some on both."""
+    if "target" not in metafunc.fixturenames:
+        return
+    chosen = metafunc.config.option.target
+    everywhere = not chosen and metafunc.definition.get_closest_marker("everywhere")
+    params = [pytest.param(chosen or "local", id=pytest.HIDDEN_PARAM), *(["docker"] if everywhere else [])]
+    metafunc.parametrize("target", params, indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.option.target != "docker":
+        return
+    left_out = [item for item in items if item.get_closest_marker("local")]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="module")
+def target(request: pytest.FixtureRequest) -> str:
+    """The target of this test's stacks."""
+    return str(request.param)
+
+
+def _maker(target: str, request: pytest.FixtureRequest) -> Callable[[Path, str, dict[str, Any]], StackUnderTest]:
+    if target == "local":
+        return StackUnderTest
+    host = request.getfixturevalue("docker_host")
+    return lambda home, _, settings: DockerStack(home, host, **settings)
+
+
+@contextlib.contextmanager
+def _ended(
+    target: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., StackUnderTest]]:
+    """Make stacks that are ended with the block."""
+    new, made = _maker(target, request), list[StackUnderTest]()
+
+    def make(name: str = "dev", **settings: Any) -> StackUnderTest:
+        made.append(new(tmp_path_factory.mktemp("home"), name, settings))
+        return made[-1]
+
     try:
+        yield make
+    finally:
+        for stack in made:
+            stack.end()
+
+
+@pytest.fixture
+def make_stack(
+    target: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., StackUnderTest]]:
+    """Make stacks on the target that are ended, whatever happens, when the test is over."""
+    with _ended(target, tmp_path_factory, request) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def make_shared_stack(
+    target: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[..., StackUnderTest]]:
+    """Make stacks on the target that serve the tests of a module."""
+    with _ended(target, tmp_path_factory, request) as make:
+        yield make
+
+
+@pytest.fixture(scope="session")
+def ten(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[StackUnderTest]:
+    """The project's own stack with its ten databases, up."""
+    with _ended(request.config.option.target or "local", tmp_path_factory, request) as make:
+        made = make(servers=SERVERS)
+        shutil.copytree(CHECKOUT / "sql", made.root / "sql", dirs_exist_ok=True)
         made.keelson("up")
         yield made
-    finally:
-        made.end()
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import shutil
 import sys
@@ -37,6 +38,66 @@ class DockerStack(StackUnderTest):
     def container(self, part: str) -> Container:
         """Return a part's container."""
         return self.client.containers.get(names.container(self.key, part))
+
+    @property
+    def folders(self) -> dict[str, str]:
+        return {
+            "STATE": f"{names.STATE_PATH}/keelson/stacks/{self.key}",
+            "BACKUPS": f"{names.DATA_PATH}/keelson/backups/{self.key}",
+        }
+
+    def sh(self, script: str, *words: str) -> str:
+        done: Any = self.container(names.TOOLBOX).exec_run(
+            ["sh", "-euc", script, "sh", *words], environment=self.folders, demux=True
+        )
+        said, complaint = (str(each or b"", errors="replace") for each in done.output)
+        assert done.exit_code == 0, complaint
+        return said
+
+    def logs(self) -> str:
+        return "".join(str(each.logs(), errors="replace") for each in self._containers())
+
+    def shown(self) -> str:
+        found: list[Any] = [[each.attrs, each.top()] for each in self._containers()]
+        return json.dumps(found) + self.logs() + self.sh('find "$STATE" -type f ! -name secrets.json -exec cat {} +')
+
+    def left(self) -> list[str]:
+        return [name for name in self.things() if name != names.backups_volume(self.key)]
+
+    def has_data(self, part: str) -> bool:
+        return names.data_volume(self.key, part) in self.things()
+
+    def running(self) -> list[str]:
+        return [*super().running(), *(each.name for each in self._containers() if each.status == "running")]
+
+    def pid(self, part: str) -> int:
+        with contextlib.suppress(NotFound):
+            return int(self.container(part).attrs["State"]["Pid"])
+        return 0
+
+    def tree(self, part: str) -> list[int]:
+        if not self.pid(part):
+            return []
+        found: Any = self.container(part).top()
+        return sorted(int(row[found["Titles"].index("PID")]) for row in found["Processes"])
+
+    def go_down(self) -> None:
+        super().go_down()
+        for container in self._containers():
+            container.kill()
+
+    def networks(self, part: str) -> dict[str, Any]:
+        """Return what the daemon says of a part's networks, by their names."""
+        return dict(self.container(part).attrs["NetworkSettings"]["Networks"])
+
+    def address(self, part: str, network: str) -> str:
+        """Return a part's address on a network."""
+        return str(self.networks(part)[network]["IPAddress"])
+
+    def aliases(self, network: str) -> set[str]:
+        """Return the names by which containers find each other on a network."""
+        found = [self.networks(each.labels[names.PART_LABEL]) for each in self._containers()]
+        return {alias for each in found if network in each for alias in each[network]["Aliases"] or ()}
 
     def things(self) -> list[str]:
         """Return the names of all that the daemon has of this stack."""

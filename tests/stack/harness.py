@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import json
@@ -150,6 +151,103 @@ class StackUnderTest:
         assert row
         return int(row[0])
 
+    @property
+    def folders(self) -> dict[str, str]:
+        """Where the stack's files lie."""
+        return {
+            "STATE": str(self.home / "state/keelson/stacks" / self.key),
+            "BACKUPS": str(self.home / "data/keelson/backups" / self.key),
+        }
+
+    def sh(self, script: str, *words: str) -> str:
+        """Run a shell script where the stack's files lie, with `folders` as its variables."""
+        return self.run(["sh", "-euc", script, "sh", *words], env=self.environment | self.folders).stdout
+
+    def read(self, name: str) -> str:
+        """Return a file of the stack's state."""
+        return self.sh('cat "$STATE/$1"', name)
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the stack's state."""
+        self.sh('printf %s "$2" >"$STATE/$1"', name, text)
+
+    def passwords(self) -> dict[str, str]:
+        """Return all passwords of the stack, by server and role."""
+        return dict(json.loads(self.read("secrets.json")))
+
+    def backups_of(self, service: str) -> list[str]:
+        """Return the ids of a service's backups, and the hidden names of those that are being made."""
+        return self.sh('ls -A "$BACKUPS/$1" 2>/dev/null | grep -v "^.lock$" || true', service).split()
+
+    def fetch(self, file: str) -> Path:
+        """Return a copy of a file of the stack's backups."""
+        path = self.home / "fetched" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(self.sh('base64 "$BACKUPS/$1"', file)))
+        return path
+
+    def port(self, part: str) -> int:
+        """Return where a part answers on this machine, as `status` says."""
+        parts = json.loads(self.keelson("status", "--json", check=False).stdout)["parts"]
+        return next(int(each["port"]) for each in parts if each["name"] == part)
+
+    def logs(self) -> str:
+        """Return what all parts have logged."""
+        return _texts(Path(self.folders["STATE"]) / "logs")
+
+    def shown(self) -> str:
+        """Return what the machine shows of the stack: command lines, and all files of its state but the secrets'."""
+        places = [self.home / "state", self.home / "data/keelson/stacks" / self.key / "redis"]
+        return "".join([*self.processes().values(), *map(_texts, places)])
+
+    def left(self) -> list[str]:
+        """Return what a destroyed stack has left, but for its backups."""
+        folders = (self.home / "data/keelson/stacks", self.home / "state/keelson/stacks", self.home / "run")
+        return [str(path) for folder in folders for path in folder.rglob("*") if path.is_file()]
+
+    def has_data(self, part: str) -> bool:
+        """Whether there is a directory or volume of a part's data."""
+        return (self.home / "data/keelson/stacks" / self.key / part).exists()
+
+    def running(self) -> list[str]:
+        """Return what runs of this stack."""
+        return list(self.processes().values())
+
+    def pid(self, part: str) -> int:
+        """Return the number of a part's own process, 0 when it does not run."""
+        note = Path(self.folders["STATE"]) / "supervisor" / f"{part}.json"
+        pid = int(json.loads(note.read_text())["server"]) if note.exists() else 0
+        return pid if pid and processes.look(pid) else 0
+
+    def tree(self, part: str) -> list[int]:
+        """Return the numbers of all processes of a part."""
+        note = Path(self.folders["STATE"]) / "supervisor" / f"{part}.json"
+        runner = int(json.loads(note.read_text())["runner"]) if note.exists() else 0
+        pids = {runner} if runner and processes.look(runner) else set()
+        while more := {process.pid for process in processes.running() if process.parent in pids} - pids:
+            pids |= more
+        return sorted(pids)
+
+    def kill(self, part: str) -> None:
+        """Kill a part's own process, as the kernel does that is out of memory."""
+        os.kill(self.pid(part), signal.SIGKILL)
+
+    @contextlib.contextmanager
+    def frozen(self, part: str) -> Iterator[None]:
+        """Stop all processes of a part; let them go on afterwards."""
+        pids = self.tree(part)
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
+    def go_down(self) -> None:
+        """End all of the stack at once, as a machine that goes down."""
+        StackUnderTest.end(self)
+
     def processes(self) -> dict[int, str]:
         """Every process that has this test's home in its environment or command line, and what descends from it."""
         mark = os.fsencode(self.home)
@@ -163,10 +261,6 @@ class StackUnderTest:
         """Of these, the engine's own: the engine, its language host, its providers."""
         return {pid: command for pid, command in self.processes().items() if "pulumi" in command.lower()}
 
-    def postgres_processes(self) -> list[int]:
-        """The servers' processes, the postmasters first."""
-        return sorted(pid for pid, command in self.processes().items() if "postgres" in command.split(" ")[0])
-
     def end(self) -> None:
         """End every process of this test by its id."""
         for kind in (signal.SIGTERM, signal.SIGKILL):
@@ -177,16 +271,17 @@ class StackUnderTest:
                 wait_until(lambda: not self.processes(), "processes ended", seconds=20)
 
 
-@contextlib.contextmanager
-def notes_up(home: Path, **settings: Any) -> Iterator[StackUnderTest]:
-    """A stack with one service of ten rows, up; all that it runs ends with the block."""
-    made = StackUnderTest(home, settings=settings)
+def notes_up(make: Callable[..., StackUnderTest], **settings: Any) -> StackUnderTest:
+    """Return a stack with one service of ten rows, up."""
+    made = make(**settings)
     made.write_service("notes")
-    try:
-        made.keelson("up")
-        yield made
-    finally:
-        made.end()
+    made.keelson("up")
+    return made
+
+
+def _texts(folder: Path) -> str:
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "secrets.json"]
+    return "".join(path.read_text(errors="replace") for path in files)
 
 
 def _environment_and_command(pid: int) -> bytes:

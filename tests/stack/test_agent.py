@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import re
-import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,30 +19,19 @@ AGENT_MEMORY = 45e6  # bytes
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
-    made = StackUnderTest(
-        tmp_path_factory.mktemp("agent"),
-        settings={"redis": {"redis": {}}, "agent": {}, "backup": {"time_zone": "Europe/Berlin"}},
-    )
+def stack(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
+    made = make_shared_stack(redis={"redis": {}}, agent={}, backup={"time_zone": "Europe/Berlin"})
     made.write_service("notes")
     made.write_service("memos")
-    try:
-        yield made
-    finally:
-        made.end()
-
-
-def _state(stack: StackUnderTest, *parts: str) -> Path:
-    return stack.home.joinpath("state/keelson/stacks", stack.key, *parts)
+    return made
 
 
 def _job(stack: StackUnderTest, name: str = "notes") -> dict[str, Any]:
-    return dict(json.loads(_state(stack, "jobs", f"backup-{name}.json").read_text()))
+    return dict(json.loads(stack.read(f"jobs/backup-{name}.json")))
 
 
 def _get(stack: StackUnderTest, path: str) -> tuple[int, str]:
-    port = json.loads(_state(stack, "stack.json").read_text())["daemons"]["agent"]["port"]
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", stack.port("agent"), timeout=20)
     connection.request("GET", path)
     answer = connection.getresponse()
     return answer.status, answer.read().decode()
@@ -69,10 +55,6 @@ def _answers(stack: StackUnderTest) -> bool:
 def _schedule(stack: StackUnderTest, schedule: str, **more: str) -> None:
     text = yaml.safe_dump({"server": "main", "backup": {"schedule": schedule, **more}})
     stack.write_service("notes", {"database.yaml": text})
-
-
-def _agent(stack: StackUnderTest) -> int:
-    return int(json.loads(_state(stack, "supervisor/agent.json").read_text())["server"])
 
 
 def test_a_preview_shows_what_is_backed_up_when(stack: StackUnderTest) -> None:
@@ -133,10 +115,9 @@ def test_a_schedule_that_changes_is_an_update_that_the_agent_notices(stack: Stac
 
 
 def test_a_job_whose_file_was_lost_or_damaged_is_written_again_by_a_refresh(stack: StackUnderTest) -> None:
-    file = _state(stack, "jobs/backup-notes.json")
     before = _job(stack)
-    for damage in (file.unlink, lambda: file.write_text("{")):
-        damage()
+    for damage in ("rm", "echo '{' >"):
+        stack.sh(f'{damage} "$STATE/jobs/backup-notes.json"')
         wait_until(lambda: not _known_job(stack), "the agent misses it", seconds=10)
         stack.keelson("up", "--", "--refresh")
         assert _job(stack) | {"registered": 0} == before | {"registered": 0}
@@ -146,8 +127,8 @@ def test_a_job_whose_file_was_lost_or_damaged_is_written_again_by_a_refresh(stac
 def _as_of_last_month(stack: StackUnderTest, name: str) -> None:
     last_month = time.time() - 30 * 86_400
     for file, what in (("agent", "handled"), ("jobs", "registered")):
-        path = _state(stack, f"{file}/backup-{name}.json")
-        path.write_text(json.dumps(json.loads(path.read_text()) | {what: last_month}))
+        path = f"{file}/backup-{name}.json"
+        stack.write(path, json.dumps(json.loads(stack.read(path)) | {what: last_month}))
 
 
 def test_a_backup_that_was_due_while_the_agent_was_down_is_made_once(stack: StackUnderTest) -> None:
@@ -156,9 +137,8 @@ def test_a_backup_that_was_due_while_the_agent_was_down_is_made_once(stack: Stac
         _as_of_last_month(stack, name)
     stack.keelson("start")
     wait_until(lambda: all(_known_job(stack, name).get("last_success") for name in ("notes", "memos")), "both are made")
-    backups = stack.home / "data/keelson/backups" / stack.key
     for name in ("notes", "memos"):
-        assert len([path for path in (backups / name).iterdir() if not path.name.startswith(".")]) == 1
+        assert len(stack.backups_of(name)) == 1
     assert _health(stack)["well"]
     text = _get(stack, "/metrics")[1]
     assert 'keelson_backup_size_bytes{name="backup-notes"}' in text
@@ -175,16 +155,16 @@ def test_an_agent_that_has_looked_at_everything_is_small(stack: StackUnderTest) 
     for _ in range(10):
         _get(stack, "/metrics")
         _get(stack, "/health")
-    process = processes.look(_agent(stack))
+    process = processes.look(stack.pid("agent"))
     assert process
     assert process.memory < AGENT_MEMORY
 
 
 def test_a_killed_agent_is_back_within_five_seconds(stack: StackUnderTest) -> None:
-    before = _agent(stack)
-    os.kill(before, signal.SIGKILL)
+    before = stack.pid("agent")
+    stack.kill("agent")
     began = time.monotonic()
-    wait_until(lambda: _agent(stack) != before and _answers(stack), "another agent answers", seconds=5)
+    wait_until(lambda: stack.pid("agent") not in {0, before} and _answers(stack), "another agent answers", seconds=5)
     assert time.monotonic() - began < 5
     assert _health(stack)["well"]
 
@@ -192,11 +172,11 @@ def test_a_killed_agent_is_back_within_five_seconds(stack: StackUnderTest) -> No
 def test_a_service_that_is_taken_out_takes_its_job_along(stack: StackUnderTest) -> None:
     (stack.root / "sql/memos").rename(stack.home / "memos")
     stack.keelson("up")
-    assert not _state(stack, "jobs/backup-memos.json").exists()
+    assert stack.sh('ls "$STATE/jobs"').split() == ["backup-notes.json", "backup-redis.json"]
     wait_until(lambda: not _known_job(stack, "memos"), "the agent knows", seconds=10)
 
 
 def test_a_destroyed_stack_leaves_no_job_and_no_agent(stack: StackUnderTest) -> None:
     stack.keelson("destroy", "--yes")
-    assert not _state(stack).exists()
-    assert not stack.processes()
+    assert not stack.left()
+    assert not stack.running()

@@ -6,7 +6,7 @@ import json
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ import psycopg
 import pytest
 import yaml
 
-from keelson.agent import jobs
 from tests.backups.test_restoring import digests
 from tests.stack.harness import NOTES, StackUnderTest, notes_up, wait_until
 from tests.stack.test_ten_databases import DATABASES
@@ -26,19 +25,14 @@ def listed(stack: StackUnderTest, *services: str) -> list[dict[str, Any]]:
     return list(json.loads(stack.keelson("backup", "list", *services, "--json").stdout))
 
 
-def folder(stack: StackUnderTest, service: str = "notes") -> Path:
-    return stack.home / "data/keelson/backups" / stack.key / service
-
-
 def copy_of(stack: StackUnderTest, service: str, name: str) -> psycopg.Connection:
     return psycopg.connect(stack.keelson("url", service, "--database", name).stdout.strip(), autocommit=True)
 
 
 @pytest.fixture(scope="module")
-def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
+def notes(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     """A stack with one server and one service of ten rows, up; its tests leave it as it was."""
-    with notes_up(tmp_path_factory.mktemp("notes")) as made:
-        yield made
+    return notes_up(make_shared_stack)
 
 
 def test_ten_databases_are_backed_up_and_each_comes_back(ten: StackUnderTest) -> None:
@@ -69,8 +63,9 @@ def test_a_backup_shows_no_bar_in_a_pipe_and_no_password(ten: StackUnderTest) ->
     assert done.stderr == ""
     assert "\x1b" not in done.stdout
     secrets = {ten.url("auth", role).partition("@")[0].rpartition(":")[2] for role in ("app", "admin", "migrator")}
-    for path in folder(ten, "auth").rglob("*"):
-        assert not path.is_file() or not any(secret.encode() in path.read_bytes() for secret in secrets)
+    for name in ten.sh('cd "$BACKUPS" && find auth -type f').split():
+        content = ten.fetch(name).read_bytes()
+        assert not any(secret.encode() in content for secret in secrets)
 
 
 def test_yesterdays_rows_are_put_back_from_a_copy(notes: StackUnderTest) -> None:
@@ -102,14 +97,18 @@ def test_an_interrupted_backup_leaves_nothing_half_done(notes: StackUnderTest, k
     with notes.connect("notes", "admin") as holder, holder.transaction():
         holder.execute("LOCK TABLE notes")
         with notes.start("backup", "run", "notes") as process:
-            wait_until(lambda: list(folder(notes).glob(".*.partial/data.dump")), "the dump is begun")
+            wait_until(lambda: _partial(notes, "data.dump"), "the dump is begun")
             process.send_signal(kind)
             said, _ = process.communicate(timeout=30)
     assert process.returncode == status
     assert "Traceback" not in said
-    assert not list(folder(notes).glob(".*.partial"))
+    assert not _partial(notes)
     assert listed(notes) == before
     notes.keelson("backup", "run", "notes")
+
+
+def _partial(stack: StackUnderTest, file: str = "") -> list[str]:
+    return stack.sh(f'ls -d "$BACKUPS"/notes/.*.partial/{file} 2>/dev/null || true').split()
 
 
 @pytest.fixture
@@ -197,23 +196,19 @@ def test_a_backup_of_another_machine_is_restored_once_its_roles_are_there(notes:
         admin.execute("DROP OWNED BY auditor; DROP ROLE auditor")
 
 
-def test_doctor_fails_when_a_backup_that_was_due_is_missing(
-    notes: StackUnderTest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_doctor_fails_when_a_backup_that_was_due_is_missing(notes: StackUnderTest) -> None:
     notes.keelson("backup", "run", "notes")
-    shutil.move(folder(notes), notes.home / "away")
+    notes.sh('mv "$BACKUPS/notes" "$BACKUPS/.away"')
     try:
         assert "younger than its schedule" in notes.keelson("doctor").stdout
-        monkeypatch.setenv("XDG_STATE_HOME", notes.environment["XDG_STATE_HOME"])
-        path = jobs.directory(notes.key) / "backup-notes.json"
-        written = path.read_text()
-        path.write_text(json.dumps(json.loads(written) | {"registered": 0}))
+        written = notes.read("jobs/backup-notes.json")
+        notes.write("jobs/backup-notes.json", json.dumps(json.loads(written) | {"registered": 0}))
         done = notes.keelson("doctor", check=False)
         assert done.returncode == 1
         assert "there is no good backup, and one was due at " in done.stdout
-        path.write_text(written)
+        notes.write("jobs/backup-notes.json", written)
     finally:
-        shutil.move(notes.home / "away", folder(notes))
+        notes.sh('mv "$BACKUPS/.away" "$BACKUPS/notes"')
 
 
 def test_backups_outlive_the_stack_and_restore_into_the_one_that_is_made_again(stack: StackUnderTest) -> None:
@@ -224,7 +219,7 @@ def test_backups_outlive_the_stack_and_restore_into_the_one_that_is_made_again(s
     before = listed(stack)
     stack.keelson("restore", "notes", "--into", "aside")
     stack.keelson("destroy", "--yes")
-    assert not stack.processes()
+    assert not stack.running()
     assert listed(stack) == before
     stack.keelson("up")
     assert stack.count("notes", "notes") == 10

@@ -81,10 +81,9 @@ CASES: list[tuple[Callable[[StackUnderTest], None], str]] = [
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> StackUnderTest:
+def running(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     """One stack that all cases break in turn and find again as it was."""
-    with notes_up(tmp_path_factory.mktemp("home")) as made:
-        yield made
+    return notes_up(make_shared_stack)
 
 
 @pytest.mark.parametrize(("spoil", "sentence"), CASES, ids=[case[0].__name__.strip("_") for case in CASES])

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from keelson import paths
 from tests.stack.harness import StackUnderTest
 
@@ -19,6 +21,7 @@ def _refusal(stack: StackUnderTest) -> str:
     return said
 
 
+@pytest.mark.local
 def test_a_damaged_private_root_is_told_with_the_way_back(stack: StackUnderTest) -> None:
     cache = stack.home / "cache/keelson"
     damaged = cache / "root/damaged"
@@ -38,6 +41,7 @@ def test_a_damaged_private_root_is_told_with_the_way_back(stack: StackUnderTest)
     assert stack.count("notes", "notes") == 10
 
 
+@pytest.mark.local
 def test_a_data_directory_of_another_stack_is_refused(make_stack: Callable[..., StackUnderTest]) -> None:
     first, second = make_stack("dev"), make_stack("second")
     for stack in (first, second):
@@ -49,6 +53,7 @@ def test_a_data_directory_of_another_stack_is_refused(make_stack: Callable[..., 
     assert first.count("notes", "notes") == 10
 
 
+@pytest.mark.local
 def test_a_data_directory_of_another_major_version_is_refused_and_kept(stack: StackUnderTest) -> None:
     stack.keelson("up")
     stack.keelson("stop")
@@ -60,6 +65,7 @@ def test_a_data_directory_of_another_major_version_is_refused_and_kept(stack: St
     assert stack.count("notes", "notes") == 10
 
 
+@pytest.mark.local
 def test_a_stale_pid_file_is_no_hindrance(stack: StackUnderTest) -> None:
     stack.keelson("up")
     data = stack.home / "data/keelson/stacks" / stack.key / "main/pgdata"

@@ -75,14 +75,14 @@ def test_the_document_is_made_where_no_secret_is_set(stack: StackUnderTest, name
     (stack.root / ".keelson/path").write_text(f"PATH={Path(sys.prefix) / 'bin'}:$PATH\n")
     summary, output = stack.home / "summary", stack.home / "output"
     secrets = dict.fromkeys(("PULUMI_BACKEND_URL", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE"), "")
-    variables = secrets | {"STACK": "dev", "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(output)}
+    variables = secrets | {"STACK": stack.name, "GITHUB_STEP_SUMMARY": str(summary), "GITHUB_OUTPUT": str(output)}
     command = (
         ["bash", "-eo", "pipefail", "-c", scripts()[name]] if "github" in name else ["sh", "-e", "-c", scripts()[name]]
     )
     done = stack.run(command, check=False, env=stack.environment | variables)
     assert done.returncode == (0 if sound else 1), done.stderr
     document = (stack.root / "preview.md").read_text()
-    assert document.startswith("<!-- keelson preview of dev -->")
+    assert document.startswith(f"<!-- keelson preview of {stack.name} -->")
     assert ("notes" if sound else "002&#95;bad.sql") in document
     if "github" in name:
         assert summary.read_text() == document
@@ -121,4 +121,4 @@ def test_a_preview_needs_no_stack_that_is_up(make_stack: Callable[..., StackUnde
     stack = make_stack()
     stack.write_service("notes")
     stack.keelson("preview", "--format", "markdown")
-    assert not stack.processes()
+    assert not stack.running()

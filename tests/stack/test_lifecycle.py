@@ -48,14 +48,8 @@ def test_a_pending_migration_shows_by_name_with_every_server_down(stack: StackUn
 def test_destroy_leaves_nothing_and_a_second_one_is_clean(stack: StackUnderTest) -> None:
     stack.keelson("up")
     stack.keelson("destroy", "--yes")
-    assert not stack.processes()
-    left = [
-        path
-        for folder in ("data", "state/keelson/stacks", "run")
-        for path in (stack.home / folder).rglob("*")
-        if path.is_file()
-    ]
-    assert not left
+    assert not stack.running()
+    assert not stack.left()
     assert stack.keelson("destroy", "--yes").returncode == 0
     assert stack.export()["deployment"].get("resources", []) == []
 
@@ -99,10 +93,10 @@ def test_a_protected_stack_is_destroyed_only_by_its_name(make_stack: Callable[..
     stack.keelson("up")
     refused = stack.keelson("destroy", "--yes", check=False)
     assert refused.returncode == 1
-    assert "add --confirm live" in refused.stderr
+    assert f"add --confirm {stack.name}" in refused.stderr
     assert stack.count("notes", "notes") == 0  # seeds of dev are not staging's
-    stack.keelson("destroy", "--yes", "--confirm", "live")
-    assert not stack.processes()
+    stack.keelson("destroy", "--yes", "--confirm", stack.name)
+    assert not stack.running()
 
 
 def test_outputs_name_ports_and_no_password(stack: StackUnderTest) -> None:
@@ -126,8 +120,8 @@ def test_a_stack_that_is_down_is_started_by_up(stack: StackUnderTest) -> None:
 
 def test_after_a_reboot_start_brings_all_back(stack: StackUnderTest) -> None:
     stack.keelson("up")
-    stack.end()  # every process of the stack at once, as a machine that goes down
-    wait_until(lambda: not stack.processes(), "all ended")
+    stack.go_down()
+    wait_until(lambda: not stack.running(), "all ended")
     stack.keelson("start")
     assert stack.count("notes", "notes") == 10
     assert stack.keelson("status").returncode == 0

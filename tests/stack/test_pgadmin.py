@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,18 +23,13 @@ LIMIT 7"""
 
 
 @pytest.fixture(scope="module")
-def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
+def example(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     """The project's ten databases, with pgAdmin answering."""
-    made = StackUnderTest(
-        tmp_path_factory.mktemp("pgadmin"), settings={"servers": SERVERS, "pgadmin": {"enabled": True}}
-    )
+    made = make_shared_stack(servers=SERVERS, pgadmin={"enabled": True})
     shutil.copytree(CHECKOUT / "sql", made.root / "sql", dirs_exist_ok=True)
-    try:
-        made.keelson("up")
-        wait_until(lambda: "starting" not in made.keelson("status", check=False).stdout, "pgAdmin answers", 60)
-        yield made
-    finally:
-        made.end()
+    made.keelson("up")
+    wait_until(lambda: "starting" not in made.keelson("status", check=False).stdout, "pgAdmin answers", 60)
+    return made
 
 
 def login(stack: StackUnderTest) -> dict[str, str]:
@@ -104,13 +99,14 @@ def test_a_service_that_is_added_and_taken_out_comes_and_goes_in_the_list(exampl
 def test_its_password_stands_in_no_state_and_no_log(example: StackUnderTest) -> None:
     password = login(example)["password"]
     assert password not in json.dumps(example.export())
-    logs = example.home / "state/keelson/stacks" / example.key / "logs"
-    assert not [file for file in logs.iterdir() if password in file.read_text(errors="replace")]
+    logged = example.logs()
+    assert logged
+    assert password not in logged
 
 
 def test_it_can_be_stopped_and_started_by_itself(example: StackUnderTest) -> None:
     example.keelson("stop", "pgadmin")
-    assert "serve.py" not in "".join(example.processes().values())
+    assert not example.pid("pgadmin")
     example.keelson("start")
     wait_until(lambda: "starting" not in example.keelson("status", check=False).stdout, "pgAdmin answers", 60)
 
@@ -118,8 +114,8 @@ def test_it_can_be_stopped_and_started_by_itself(example: StackUnderTest) -> Non
 def test_it_can_be_left_out(example: StackUnderTest) -> None:
     example.write_settings(pgadmin={"enabled": False})
     example.keelson("up")
-    assert "serve.py" not in "".join(example.processes().values())
-    assert not (example.home / "data/keelson/stacks" / example.key / "pgadmin").exists()
+    assert not example.pid("pgadmin")
+    assert not example.has_data("pgadmin")
     refused = example.keelson("pgadmin", check=False)
     assert refused.returncode == 1
     assert "has no pgAdmin; set keelson:pgadmin.enabled to true and run `keelson up`" in refused.stderr

@@ -16,16 +16,13 @@ SECRET = "correcthorsebatterystaple"
 
 
 @pytest.fixture(scope="module")
-def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
+def up(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     """One stack for the whole module, up; a test puts back what it changes."""
-    stack = StackUnderTest(tmp_path_factory.mktemp("home"))
+    stack = make_shared_stack()
     stack.write_service("notes")
     stack.write_service("other", NOTES)
-    try:
-        stack.keelson("up")
-        yield stack
-    finally:
-        stack.end()
+    stack.keelson("up")
+    return stack
 
 
 @pytest.fixture
@@ -52,7 +49,7 @@ def test_nothing_to_do_is_one_line(stack: StackUnderTest) -> None:
     found = document(stack)
     assert (found["verdict"], found["databases"], found["parts"], found["destructive"]) == ("unchanged", [], [], [])
     marker, line = [line for line in markdown(stack).splitlines() if line]
-    assert marker == "<!-- keelson preview of dev -->"
+    assert marker == f"<!-- keelson preview of {stack.name} -->"
     assert "nothing changes" in line
 
 
@@ -163,7 +160,7 @@ def test_a_document_is_written_to_a_file(stack: StackUnderTest, tmp_path: Path) 
     path = tmp_path / "preview.md"
     done = stack.keelson("preview", "--format", "markdown", "--output", str(path))
     assert done.stdout == ""
-    assert path.read_text().startswith("<!-- keelson preview of dev -->")
+    assert path.read_text().startswith(f"<!-- keelson preview of {stack.name} -->")
     refused = stack.keelson("preview", "--format", "json", "--output", str(tmp_path / "no/where"), check=False)
     assert refused.returncode == 1
     assert "cannot write" in refused.stderr

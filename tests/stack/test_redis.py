@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 import redis
@@ -19,19 +17,14 @@ SPLIT = {
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackUnderTest]:
+def running(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     """A stack with one service and one Redis, up."""
-    with notes_up(tmp_path_factory.mktemp("home"), redis={"redis": {}}) as made:
-        yield made
+    return notes_up(make_shared_stack, redis={"redis": {}})
 
 
 def _client(stack: StackUnderTest, service: str = "notes", database: str = "general", *more: str) -> redis.Redis:
     url = stack.keelson("url", service, "--redis", database, *more).stdout.strip()
     return redis.Redis.from_url(url, decode_responses=True, socket_timeout=5)
-
-
-def _redis_processes(stack: StackUnderTest) -> list[int]:
-    return [pid for pid, command in stack.processes().items() if "/usr/bin/redis-server" in command.split(" ")[0]]
 
 
 def test_an_application_uses_each_database_by_its_url(running: StackUnderTest) -> None:
@@ -91,27 +84,22 @@ def test_a_typo_is_one_sentence_with_the_known_names(
 def test_status_shows_it_and_says_when_it_is_frozen(running: StackUnderTest) -> None:
     parts = {part["name"]: part for part in json.loads(running.keelson("status", "--json").stdout)["parts"]}
     assert (parts["redis"]["kind"], parts["redis"]["answering"]) == ("redis", True)
-    (pid,) = _redis_processes(running)
-    os.kill(pid, signal.SIGSTOP)
-    try:
+    with running.frozen("redis"):
         shown = running.keelson("status", check=False)
         assert shown.returncode == 1
         assert "does not answer" in shown.stdout
-    finally:
-        os.kill(pid, signal.SIGCONT)
     assert running.keelson("status").returncode == 0
 
 
 def test_data_survive_a_kill_and_a_stop(running: StackUnderTest) -> None:
     with _client(running) as app:
         app.set("notes:kept", "x")
-    (pid,) = _redis_processes(running)
-    os.kill(pid, signal.SIGKILL)
+    running.kill("redis")
     wait_until(lambda: running.keelson("status", check=False).returncode == 0, "Redis is back", seconds=10)
     with _client(running) as app:
         assert app.get("notes:kept") == "x"
     running.keelson("stop")
-    assert not _redis_processes(running)
+    assert not running.pid("redis")
     running.keelson("start")
     with _client(running) as app:
         assert app.get("notes:kept") == "x"
@@ -138,7 +126,7 @@ def test_a_service_that_is_added_gets_its_user_and_one_that_goes_loses_it(runnin
 
 def test_a_password_that_the_user_chose_is_used_and_no_password_shows(running: StackUnderTest) -> None:
     chosen = {"admin": "an admin's own %40 choice", "notes_app": "an app's own %40 choice"}
-    (pid,) = _redis_processes(running)
+    pid = running.pid("redis")
     for user, password in chosen.items():
         running.pulumi("config", "set", "--path", f"keelson:redis.redis.passwords.{user}", password, "--secret")
     said = running.keelson("up")
@@ -147,13 +135,10 @@ def test_a_password_that_the_user_chose_is_used_and_no_password_shows(running: S
     with _client(running, "notes", "general", "--role", "admin") as admin:
         assert admin.acl_whoami() == "admin"
         assert admin.get("notes:kept") == "x"
-    assert _redis_processes(running) != [pid]
+    assert running.pid("redis") != pid
     shown = said.stdout + said.stderr + running.pulumi("preview", "--diff").stdout
-    shown += running.pulumi("stack", "export").stdout + "".join(running.processes().values())
-    places = [running.home / "state", running.home / "data/keelson/stacks" / running.key / "redis"]
-    files = [path for place in places for path in place.rglob("*") if path.is_file() and path.name != "secrets.json"]
-    shown += "".join(path.read_text(errors="replace") for path in files)
-    kept = json.loads((running.home / "state/keelson/stacks" / running.key / "secrets.json").read_text())
+    shown += running.pulumi("stack", "export").stdout + running.shown()
+    kept = running.passwords()
     assert {kept[f"redis/{user}"] for user in chosen} == set(chosen.values())
     assert not [name for name, password in kept.items() if name.startswith("redis/") and password in shown]
 
@@ -168,7 +153,7 @@ def test_a_password_for_nobody_is_refused_before_anything_changes(running: Stack
 
 
 def _jobs(stack: StackUnderTest) -> set[str]:
-    return {path.stem for path in (stack.home / "state/keelson/stacks" / stack.key / "jobs").iterdir()}
+    return {name.removesuffix(".json") for name in stack.sh('ls "$STATE/jobs"').split()}
 
 
 def test_several_hold_a_database_each_and_destroy_leaves_nothing(running: StackUnderTest) -> None:
@@ -188,9 +173,8 @@ def test_several_hold_a_database_each_and_destroy_leaves_nothing(running: StackU
         with _client(running, "notes", name, "--role", "admin") as admin:
             policies.append(admin.config_get("maxmemory-policy")["maxmemory-policy"])
     assert policies == ["allkeys-lru", "noeviction"]
-    assert len(_redis_processes(running)) == 2
+    assert all(running.pid(name) for name in SPLIT)
     assert _jobs(running) == {"backup-notes", *(f"backup-{name}" for name in SPLIT)}
     running.keelson("destroy", "--yes")
-    assert not running.processes()
-    assert not list((running.home / "data/keelson/stacks").rglob("*.rdb"))
-    assert not (running.home / "data/keelson/stacks" / running.key).exists()
+    assert not running.running()
+    assert not any(running.has_data(name) for name in SPLIT)

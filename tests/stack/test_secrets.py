@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,23 +14,16 @@ LEAST = 24
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> StackUnderTest:
-    made = StackUnderTest(tmp_path_factory.mktemp("home"))
+def running(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
+    made = make_shared_stack()
     made.write_service("notes")
-    try:
-        said = made.keelson("up")
-        made.said = said.stdout + said.stderr
-        yield made
-    finally:
-        made.end()
-
-
-def _passwords(stack: StackUnderTest) -> dict[str, str]:
-    return dict(json.loads((stack.home / "state/keelson/stacks" / stack.key / "secrets.json").read_text()))
+    said = made.keelson("up")
+    made.said = said.stdout + said.stderr
+    return made
 
 
 def test_every_login_has_a_generated_password_of_its_own(running: StackUnderTest) -> None:
-    passwords = _passwords(running)
+    passwords = running.passwords()
     logins = {"postgres", "notes_migrator", "notes_app_a", "notes_app_b", "notes_readonly_a", "notes_readonly_b"}
     assert {name.split("/")[-1] for name in passwords} >= logins
     assert len(set(passwords.values())) == len(passwords)
@@ -38,16 +31,14 @@ def test_every_login_has_a_generated_password_of_its_own(running: StackUnderTest
 
 
 def test_no_password_shows_in_state_preview_logs_or_process_lists(running: StackUnderTest) -> None:
-    hidden = list(_passwords(running).values())
+    hidden = list(running.passwords().values())
     shown = running.said + running.pulumi("preview", "--diff").stdout + running.pulumi("stack", "export").stdout
-    shown += running.keelson("status", "--json").stdout + "".join(running.processes().values())
-    for path in (running.home / "state").rglob("*"):
-        if path.is_file() and path.name != "secrets.json":
-            shown += path.read_text(errors="replace")
-    assert not [name for name, password in _passwords(running).items() if password in shown]
+    shown += running.keelson("status", "--json").stdout + running.shown()
+    assert not [name for name, password in running.passwords().items() if password in shown]
     assert len(hidden) >= 6
 
 
+@pytest.mark.local
 def test_nobody_else_can_read_a_file_of_the_stack(running: StackUnderTest) -> None:
     roots = [running.home / "state/keelson", running.home / "data/keelson"]
     open_to_others = [
@@ -75,5 +66,5 @@ def test_a_password_that_the_user_chose_is_used_and_stays_secret(running: StackU
     running.keelson("up")
     with running.connect("notes") as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("notes_app_a",)
-    assert _passwords(running)["main/notes_app_a"] == chosen
+    assert running.passwords()["main/notes_app_a"] == chosen
     assert chosen not in running.pulumi("stack", "export").stdout + running.pulumi("preview", "--diff").stdout

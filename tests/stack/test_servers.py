@@ -26,6 +26,7 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
+@pytest.mark.local
 def test_every_server_replaced_keeps_its_rows(stack: StackUnderTest) -> None:
     stack.write_settings(servers={"main": {}, "second": {"preferred_port": 5532}})
     stack.write_service("other")
@@ -109,6 +110,7 @@ def test_two_stacks_side_by_side(make_stack: Callable[..., StackUnderTest]) -> N
     assert stacks[1].count("notes", "notes") == 10
 
 
+@pytest.mark.local
 @pytest.mark.parametrize("setting", [{"data_directory": "relative/path"}])
 def test_a_relative_data_directory_is_refused(stack: StackUnderTest, setting: dict[str, str]) -> None:
     stack.write_settings(servers={"main": setting})

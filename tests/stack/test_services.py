@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from pathlib import Path
 
 import psycopg
 
 from keelson.local import client
 from tests.stack.harness import NOTES, StackUnderTest
-
-
-def _dumps(stack: StackUnderTest, service: str) -> list[Path]:
-    return sorted((stack.home / "data/keelson/backups" / stack.key / service).glob("*/data.dump"))
 
 
 def test_a_service_that_is_taken_out_is_dumped_first_and_comes_back_with_its_migrations(stack: StackUnderTest) -> None:
@@ -24,7 +19,7 @@ def test_a_service_that_is_taken_out_is_dumped_first_and_comes_back_with_its_mig
     kept = stack.home / "kept"
     shutil.move(stack.root / "sql/notes", kept)
     stack.keelson("up")
-    assert len(_dumps(stack, "notes")) == 1
+    assert len(stack.backups_of("notes")) == 1
     with stack.connect("other", "admin") as connection:
         assert connection.execute("SELECT count(*) FROM pg_database WHERE datname = 'notes'").fetchone() == (0,)
         assert connection.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'notes%'").fetchone() == (0,)
@@ -32,7 +27,7 @@ def test_a_service_that_is_taken_out_is_dumped_first_and_comes_back_with_its_mig
     shutil.move(kept, stack.root / "sql/notes")
     stack.keelson("up")
     assert stack.count("notes", "notes") == 10
-    assert len(_dumps(stack, "notes")) == 1
+    assert len(stack.backups_of("notes")) == 1
 
 
 def test_the_dump_of_a_dropped_service_restores(stack: StackUnderTest) -> None:
@@ -42,7 +37,8 @@ def test_the_dump_of_a_dropped_service_restores(stack: StackUnderTest) -> None:
         connection.execute("INSERT INTO notes (body) VALUES ('mine')")
     shutil.move(stack.root / "sql/notes", stack.home / "kept")
     stack.keelson("up")
-    [dump] = _dumps(stack, "notes")
+    [backup] = stack.backups_of("notes")
+    dump = stack.fetch(f"notes/{backup}/data.dump")
     with stack.connect("other", "admin") as connection:
         connection.execute("CREATE DATABASE restored TEMPLATE template0")
     with dump.open("rb") as file:
@@ -77,7 +73,7 @@ def test_a_service_that_is_renamed_keeps_its_rows_in_a_dump(stack: StackUnderTes
     (stack.root / "sql/notes").rename(stack.root / "sql/memos")
     stack.keelson("up")
     assert stack.count("memos", "notes") == 10
-    assert len(_dumps(stack, "notes")) == 1
+    assert len(stack.backups_of("notes")) == 1
 
 
 def test_a_service_that_is_moved_to_another_server_is_refused_and_untouched(stack: StackUnderTest) -> None:

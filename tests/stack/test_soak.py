@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
 import threading
 from collections.abc import Callable
 
@@ -60,7 +58,7 @@ def test_no_acknowledged_row_is_lost_over_a_hundred_kills_of_a_server(stack: Sta
         for _ in range(KILLS):
             before = acknowledged
             wait_until(lambda: acknowledged > before + 20, "rows are written")  # noqa: B023 - evaluated at once
-            os.kill(stack.postgres_processes()[0], signal.SIGKILL)
+            stack.kill("main")
             wait_until(lambda: answers(url), "the server answers", seconds=5)
     finally:
         ended.set()

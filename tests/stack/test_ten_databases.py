@@ -66,6 +66,7 @@ def test_the_env_file_works_for_libpq(ten: StackUnderTest) -> None:
         assert connection.info.dbname == "auth"
 
 
+@pytest.mark.local
 def test_a_container_is_told_that_it_cannot_reach_loopback(ten: StackUnderTest) -> None:
     refused = ten.keelson("url", "auth", "--from", "container", check=False)
     assert refused.returncode == 1
@@ -80,7 +81,7 @@ def test_wrong_use_ends_with_two(ten: StackUnderTest) -> None:
 def test_an_unknown_service_is_one_sentence(ten: StackUnderTest) -> None:
     refused = ten.keelson("url", "billing", check=False)
     assert refused.returncode == 1
-    assert refused.stderr.startswith("error: stack dev has no service 'billing'; it has analytics")
+    assert refused.stderr.startswith(f"error: stack {ten.name} has no service 'billing'; it has analytics")
     assert refused.stderr.count("\n") == 1
 
 

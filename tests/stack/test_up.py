@@ -80,9 +80,9 @@ def test_an_interrupt_in_a_migration_ends_all_and_the_next_up_finishes(up: Stack
 def test_an_interrupt_of_start_and_stop_leaves_what_the_next_one_finishes(up: StackUnderTest, command: str) -> None:
     if command == "start":
         up.keelson("stop")
-    before = up.postgres_processes()
+    before = up.tree("main")
     with up.start(command) as running:
-        wait_until(lambda: up.postgres_processes() != before, "it is at work")
+        wait_until(lambda: up.tree("main") != before, "it is at work")
         running.send_signal(signal.SIGINT)
         said = running.communicate(timeout=60)[0]
     assert "Traceback" not in said
