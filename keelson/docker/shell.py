@@ -23,6 +23,7 @@ from keelson.errors import PlatformError
 from keelson.inside import relay
 from keelson.inside import run as runner
 
+INTERRUPT, END_OF_INPUT = b"\x03", b"\x04"  # as keys
 _BLOCK = 65536
 _GIVEN = f"{names.DATA_PATH}/keelson"  # beside the backups, on their volume
 
@@ -70,7 +71,7 @@ def _in_terminal(place: str, key: str, arguments: Sequence[str]) -> int:
     variables = {"TERM": os.environ.get("TERM", "dumb")}
     stream = toolbox.stream(place, key, [*PYTHON, "keelson", *arguments], terminal=True, environment=variables)
     try:
-        with _raw_terminal(), _resized(stream):
+        with _hanging_up(stream), _raw_terminal(), _resized(stream):
             threading.Thread(target=_type, args=(stream,), daemon=True).start()
             for _, block in _blocks(stream):
                 os.write(1, block)
@@ -98,6 +99,23 @@ def _type(stream: ExecStream) -> None:
 
 
 @contextmanager
+def _hanging_up(stream: ExecStream) -> Iterator[None]:
+    """Where this terminal goes, let the inner command end: its own terminal stays, so it reads an interrupt and an end of input."""
+
+    def end(number: int, _frame: object) -> None:
+        with contextlib.suppress(OSError):
+            stream.write(INTERRUPT + END_OF_INPUT)
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGHUP, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def _raw_terminal() -> Iterator[None]:
     """Hand each key on as it is struck, Ctrl-C too; as before in the end."""
     before = termios.tcgetattr(0)
@@ -105,7 +123,8 @@ def _raw_terminal() -> Iterator[None]:
         tty.setraw(0)
         yield
     finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # it is gone
+            termios.tcsetattr(0, termios.TCSADRAIN, before)
 
 
 @contextmanager

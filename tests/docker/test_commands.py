@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -188,6 +189,20 @@ def test_a_terminal_is_handed_in(project: Project) -> None:
     assert b"reads back, 1000 rows" in said
 
 
+def test_what_runs_in_a_terminal_ends_with_the_terminal(project: Project, tmp_path: Path) -> None:
+    process, terminal = pty.fork()
+    if process == 0:  # pragma: no cover - the child
+        os.chdir(project.root)
+        os.environ.update(PATH="", XDG_CACHE_HOME=str(tmp_path))
+        os.execv(sys.executable, project.command("psql", "notes", "--role", "admin"))  # noqa: S606
+    try:
+        await_programs(project, "psql", 1)
+    finally:
+        os.close(terminal)
+        os.waitpid(process, 0)
+    await_programs(project, "psql", 0)
+
+
 @pytest.mark.parametrize(
     ("option", "mode"), [((), "require"), (("--ca", "ca.crt:/etc/ca.crt"), "verify-full&sslrootcert=%2Fetc%2Fca.crt")]
 )
@@ -225,7 +240,7 @@ def await_programs(project: Project, program: str, count: int) -> None:
     until = time.monotonic() + 30
     while True:
         processes = project.stack.container("toolbox").top()["Processes"]
-        found = [words for words in processes if f"/{program} " in " ".join(words) and "keelson" not in " ".join(words)]
+        found = [words for words in processes if re.search(rf"/{program}( |$)", " ".join(words))]
         if len(found) == count:
             return
         assert time.monotonic() < until, found
