@@ -85,6 +85,7 @@ class ServiceDatabase(ComponentResource):
             "passwords": Output.secret(
                 {role: text.get_secret_value() for role, text in chosen.items() if role in ours}
             ),
+            **self._place.target.marks,
         }
         return Roles(f"{self._service}-roles", inputs, self._after(self._place.server.process, retained=True))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pulumi import ComponentResource, Output, ResourceOptions
 
 from components.targets import Backups, Target
@@ -23,11 +25,11 @@ class Redis(ComponentResource):
         running = target.redis(name, self)
         self.reference, self.volume, self.process = running.reference, running.volume, running.process
         self.port = running.port
-        self.users = self._users(name)
+        self.users = self._users(name, target.marks)
         self.backup = target.backup_job(Backups(name, self.reference, "redis", stack.backup_of(name)), self._beside())
         self.register_outputs({"port": self.port})
 
-    def _users(self, name: str) -> RedisUsers:
+    def _users(self, name: str, marks: Mapping[str, Output[str]]) -> RedisUsers:
         settings = self._stack.settings.redis[name]
         passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
         check_chosen(name, passwords, self._stack.databases)
@@ -36,6 +38,7 @@ class Redis(ComponentResource):
             "services": list(self._stack.databases),
             "databases": sorted(settings.databases.values()),
             "passwords": Output.secret(passwords),
+            **marks,
         }
         return RedisUsers(f"{name}-users", inputs, self._inside())
 

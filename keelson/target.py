@@ -94,6 +94,12 @@ class Target(Protocol):
     def start(self, stack: str, parts: Sequence[str] = (), *, new_port: bool = False) -> tuple[str, ...]:
         """Start the named parts (all where none is named) and wait until they answer; return what the user should know."""
 
+    def is_harmed(self, stack: str, parts: Sequence[str], *, new_port: bool) -> bool:
+        """Say whether what makes up the stack's parts was taken away, so that an update must look at all of it first.
+
+        With `new_port` a part that does not run, and may get another port, counts too.
+        """
+
     def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
         """Stop the named parts, all where none is named."""
 

@@ -25,6 +25,7 @@ class BackupJobInputs:
     keep_days: int
     keep_at_least: int
     directory: str = ""  # "": below the user's data directory
+    mark: str = ""  # another one where the jobs were lost
 
     @property
     def job(self) -> jobs.Job:
@@ -46,7 +47,7 @@ class BackupJobProvider(Provider[BackupJobInputs]):
     """Written where the agent reads it; what it has made stays when it goes."""
 
     inputs = BackupJobInputs
-    compared: ClassVar = ("reference", "engine", "schedule", "time_zone", "keep_days", "keep_at_least", "directory")
+    compared: ClassVar = ("reference", "engine", "schedule", "time_zone", "keep_days", "keep_at_least", "directory", "mark")
 
     def identify(self, inputs: BackupJobInputs) -> str:
         """Return `stack/job`."""

@@ -109,8 +109,10 @@ class DockerPartImageProvider(Provider[DockerPartInputs]):
         return {"image_id": ground.image_id, "published_port": ground.port}
 
     def look(self, state: Bag) -> Bag | None:
-        """Say whether the image is still there."""
-        return state if part.image_present(_spec(state), state["image_id"]) else None
+        """Say whether the image is still there, and the port free for a container that does not run."""
+        spec = _spec(state)
+        good = part.image_present(spec, state["image_id"]) and not part.has_lost_port(spec)
+        return state if good else None
 
 
 class DockerPartImage(Managed, module="keelson", name="DockerPartImage"):

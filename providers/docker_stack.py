@@ -90,20 +90,19 @@ class DockerIdentity(Managed, module="keelson", name="DockerIdentity"):
 
 @dataclass(frozen=True)
 class DockerEntryInputs:
-    """The stack with its id, and the toolbox's container."""
+    """The stack with its id."""
 
     place: str
     key: str
     environment: str
     stack_id: str
-    toolbox: str
 
 
 class DockerEntryProvider(Provider[DockerEntryInputs]):
     """The state volume knows whose it is; one that was lost learns it again, and its new mark has all parts looked after."""
 
     inputs = DockerEntryInputs
-    compared: ClassVar = ("environment", "toolbox")
+    compared: ClassVar = ("environment",)
 
     def identify(self, inputs: DockerEntryInputs) -> str:
         """Return `stack/entry`."""
@@ -114,6 +113,11 @@ class DockerEntryProvider(Provider[DockerEntryInputs]):
         own = {"environment": inputs.environment, "stack_id": inputs.stack_id}
         toolbox.ask(inputs.place, inputs.key, "register", **own)
         return {"mark": toolbox.ask(inputs.place, inputs.key, "mark")}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Read the mark, which is another one where it was lost; nothing where the volume itself is gone."""
+        place, key = state["place"], state["key"]
+        return {"mark": toolbox.ask(place, key, "mark")} if toolbox_setup.has_state(place, key) else None
 
 
 class DockerEntry(Managed, module="keelson", name="DockerEntry"):

@@ -12,19 +12,23 @@ from providers.base import Bag, Managed, Provider
 
 @dataclass(frozen=True)
 class RedisUsersInputs:
-    """The Redis (as its administrator), the services, its databases' numbers, and passwords that the user chose, by user."""
+    """The Redis (as its administrator), the services, its databases' numbers, passwords that the user chose, by user.
+
+    Another mark says that the passwords were lost.
+    """
 
     reference: Reference
     services: tuple[str, ...]
     databases: tuple[int, ...] = ()
     passwords: dict[str, str] = field(default_factory=dict)
+    mark: str = ""
 
 
 class RedisUsersProvider(Provider[RedisUsersInputs]):
     """Users by Redis's access control lists; they go with the Redis."""
 
     inputs = RedisUsersInputs
-    compared: ClassVar = ("services", "databases", "passwords")
+    compared: ClassVar = ("services", "databases", "passwords", "mark")
 
     def identify(self, inputs: RedisUsersInputs) -> str:
         """Return `redis/users`."""

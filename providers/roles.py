@@ -23,13 +23,14 @@ class RolesInputs:
     logins: dict[str, ExtraLogin] = field(default_factory=dict)
     connection_limit: int = -1
     passwords: dict[str, str] = field(default_factory=dict)  # role: the one that the user chose
+    mark: str = ""  # another one where the passwords were lost
 
 
 class RolesProvider(Provider[RolesInputs]):
     """Group roles, logins and their passwords; no login can connect before its database is opened."""
 
     inputs = RolesInputs
-    compared: ClassVar = ("logins", "connection_limit", "passwords", "stack_id")
+    compared: ClassVar = ("logins", "connection_limit", "passwords", "stack_id", "mark")
     fixed: ClassVar = {
         "reference.server": "a service stays on its server: put the setting back, or dump and restore it"
     }

@@ -48,6 +48,7 @@ class Target(Protocol):
     """Makes a stack's parts in one place."""
 
     stack_id: pulumi.Output[str]
+    marks: Mapping[str, pulumi.Output[str]]  # inputs that change when the stack's passwords and jobs were lost
 
     def server(self, name: str, parent: pulumi.Resource) -> RunningServer:
         """Make the PostgreSQL server `name` of the settings, below `parent`."""

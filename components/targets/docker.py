@@ -54,6 +54,7 @@ class DockerTarget:
         self._toolbox = self._make_toolbox(parent)
         self._identity, self._entry = self._make_entry(parent)
         self.stack_id: Output[str] = self._identity.stack_id
+        self.marks: Mapping[str, Output[str]] = {"mark": self._entry.mark}
 
     def server(self, name: str, parent: Resource) -> RunningServer:
         """Make volumes, files and container of a PostgreSQL server."""
@@ -101,7 +102,8 @@ class DockerTarget:
 
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
         """Make the job that the agent runs."""
-        return jobs.backup_job(backups, ResourceOptions.merge(opts, ResourceOptions(deleted_with=self._state)))
+        beside = ResourceOptions.merge(opts, ResourceOptions(deleted_with=self._state))
+        return jobs.backup_job(backups, beside, self.marks)
 
     def _part(  # noqa: PLR0913, PLR0917 - what a part is made of
         self,
@@ -140,7 +142,7 @@ class DockerTarget:
         made_of = DockerPartImage(f"{name}-image", inputs, _after(inside, after))
         files = DockerFiles(
             f"{name}-files",
-            inputs | {"image_id": made_of.image_id, "mark": self._entry.mark, "passwords": Output.secret(passwords)},
+            inputs | {"image_id": made_of.image_id, **self.marks, "passwords": Output.secret(passwords)},
             _after(inside, after),
         )
         container = docker.Container(
@@ -151,10 +153,7 @@ class DockerTarget:
             ports=_ports(spec, made_of) if spec.published else None,
             **_limits(self._stack.settings.settings_of_parts[name], kind),
             **self._arguments(name, part.container(spec), published=spec.published),
-            # The plugin calls an edited health check an update, and applies nothing.
-            opts=self._options(
-                parent, depends_on=[files], replace_on_changes=["healthcheck"], delete_before_replace=True
-            ),
+            opts=self._container_options(parent, [files]),
         )
         return DockerPart(
             f"{name}-process",
@@ -273,7 +272,7 @@ class DockerTarget:
             image=ground.image_id,
             user=f"{image.uid}:{image.gid}",
             **self._arguments(name, toolbox_setup.container(self._key, place), published=False),
-            opts=self._options(parent, depends_on=self._networks),
+            opts=self._container_options(parent, self._networks),
         )
 
     def _make_entry(self, parent: Resource) -> tuple[DockerIdentity, DockerEntry]:
@@ -282,8 +281,7 @@ class DockerTarget:
         stack, place = self._stack, {"place": self._place, "key": self._key}
         named = place | {"environment": stack.settings.environment}
         identity = DockerIdentity(stack.name, named, _after(inside, [self._toolbox]))
-        known = {"stack_id": identity.stack_id, "toolbox": self._toolbox.id}
-        entry = DockerEntry(f"{stack.name}-entry", named | known, inside)
+        entry = DockerEntry(f"{stack.name}-entry", named | {"stack_id": identity.stack_id}, inside)
         DockerSettings(f"{stack.name}-settings", place | {"settings": dump(stack), "mark": entry.mark}, inside)
         return identity, entry
 
@@ -300,6 +298,19 @@ class DockerTarget:
                 retain_on_delete=protected or kept,
                 ignore_changes=["labels", "driver", "driverOpts"],
             ),
+        )
+
+    def _container_options(self, parent: Resource, after: Sequence[Resource]) -> ResourceOptions:
+        """Return when a container is made anew beside what the plugin says.
+
+        It calls an edited health check an update, and applies nothing; and it does not see that a network is another one.
+        """
+        return self._options(
+            parent,
+            depends_on=after,
+            replace_on_changes=["healthcheck"],
+            replacement_trigger=[network.id for network in self._networks],
+            delete_before_replace=True,
         )
 
     def _options(self, parent: Resource, **more: Any) -> ResourceOptions:  # noqa: ANN401 - a resource's options

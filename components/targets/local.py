@@ -36,6 +36,7 @@ class LocalTarget:
             ResourceOptions(parent=parent),
         )
         self.stack_id: Output[str] = self._identity.stack_id
+        self.marks: Mapping[str, Output[str]] = {}
 
     def server(self, name: str, parent: Resource) -> RunningServer:
         """Make the data directory and the supervised process."""
@@ -103,7 +104,7 @@ class LocalTarget:
 
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
         """Make the job that the agent runs."""
-        return jobs.backup_job(backups, opts)
+        return jobs.backup_job(backups, opts, self.marks)
 
     def _volume(self, name: str, parent: Resource) -> Volume:
         protected = self._stack.settings.protected

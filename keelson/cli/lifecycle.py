@@ -38,7 +38,7 @@ def up(stack: StackOption = None, *, yes: Yes = False, new_port: NewPort = False
     chosen.stack  # noqa: B018 - wrong settings are told before anything runs
     chosen.engine.prepare()
     _wake(chosen, new_port=new_port)
-    if not _apply(chosen, _consent(yes), extra or []):
+    if not _apply(chosen, _consent(yes), [*_repairs(chosen, new_port=new_port), *(extra or [])]):
         raise typer.Exit(1)
     show_endpoints(chosen)
     say(f"\nup in {time.monotonic() - began:.1f} s")
@@ -138,6 +138,14 @@ def _wake(chosen: Context, *, new_port: bool) -> None:
         notes = target(chosen.stack.settings.place).start(chosen.stack.key, new_port=new_port)
     for sentence in notes:
         note(sentence)
+
+
+def _repairs(chosen: Context, *, new_port: bool) -> list[str]:
+    """Have the engine look at all that it remembers where some of it was taken away."""
+    stack = chosen.stack
+    parts = [name for name, part in stack.settings.settings_of_parts.items() if getattr(part, "enabled", True)]
+    harmed = target(stack.settings.place).is_harmed(stack.key, parts, new_port=new_port)
+    return ["--refresh"] if harmed and chosen.engine.exists() else []
 
 
 def _consent(yes: bool) -> list[str]:  # noqa: FBT001 - the flag itself is what travels

@@ -321,6 +321,16 @@ def published_port(spec: PartSpec) -> int:
     return _bound_port(found, kind(spec.kind).listens_on) if found else 0
 
 
+def has_lost_port(spec: PartSpec) -> bool:
+    """Say whether a part's container does not run, and something else has its port."""
+    with daemon.sentences(spec.place):
+        found = find_container(spec)
+        if found is None or found.status == "running" or not daemon.find(spec.place).local:
+            return False
+        port = _bound_port(found, kind(spec.kind).listens_on)
+    return bool(port) and not ports.is_free(port)
+
+
 def image_present(spec: PartSpec, image_id: str) -> bool:
     """Say whether the daemon still has an image."""
     from docker.errors import ImageNotFound  # noqa: PLC0415

@@ -22,7 +22,7 @@ from keelson.agent import jobs
 from keelson.backups import overview
 from keelson.backups.disks import Disks
 from keelson.backups.overview import Overview
-from keelson.docker import containers, daemon, names, relay, toolbox
+from keelson.docker import containers, daemon, harm, names, relay, toolbox
 from keelson.docker.containers import Publication, Seen
 from keelson.errors import PlatformError, SettingsError, UnreachableError
 from keelson.inside.looks import fault_of
@@ -118,6 +118,10 @@ class DockerTarget:
         if kinds and not notes:
             notes = self._await(stack, [seen.part for seen in chosen if not seen.healthy], kinds)
         return tuple(notes)
+
+    def is_harmed(self, stack: str, parts: Sequence[str], *, new_port: bool) -> bool:
+        """Say whether a container, volume or network is missing."""
+        return harm.is_harmed(self._place, stack, parts, new_port=new_port)
 
     def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
         """Stop containers, servers last; with the last part the toolbox."""

@@ -81,6 +81,18 @@ def is_prepared(place: str, key: str, image: str) -> bool:
         return True
 
 
+def has_state(place: str, key: str) -> bool:
+    """Say whether the volume of the stack's state is there."""
+    from docker.errors import NotFound  # noqa: PLC0415
+
+    with daemon.sentences(place):
+        try:
+            daemon.connect(place).volumes.get(names.state_volume(key))
+        except NotFound:
+            return False
+        return True
+
+
 def _directories(user: tuple[int, int], *parts: str) -> Mapping[str, File]:
     paths = ["/".join(parts[:number]) + "/" for number in range(1, len(parts) + 1)]
     return {path: File("", *user, PRIVATE) for path in paths}

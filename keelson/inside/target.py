@@ -66,6 +66,10 @@ class InsideTarget:
         """Refuse: from inside nothing is started."""
         _refuse()
 
+    def is_harmed(self, stack: str, parts: Sequence[str], *, new_port: bool) -> bool:  # noqa: ARG002
+        """Refuse: from inside nothing is brought up."""
+        _refuse()
+
     def stop(self, stack: str, parts: Sequence[str] = ()) -> None:  # noqa: ARG002
         """Refuse: from inside nothing is stopped."""
         _refuse()

@@ -89,6 +89,10 @@ class LocalTarget:
                 notes += daemon.start_again(stack, name, new_port=new_port).notes
         return tuple(notes)
 
+    def is_harmed(self, stack: str, parts: Sequence[str], *, new_port: bool) -> bool:  # noqa: ARG002
+        """Say no: what a start does not bring back is damage that an update does not mend either."""
+        return False
+
     def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
         """Stop servers and daemons; with the last one supervisord."""
         self._refuse_unknown(stack, parts, list(Registry(stack).ports()))
