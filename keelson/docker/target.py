@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ ANY = ("0.0.0.0", "::")  # noqa: S104 - read from the daemon, not bound
 AT_ONCE = 8  # parts that are asked, started or stopped at the same time
 MAJOR = 17  # of the servers
 SECONDS_TO_ANSWER = 60.0  # from a container's start
+SECONDS_TO_LOOK = 2.4  # at all parts: one that is frozen must not hide the others from `status`
 SECONDS_TO_START = 30.0  # within which it is no fault that a part does not answer yet
 SECONDS_TO_RESTART = 10.0  # that a connection waits for a container that the daemon starts again
 SECONDS_TO_STOP = {"server": 60}
@@ -93,14 +94,16 @@ class DockerTarget:
 
     def parts(self, stack: str) -> tuple[Part, ...]:
         """Return the stack's parts as they are now, servers first, with those whose container is gone."""
+        until = time.monotonic() + SECONDS_TO_LOOK
         found = containers.look(self._place, stack)
         records: Mapping[str, Mapping[str, Any]] = {}
         with contextlib.suppress(UnreachableError):  # then every part says that the toolbox does not run
             records = self._records(stack) if found else {}
         parts = dict.fromkeys([*records, *(name for name in found if name != names.TOOLBOX)])
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            looks = [pool.submit(self._part, stack, name, records.get(name), found.get(name)) for name in parts]
-        return tuple(look.result() for look in looks)
+        pool = ThreadPoolExecutor(AT_ONCE)
+        looks = {name: pool.submit(self._part, stack, name, records.get(name), found.get(name)) for name in parts}
+        pool.shutdown(wait=False)
+        return tuple(_seen_until(until, look, name, records.get(name)) for name, look in looks.items())
 
     def start(self, stack: str, parts: Sequence[str] = (), *, new_port: bool = False) -> tuple[str, ...]:  # noqa: ARG002
         """Start containers that do not run, the toolbox first, and wait until they answer; say which do not.
@@ -294,7 +297,8 @@ class DockerTarget:
             detail = f"but its health check fails; see `docker inspect {seen.name}`" if seen.unhealthy else ""
             return Part(name=name, kind=kind, running=True, answering=True, port=port, detail=detail)
         state = self._state(seen)
-        starting = _age(state) < SECONDS_TO_START and not state.get("RestartCount")
+        tried = seen.healthy or seen.unhealthy or state.get("RestartCount")
+        starting = _age(state) < SECONDS_TO_START and not tried
         detail = "; ".join([fault, *_history(state), f"see `keelson logs {name}`"])
         return Part(name=name, kind=kind, running=True, answering=False, starting=starting, port=port, detail=detail)
 
@@ -372,6 +376,16 @@ class DockerTarget:
 def authority_file(stack: str) -> Path:
     """Return where this machine keeps its copy of a stack's authority's certificate."""
     return paths.state() / "stacks" / stack / "tls" / "ca.crt"
+
+
+def _seen_until(until: float, look: Future[Part], name: str, record: Mapping[str, Any] | None) -> Part:
+    """Return what was seen of a part; one that takes longer does not answer."""
+    try:
+        return look.result(max(0.0, until - time.monotonic()))
+    except TimeoutError:
+        kind = record["kind"] if record else _kind_of(name)
+        detail = f"does not answer; see `keelson logs {name}`"
+        return Part(name=name, kind=kind, running=True, answering=False, detail=detail)
 
 
 @functools.cache
