@@ -1,14 +1,14 @@
 # The tasks of a user and of a developer; `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up down purge check test bench soak lock
+.PHONY: help setup up down purge check test test-docker bench soak lock
 
 STACK ?= dev
 BIN := .venv/bin
 IN := . .keelson/path &&
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 13
 
 setup: ## make this machine ready: host packages, Python environment, private Debian root, pgAdmin, Pulumi engine
 	@tools/setup
@@ -30,6 +30,10 @@ check: setup ## format, lint and types
 test: setup ## all tests, on real servers (ARGS='-k name' picks some)
 	@tools/setup browser docker
 	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-docker: setup ## all tests of whole stacks, on a Docker daemon (ARGS='-k name' picks some)
+	@tools/setup browser docker
+	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder --target docker tests/stack $(ARGS)
 
 bench: setup ## the side-by-side benchmarks
 	@$(IN) python -m bench.stack

@@ -67,6 +67,9 @@ class DockerStack(StackUnderTest):
     def has_data(self, part: str) -> bool:
         return names.data_volume(self.key, part) in self.things()
 
+    def certificate_of(self, server: str) -> str:
+        return f"{self.folders['STATE']}/tls/{server}/server.crt"
+
     def running(self) -> list[str]:
         return [*super().running(), *(each.name for each in self._containers() if each.status == "running")]
 

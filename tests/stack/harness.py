@@ -186,6 +186,10 @@ class StackUnderTest:
         path.write_bytes(base64.b64decode(self.sh('base64 "$BACKUPS/$1"', file)))
         return path
 
+    def certificate_of(self, server: str) -> str:
+        """Return where a server's certificate lies."""
+        return str(self.home / "data/keelson/stacks" / self.key / server / "tls/server.crt")
+
     def port(self, part: str) -> int:
         """Return where a part answers on this machine, as `status` says."""
         parts = json.loads(self.keelson("status", "--json", check=False).stdout)["parts"]

@@ -1,4 +1,4 @@
-"""A stack from nothing to answering, again, previewed, and taken down."""
+"""A stack from nothing to answering, again, previewed, and taken down; one stack for most tests, in their order."""
 
 from __future__ import annotations
 
@@ -17,8 +17,20 @@ SECOND = {
     "migrations/002_tags.sql": "CREATE TABLE tags (name text PRIMARY KEY);\n",
     "migrations/002_tags.down.sql": "DROP TABLE tags;\n",
 }
+THIRD = {
+    "migrations/003_more.sql": "CREATE TABLE more (id int);\n",
+    "migrations/003_more.down.sql": "DROP TABLE more;\n",
+}
 
 
+@pytest.fixture(scope="module")
+def stack(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
+    made = make_shared_stack()
+    made.write_service("notes")
+    return made
+
+
+@pytest.mark.everywhere
 def test_up_makes_a_service_that_answers_and_a_second_up_changes_nothing(stack: StackUnderTest) -> None:
     first = stack.keelson("up")
     assert "keelson psql notes" in first.stdout
@@ -31,8 +43,26 @@ def test_up_makes_a_service_that_answers_and_a_second_up_changes_nothing(stack: 
     assert stack.keelson("status").returncode == 0
 
 
+def test_outputs_name_ports_and_no_password(stack: StackUnderTest) -> None:
+    outputs = json.loads(stack.pulumi("stack", "output", "--json").stdout)
+    assert outputs["endpoints"]["main"]["databases"] == ["notes"]
+    assert outputs["versions"] == {"notes": "1"}
+
+
+@pytest.mark.everywhere
+def test_a_person_reaches_a_service_by_its_url_its_variables_psql_and_a_report(stack: StackUnderTest) -> None:
+    query = "SELECT count(*), current_user FROM notes"
+    values = dict(line.split("=", 1) for line in stack.keelson("env", "notes").stdout.splitlines())
+    for url in (stack.url("notes"), values["DATABASE_URL"]):
+        with psycopg.connect(url) as connection:
+            assert connection.execute(query).fetchone() == (10, "notes_app_a")
+    assert stack.keelson("psql", "notes", "--", "-Atc", query).stdout == "10|notes_app_a\n"
+    found = json.loads(stack.keelson("report", "sizes", "notes", "--json").stdout)
+    assert "notes" in {row["table"] for row in found}
+
+
+@pytest.mark.everywhere
 def test_a_pending_migration_shows_by_name_with_every_server_down(stack: StackUnderTest) -> None:
-    stack.keelson("up")
     stack.keelson("stop")
     stack.write_service("notes", SECOND)
     plain = stack.pulumi("preview").stdout
@@ -45,24 +75,8 @@ def test_a_pending_migration_shows_by_name_with_every_server_down(stack: StackUn
     assert "pending" not in stack.pulumi("preview").stdout
 
 
-def test_destroy_leaves_nothing_and_a_second_one_is_clean(stack: StackUnderTest) -> None:
-    stack.keelson("up")
-    stack.keelson("destroy", "--yes")
-    assert not stack.running()
-    assert not stack.left()
-    assert stack.keelson("destroy", "--yes").returncode == 0
-    assert stack.export()["deployment"].get("resources", []) == []
-
-
-def test_what_was_destroyed_comes_up_again(stack: StackUnderTest) -> None:
-    stack.keelson("up")
-    stack.keelson("destroy", "--yes")
-    stack.keelson("up")
-    assert stack.count("notes", "notes") == 10
-
-
+@pytest.mark.everywhere
 def test_a_service_is_added_beside_the_others(stack: StackUnderTest) -> None:
-    stack.keelson("up")
     made = stack.keelson("service", "add", "billing").stdout
     assert "made sql/billing" in made
     assert "billing: pending 001_initial_schema.sql" in stack.keelson("preview").stdout
@@ -71,7 +85,77 @@ def test_a_service_is_added_beside_the_others(stack: StackUnderTest) -> None:
     assert stack.count("notes", "notes") == 10
 
 
-def test_an_application_cannot_connect_before_its_migrations_are_done(stack: StackUnderTest) -> None:
+@pytest.mark.everywhere
+def test_refresh_notices_a_database_that_was_dropped_by_hand_and_up_makes_it_again(stack: StackUnderTest) -> None:
+    assert re.search(r"\d+ unchanged", stack.pulumi("refresh", "--yes").stdout)
+    url = stack.url("notes", "admin").replace("/notes?", "/postgres?")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE notes WITH (FORCE)")
+    assert "deleted" in stack.pulumi("refresh", "--yes").stdout
+    stack.keelson("up")
+    assert stack.count("notes", "notes") == 10
+
+
+def test_a_stack_that_is_down_is_started_by_up(stack: StackUnderTest) -> None:
+    port = stack.keelson("status", "--json").stdout
+    stack.keelson("stop")
+    assert stack.keelson("status", check=False).returncode == 1
+    stack.write_service("other", NOTES)
+    stack.keelson("up")
+    assert (
+        json.loads(stack.keelson("status", "--json").stdout)["parts"][0]["port"] == json.loads(port)["parts"][0]["port"]
+    )
+
+
+def test_after_a_reboot_start_brings_all_back(stack: StackUnderTest) -> None:
+    stack.go_down()
+    wait_until(lambda: not stack.running(), "all ended")
+    stack.keelson("start")
+    assert stack.count("notes", "notes") == 10
+    assert stack.keelson("status").returncode == 0
+
+
+def test_pulumi_typed_by_hand_goes_on_after_a_kill(stack: StackUnderTest) -> None:
+    stack.write_service(
+        "notes", THIRD | {"migrations/003_more.sql": "SELECT pg_sleep(30);\nCREATE TABLE more (id int);\n"}
+    )
+    running = stack.start("up")
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid <> pg_backend_pid()"
+    with stack.connect("notes", "admin") as connection:
+        wait_until(lambda: connection.execute(asleep).fetchone() == (1,), "the migration runs")
+    for pid in stack.engine_processes():
+        os.kill(pid, signal.SIGKILL)
+    running.communicate()
+    stack.write_service("notes", THIRD)
+    refused = stack.pulumi("up", "--yes", check=False)
+    assert "the stack is currently locked" in refused.stderr
+    stack.pulumi("cancel", "--yes")
+    assert stack.pulumi("up", "--yes").returncode == 0
+    assert stack.count("notes", "more") == 0
+    assert re.search(r"\d+ unchanged", stack.keelson("up").stdout)
+
+
+@pytest.mark.everywhere
+def test_destroy_leaves_nothing_and_a_second_one_is_clean(stack: StackUnderTest) -> None:
+    stack.keelson("destroy", "--yes")
+    assert not stack.running()
+    assert not stack.left()
+    assert not [path for path in (stack.home / "data").rglob("*") if path.is_file()]
+    assert stack.keelson("destroy", "--yes").returncode == 0
+    assert stack.export()["deployment"].get("resources", []) == []
+
+
+@pytest.mark.everywhere
+def test_what_was_destroyed_comes_up_again(stack: StackUnderTest) -> None:
+    stack.keelson("up")
+    assert stack.count("notes", "notes") == 10
+
+
+def test_an_application_cannot_connect_before_its_migrations_are_done(
+    make_stack: Callable[..., StackUnderTest],
+) -> None:
+    stack = make_stack()
+    stack.write_service("notes")
     stack.write_service(
         "notes", {"migrations/002_bad.sql": "SELECT 1/0;\n", "migrations/002_bad.down.sql": "SELECT 1;\n"}
     )
@@ -97,63 +181,3 @@ def test_a_protected_stack_is_destroyed_only_by_its_name(make_stack: Callable[..
     assert stack.count("notes", "notes") == 0  # seeds of dev are not staging's
     stack.keelson("destroy", "--yes", "--confirm", stack.name)
     assert not stack.running()
-
-
-def test_outputs_name_ports_and_no_password(stack: StackUnderTest) -> None:
-    stack.keelson("up")
-    outputs = json.loads(stack.pulumi("stack", "output", "--json").stdout)
-    assert outputs["endpoints"]["main"]["databases"] == ["notes"]
-    assert outputs["versions"] == {"notes": "1"}
-
-
-def test_a_stack_that_is_down_is_started_by_up(stack: StackUnderTest) -> None:
-    stack.keelson("up")
-    port = stack.keelson("status", "--json").stdout
-    stack.keelson("stop")
-    assert stack.keelson("status", check=False).returncode == 1
-    stack.write_service("other", NOTES)
-    stack.keelson("up")
-    assert (
-        json.loads(stack.keelson("status", "--json").stdout)["parts"][0]["port"] == json.loads(port)["parts"][0]["port"]
-    )
-
-
-def test_after_a_reboot_start_brings_all_back(stack: StackUnderTest) -> None:
-    stack.keelson("up")
-    stack.go_down()
-    wait_until(lambda: not stack.running(), "all ended")
-    stack.keelson("start")
-    assert stack.count("notes", "notes") == 10
-    assert stack.keelson("status").returncode == 0
-
-
-def test_refresh_notices_a_database_that_was_dropped_by_hand_and_up_makes_it_again(stack: StackUnderTest) -> None:
-    stack.keelson("up")
-    assert re.search(r"\d+ unchanged", stack.pulumi("refresh", "--yes").stdout)
-    url = stack.url("notes", "admin").replace("/notes?", "/postgres?")
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("DROP DATABASE notes WITH (FORCE)")
-    assert "deleted" in stack.pulumi("refresh", "--yes").stdout
-    stack.keelson("up")
-    assert stack.count("notes", "notes") == 10
-
-
-def test_pulumi_typed_by_hand_goes_on_after_a_kill(stack: StackUnderTest) -> None:
-    stack.keelson("up")
-    stack.write_service(
-        "notes", SECOND | {"migrations/002_tags.sql": "SELECT pg_sleep(30);\nCREATE TABLE tags (id int);\n"}
-    )
-    running = stack.start("up")
-    asleep = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30)%' AND state = 'active' AND pid <> pg_backend_pid()"
-    with stack.connect("notes", "admin") as connection:
-        wait_until(lambda: connection.execute(asleep).fetchone() == (1,), "the migration runs")
-    for pid in stack.engine_processes():
-        os.kill(pid, signal.SIGKILL)
-    running.communicate()
-    stack.write_service("notes", SECOND)
-    refused = stack.pulumi("up", "--yes", check=False)
-    assert "the stack is currently locked" in refused.stderr
-    stack.pulumi("cancel", "--yes")
-    assert stack.pulumi("up", "--yes").returncode == 0
-    assert stack.count("notes", "tags") == 0
-    assert re.search(r"\d+ unchanged", stack.keelson("up").stdout)

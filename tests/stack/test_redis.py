@@ -27,6 +27,7 @@ def _client(stack: StackUnderTest, service: str = "notes", database: str = "gene
     return redis.Redis.from_url(url, decode_responses=True, socket_timeout=5)
 
 
+@pytest.mark.everywhere
 def test_an_application_uses_each_database_by_its_url(running: StackUnderTest) -> None:
     for number, name in enumerate(("general", "cache", "sessions")):
         with _client(running, database=name) as app:
@@ -43,6 +44,7 @@ def test_a_second_up_changes_nothing(running: StackUnderTest) -> None:
     assert not [word for word in ("created", "updated", "replaced", "deleted") if word in said]
 
 
+@pytest.mark.everywhere
 def test_env_names_every_database(running: StackUnderTest) -> None:
     values = json.loads(running.keelson("env", "notes", "--json").stdout)
     assert values["REDIS_KEY_PREFIX"] == "notes:"
@@ -53,6 +55,7 @@ def test_env_names_every_database(running: StackUnderTest) -> None:
         assert app.set("notes:k", "v")
 
 
+@pytest.mark.everywhere
 def test_redis_cli_opens_a_database_by_name_or_number(running: StackUnderTest) -> None:
     running.keelson("redis-cli", "notes", "--database", "sessions", "--", "set", "notes:greeting", "hello")
     assert running.keelson("redis-cli", "notes", "-d", "2", "--", "get", "notes:greeting").stdout == "hello\n"

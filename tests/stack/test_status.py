@@ -43,6 +43,7 @@ def named(found: dict[str, Any], kind: str) -> dict[str, Any]:
     return {each["name"]: each for each in found[kind]}
 
 
+@pytest.mark.everywhere
 def test_a_stack_as_it_should_be_is_well(stack: StackUnderTest) -> None:
     wait_until(lambda: stack.keelson("status", check=False).returncode == 0, "all is well", seconds=60)
     code, found = status(stack)
@@ -96,6 +97,7 @@ def test_a_part_of_the_settings_that_is_not_there_is_a_fault(stack: StackUnderTe
         stack.write_settings(**settings)
 
 
+@pytest.mark.everywhere
 def test_a_server_that_is_down_is_said_once_and_the_others_are_shown(stack: StackUnderTest) -> None:
     stack.keelson("stop", "second")
     try:
@@ -134,28 +136,29 @@ def test_with_a_frozen_supervisor_the_databases_are_shown(stack: StackUnderTest)
     assert found["faults"] == ["the parts could not be looked at within 3 s; `keelson restart` starts all of them anew"]
 
 
-def certificate(begins: datetime, ends: datetime) -> bytes:
+def certificate(begins: datetime, ends: datetime) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([])
     made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     made = made.serial_number(1).not_valid_before(begins).not_valid_after(ends)
-    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 @pytest.mark.parametrize(("days", "code"), [(10, 0), (-1, 1)])
 def test_a_certificate_that_ends_soon_is_a_warning_and_one_that_has_ended_a_fault(
     stack: StackUnderTest, days: int, code: int
 ) -> None:
-    (path,) = (stack.home / "data").rglob("main/tls/server.crt")  # the server has read it; a look reads it again
-    kept, now = path.read_bytes(), datetime.now(UTC)
-    path.write_bytes(certificate(now - timedelta(days=300), now + timedelta(days=days)))
+    path = stack.certificate_of("main")  # the server has read it; a look reads it again
+    write = 'printf "%s\n" "$2" >"$1"'
+    kept, now = stack.sh('cat "$1"', path).rstrip("\n"), datetime.now(UTC)
+    stack.sh(write, path, certificate(now - timedelta(days=300), now + timedelta(days=days)))
     try:
         found_code, found = status(stack)
         assert found_code == code
         (sentence,) = found["faults"] if code else found["warnings"]
         assert "certificate of main" in sentence
     finally:
-        path.write_bytes(kept)
+        stack.sh(write, path, kept)
 
 
 def test_watch_looks_again_and_again_and_ends_with_an_interrupt(stack: StackUnderTest) -> None:
