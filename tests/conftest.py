@@ -44,9 +44,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.option.target != "docker":
-        return
-    left_out = [item for item in items if item.get_closest_marker("local")]
+    other = "local" if config.option.target == "docker" else "docker"
+    left_out = [item for item in items if item.get_closest_marker(other)]
     items[:] = [item for item in items if item not in left_out]
     config.hook.pytest_deselected(items=left_out)
 

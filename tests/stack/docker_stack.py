@@ -114,6 +114,8 @@ class DockerStack(StackUnderTest):
                 with contextlib.suppress(NotFound):
                     container.remove(force=True, v=True)
             for volume in self._volumes():
+                for left in self.client.containers.list(all=True, filters={"volume": volume.name}):
+                    left.remove(force=True)  # made by a provider that was killed
                 volume.remove(force=True)
             for network in self._networks():
                 with contextlib.suppress(APIError):

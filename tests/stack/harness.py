@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -273,6 +274,12 @@ class StackUnderTest:
                     os.kill(pid, kind)
             with contextlib.suppress(AssertionError):
                 wait_until(lambda: not self.processes(), "processes ended", seconds=20)
+
+
+def changed(said: str) -> set[str]:
+    """Return what an `up` or a preview says that it changes: types of resources, but for the copy of the settings on a volume."""
+    found = re.findall(r"^ [~+-]+ +\S+:(\w+) +\S+ +(?:updat|replac|creat|delet)", said, re.MULTILINE)
+    return set(found) - {"DockerSettings"}
 
 
 def notes_up(make: Callable[..., StackUnderTest], **settings: Any) -> StackUnderTest:

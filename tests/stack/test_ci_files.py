@@ -64,6 +64,7 @@ def test_no_text_of_others_is_pasted_into_a_script() -> None:
     assert not [name for name, script in scripts().items() if "${{" in script]
 
 
+@pytest.mark.local  # the stack dev has a published passphrase, a stack of docker's tests another name
 @pytest.mark.parametrize("name", ["github preview", "gitlab preview"])
 @pytest.mark.parametrize("sound", [True, False])
 def test_the_document_is_made_where_no_secret_is_set(stack: StackUnderTest, name: str, sound: bool) -> None:  # noqa: FBT001

@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Callable
 
 import psycopg
+import pytest
 
 from keelson.local import client
 from tests.stack.harness import NOTES, StackUnderTest
 
 
-def test_a_service_that_is_taken_out_is_dumped_first_and_comes_back_with_its_migrations(stack: StackUnderTest) -> None:
-    stack.write_service("other", NOTES)
-    stack.keelson("up")
+@pytest.fixture(scope="module")
+def stack(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
+    """One stack for all tests, with two servers, up."""
+    made = make_shared_stack(servers={"main": {}, "second": {}})
+    made.write_service("notes")
+    made.write_service("other", NOTES)
+    made.keelson("up")
+    return made
+
+
+def test_a_service_that_is_taken_out_leaves_a_dump_that_restores_and_comes_back_with_its_migrations(
+    stack: StackUnderTest,
+) -> None:
     with stack.connect("notes", "app") as connection:
         connection.execute("INSERT INTO notes (body) VALUES ('mine')")
     kept = stack.home / "kept"
     shutil.move(stack.root / "sql/notes", kept)
     stack.keelson("up")
-    assert len(stack.backups_of("notes")) == 1
+    (backup,) = stack.backups_of("notes")
+    _restores(stack, backup)
     with stack.connect("other", "admin") as connection:
         assert connection.execute("SELECT count(*) FROM pg_database WHERE datname = 'notes'").fetchone() == (0,)
         assert connection.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'notes%'").fetchone() == (0,)
@@ -30,14 +43,7 @@ def test_a_service_that_is_taken_out_is_dumped_first_and_comes_back_with_its_mig
     assert len(stack.backups_of("notes")) == 1
 
 
-def test_the_dump_of_a_dropped_service_restores(stack: StackUnderTest) -> None:
-    stack.write_service("other", NOTES)
-    stack.keelson("up")
-    with stack.connect("notes", "app") as connection:
-        connection.execute("INSERT INTO notes (body) VALUES ('mine')")
-    shutil.move(stack.root / "sql/notes", stack.home / "kept")
-    stack.keelson("up")
-    [backup] = stack.backups_of("notes")
+def _restores(stack: StackUnderTest, backup: str) -> None:
     dump = stack.fetch(f"notes/{backup}/data.dump")
     with stack.connect("other", "admin") as connection:
         connection.execute("CREATE DATABASE restored TEMPLATE template0")
@@ -60,25 +66,15 @@ def test_the_dump_of_a_dropped_service_restores(stack: StackUnderTest) -> None:
             11,
             1,
         )
+    with stack.connect("other", "admin") as connection:
+        connection.execute("DROP DATABASE restored")
 
 
 def _service_url(stack: StackUnderTest, database: str) -> str:
     return stack.url("other", "admin").replace("/other?", f"/{database}?")
 
 
-def test_a_service_that_is_renamed_keeps_its_rows_in_a_dump(stack: StackUnderTest) -> None:
-    stack.keelson("up")
-    with stack.connect("notes", "app") as connection:
-        connection.execute("INSERT INTO notes (body) VALUES ('mine')")
-    (stack.root / "sql/notes").rename(stack.root / "sql/memos")
-    stack.keelson("up")
-    assert stack.count("memos", "notes") == 10
-    assert len(stack.backups_of("notes")) == 1
-
-
 def test_a_service_that_is_moved_to_another_server_is_refused_and_untouched(stack: StackUnderTest) -> None:
-    stack.write_settings(servers={"main": {}, "second": {"preferred_port": 5532}})
-    stack.keelson("up")
     (stack.root / "sql/notes/database.yaml").write_text("server: second\n")
     refused = stack.keelson("up", check=False)
     assert refused.returncode == 1
@@ -86,3 +82,13 @@ def test_a_service_that_is_moved_to_another_server_is_refused_and_untouched(stac
     (stack.root / "sql/notes/database.yaml").write_text("server: main\n")
     assert stack.count("notes", "notes") == 10
     assert "to update" not in stack.keelson("up").stdout
+
+
+def test_a_service_that_is_renamed_keeps_its_rows_in_a_dump(stack: StackUnderTest) -> None:
+    before = len(stack.backups_of("notes"))
+    with stack.connect("notes", "app") as connection:
+        connection.execute("INSERT INTO notes (body) VALUES ('mine')")
+    (stack.root / "sql/notes").rename(stack.root / "sql/memos")
+    stack.keelson("up")
+    assert stack.count("memos", "notes") == 10
+    assert len(stack.backups_of("notes")) == before + 1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import time
+from collections.abc import Callable
 
 import psycopg
 import pytest
 
-from tests.stack.harness import NOTES, StackUnderTest, wait_until
+from tests.stack.harness import NOTES, StackUnderTest, notes_up, wait_until
 
 SLOW = {
     "migrations/002_slow.sql": "CREATE TABLE slow (a int);\nSELECT pg_sleep(300);\n",
@@ -22,10 +24,10 @@ def sleeping(admin: psycopg.Connection) -> bool:
     return admin.execute(query).fetchone() is not None
 
 
-@pytest.fixture
-def up(stack: StackUnderTest) -> StackUnderTest:
-    stack.keelson("up")
-    return stack
+@pytest.fixture(scope="module")
+def up(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
+    """One stack for all tests, up."""
+    return notes_up(make_shared_stack)
 
 
 def test_an_up_that_changes_nothing_runs_no_update(up: StackUnderTest) -> None:
@@ -54,6 +56,9 @@ def test_a_preview_that_fails_changes_nothing(up: StackUnderTest) -> None:
     assert "002_bad.sql:1" in failed.stdout
     assert "Updating" not in failed.stdout
     assert up.export() == before
+    shutil.rmtree(up.root / "sql/another")
+    for file in (up.root / "sql/notes/migrations").glob("002_bad*"):
+        file.unlink()
 
 
 def test_an_interrupt_in_a_migration_ends_all_and_the_next_up_finishes(up: StackUnderTest) -> None:
