@@ -37,6 +37,7 @@ test-docker: setup ## all tests of whole stacks, on a Docker daemon (ARGS='-k na
 
 bench: setup ## the side-by-side benchmarks
 	@$(IN) python -m bench.stack
+	@$(IN) python -m bench.docker
 
 soak: setup ## long fault runs
 	@$(IN) pytest -n 0 -m soak $(ARGS)
