@@ -88,6 +88,9 @@ class StackUnderTest:
         kept["config"] = {f"keelson:{key}": value for key, value in (self.settings | ported).items()}
         path.write_text(yaml.safe_dump(kept, sort_keys=False))
 
+    def preferred_port(self, part: str) -> int:
+        return self._ports[part]
+
     def _with_ports(self, parts: dict[str, Any]) -> dict[str, Any]:
         return {name: {"preferred_port": self._ports[name]} | more for name, more in parts.items()}
 

@@ -35,7 +35,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, docker_host: str) -> Iterato
     made = DockerStack(tmp_path_factory.mktemp("docker"), docker_host, servers={"main": {"memory": "256mb"}})
     made.write_service("notes")
     try:
-        made.keelson("up")
+        port = made.preferred_port("main")
+        with taken(port):
+            assert re.search(rf"port {port} is in use by .*; taking \d+", made.keelson("up").stdout)
         yield made
     finally:
         made.end()
@@ -63,6 +65,16 @@ def taken(port: int) -> Iterator[None]:
         other.bind(("127.0.0.1", port))
         other.listen()
         yield
+
+
+def free_port() -> int:
+    """A port where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def _port(stack: DockerStack) -> int:
+    return int(stack.url("notes").rpartition(":")[2].partition("/")[0])
 
 
 def _well(stack: DockerStack) -> bool:
@@ -115,15 +127,25 @@ def test_a_killed_toolbox_is_back_and_a_stopped_one_is_started_by_a_command(stac
 
 @pytest.mark.usefixtures("rows")
 def test_a_port_that_was_taken_while_the_stack_was_down_is_named_with_the_next_step(stack: DockerStack) -> None:
-    port = int(stack.url("notes").rpartition(":")[2].partition("/")[0])
+    port = _port(stack)
     stack.keelson("stop")
     with taken(port):
         said = _said(stack, "start")
         assert str(port) in said
         assert "--new-port" in said
-        said = stack.keelson("up", "--new-port").stdout
-        assert re.search(rf"port {port} is in use by .*; taking \d+", said)
+        stack.keelson("up", "--new-port")
+        assert _port(stack) != port
         assert stack.count("notes", "notes")
+
+
+@pytest.mark.usefixtures("rows")
+def test_an_image_that_is_nowhere_to_be_had_is_named_and_the_server_runs_on(stack: DockerStack) -> None:
+    usual, before = stack.settings["docker"], stack.container("main").id
+    stack.write_settings(docker=usual | {"image": {"postgres": f"127.0.0.1:{free_port()}/postgres:17"}})
+    assert re.search(r"the image 127\.0\.0\.1:\d+/postgres:17 could not be pulled: .*refused", _said(stack, "up"))
+    stack.write_settings(docker=usual)
+    stack.keelson("up")
+    assert stack.container("main").id == before
 
 
 @pytest.mark.usefixtures("rows")
