@@ -54,6 +54,10 @@ class DockerStack(StackUnderTest):
         assert done.exit_code == 0, complaint
         return said
 
+    def port(self, part: str) -> int:
+        published = self.container(part).attrs["NetworkSettings"]["Ports"]
+        return next(int(found[0]["HostPort"]) for found in published.values() if found)
+
     def logs(self) -> str:
         return "".join(str(each.logs(), errors="replace") for each in self._containers())
 

@@ -105,7 +105,7 @@ AGED = """
 def test_backups_are_listed_read_back_and_pruned_by_age(notes: StackUnderTest) -> None:
     said = notes.keelson("backup", "run", "notes").stdout
     newest = listed(notes, "notes")[0]
-    assert newest["path"] in said
+    assert newest["id"] in said
     notes.sh(AGED, newest["id"])
     before = [entry["id"] for entry in listed(notes, "notes")]
     assert "reads back" in notes.keelson("backup", "verify", "notes").stdout
