@@ -31,9 +31,9 @@ test: setup ## all tests, on real servers (ARGS='-k name' picks some)
 	@tools/setup browser docker
 	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-docker: setup ## all tests of whole stacks, on a Docker daemon (ARGS='-k name' picks some)
+test-docker: setup ## all tests of whole stacks on a Docker daemon, and of the equipment for that
 	@tools/setup browser docker
-	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder --target docker tests/stack $(ARGS)
+	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder --target docker tests/stack tests/plugins tests/test_daemon.py $(ARGS)
 
 bench: setup ## the side-by-side benchmarks
 	@$(IN) python -m bench.stack

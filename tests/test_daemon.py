@@ -21,6 +21,8 @@ from tests import daemon
 from tests.plugins.conftest import api, image  # noqa: F401 - a daemon's client and a small image
 from tests.stack.harness import wait_until
 
+pytestmark = pytest.mark.docker
+
 STARTED_HERE = os.geteuid() == 0 and shutil.which("dockerd")
 CLOSED = {"com.docker.network.bridge.enable_icc": "false", "com.docker.network.bridge.enable_ip_masquerade": "false"}
 FETCH = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=1).status)"

@@ -18,6 +18,8 @@ from tests.plugins.conftest import Bench
 from tests.plugins.process import OFFICIAL, PLUGIN, Bag, DockerPlugin, bag, left_behind
 from tests.stack.harness import CHECKOUT, wait_until
 
+pytestmark = pytest.mark.docker
+
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 SERVER = ("python3", "-m", "http.server", "80", "-d", "/srv")
 HEALTHY = {"tests": ["CMD", "true"], "interval": "1s"}
