@@ -152,7 +152,7 @@ class DockerTarget:
             user=f"{spec.uid}:{spec.gid}",
             ports=_ports(spec, made_of) if spec.published else None,
             **_limits(self._stack.settings.settings_of_parts[name], kind),
-            **self._arguments(name, part.container(spec), published=spec.published),
+            **self._arguments(name, part.container(spec), names.ports_network(self._key)),
             opts=self._container_options(parent, [files]),
         )
         return DockerPart(
@@ -182,12 +182,11 @@ class DockerTarget:
             data_stays=self._stack.settings.protected,
         )
 
-    def _arguments(self, name: str, settings: ContainerSettings, *, published: bool) -> dict[str, Any]:
+    def _arguments(self, name: str, settings: ContainerSettings, first: str) -> dict[str, Any]:
         """Return what all containers have: no rights, a root that cannot be written, logs that end, their networks.
 
-        The first network is the container's mode, where an alias cannot be had: the one that publishes, or one more.
+        The network `first` is the container's mode, by which it gets no alias: nobody looks for it there.
         """
-        first, *others = [*([names.ports_network(self._key)] if published else []), *settings.networks]
         return {
             "hostname": name,
             "must_run": True,
@@ -205,7 +204,9 @@ class DockerTarget:
             ],
             "network_mode": first,
             "networks_advanced": [
-                docker.ContainerNetworksAdvancedArgs(name=network, aliases=[name]) for network in others
+                docker.ContainerNetworksAdvancedArgs(name=network, aliases=[name])
+                for network in settings.networks
+                if network != first
             ],
             "healthcheck": _health(settings.healthcheck),
             "stop_signal": settings.stop_signal,
@@ -271,7 +272,7 @@ class DockerTarget:
             name=names.container(self._key, name),
             image=ground.image_id,
             user=f"{image.uid}:{image.gid}",
-            **self._arguments(name, toolbox_setup.container(self._key, place), published=False),
+            **self._arguments(name, toolbox_setup.container(self._key, place), names.admin_network(self._key)),
             opts=self._container_options(parent, self._networks),
         )
 

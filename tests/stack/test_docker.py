@@ -242,6 +242,8 @@ def test_without_published_ports_everything_goes_through_the_toolbox(stack: Dock
     assert (host["Memory"], host["NanoCpus"], host["PortBindings"] or {}) == (640 * 2**20, 1_500_000_000, {})
     said = stack.keelson("psql", "notes", "--", "-Atc", "SELECT count(*) FROM notes").stdout
     assert said.splitlines()[-1] == "10"
+    aliases = stack.container("main").attrs["NetworkSettings"]["Networks"][stack.key]["Aliases"]
+    assert "main" in aliases
     assert "pending" not in stack.pulumi("preview").stdout
 
 
