@@ -47,7 +47,16 @@ class BackupJobProvider(Provider[BackupJobInputs]):
     """Written where the agent reads it; what it has made stays when it goes."""
 
     inputs = BackupJobInputs
-    compared: ClassVar = ("reference", "engine", "schedule", "time_zone", "keep_days", "keep_at_least", "directory", "mark")
+    compared: ClassVar = (
+        "reference",
+        "engine",
+        "schedule",
+        "time_zone",
+        "keep_days",
+        "keep_at_least",
+        "directory",
+        "mark",
+    )
 
     def identify(self, inputs: BackupJobInputs) -> str:
         """Return `stack/job`."""

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pulumi import Output
 
-from keelson.docker import daemon, images, toolbox, toolbox_setup
+from keelson.docker import daemon, images, purging, toolbox, toolbox_setup
 from providers.base import Bag, Managed, Provider
 
 
@@ -43,6 +43,10 @@ class DockerGroundProvider(Provider[DockerGroundInputs]):
     def look(self, state: Bag) -> Bag | None:
         """Say whether the image is still there, and the volumes with what was made on them."""
         return state if toolbox_setup.is_prepared(state["place"], state["key"], state["image_id"]) else None
+
+    def remove(self, state: Bag) -> None:
+        """Remove what a killed run left, which would keep volumes from going."""
+        purging.sweep(state["place"], state["key"])
 
 
 class DockerGround(Managed, module="keelson", name="DockerGround"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 STACK_LABEL = "keelson.stack"
 PART_LABEL = "keelson.part"
+SCRATCH_LABEL = "keelson.scratch"  # of containers that never start, by which files of volumes are read and written
 TOOLBOX = "toolbox"
 CONFIG = "/etc/keelson"  # where a part sees its configuration, read-only
 
@@ -49,6 +50,11 @@ def admin_network(key: str) -> str:
 def ports_network(key: str) -> str:
     """Return the network that publishes ports on the daemon's machine; on it no container reaches another one."""
     return f"{key}-ports"
+
+
+def scratch(key: str) -> dict[str, str]:
+    """Return the label of a container that is removed as soon as it has served, if nobody is killed meanwhile."""
+    return {SCRATCH_LABEL: key}
 
 
 def labels(key: str, part: str) -> dict[str, str]:

@@ -358,7 +358,9 @@ def read(spec: PartSpec, image_id: str, volume: str, path: str) -> File | None:
     if not _has_volume(client, volume):  # which the container would make, without labels
         return None
     mount = {volume: {"bind": "/volume", "mode": "ro"}}
-    reader = client.containers.create(image_id, ["true"], volumes=mount, network_mode="none")
+    reader = client.containers.create(
+        image_id, ["true"], volumes=mount, network_mode="none", labels=names.scratch(spec.key)
+    )
     try:
         blocks, _ = reader.get_archive(f"/volume/{path}")
         with tarfile.open(fileobj=io.BytesIO(b"".join(blocks))) as archive:
@@ -410,7 +412,7 @@ def _write_volume(spec: PartSpec, image_id: str, volume: str, files: Mapping[str
     if old and hmac.compare_digest(old, _digest(salt, files)):
         return old
     new = _digest(secrets.token_hex(SALT_BYTES), files)
-    toolbox.write(spec.place, image_id, {volume: {**files, DIGEST: spec.file(new)}})
+    toolbox.write(spec.place, spec.key, image_id, {volume: {**files, DIGEST: spec.file(new)}})
     return new
 
 
@@ -473,7 +475,9 @@ def _ports_of_others(spec: PartSpec) -> dict[int, str]:
         if name == spec.container:
             continue
         phrase = (
-            f"{labels[names.PART_LABEL]} of stack {labels[names.STACK_LABEL]}" if {names.PART_LABEL, names.STACK_LABEL} <= labels.keys() else name
+            f"{labels[names.PART_LABEL]} of stack {labels[names.STACK_LABEL]}"
+            if {names.PART_LABEL, names.STACK_LABEL} <= labels.keys()
+            else name
         )
         numbers = {port["PublicPort"] for port in each.get("Ports") or () if port.get("PublicPort")}
         if names.STACK_LABEL in labels and each["State"] != "running":

@@ -1,7 +1,8 @@
-"""Removing what a destroyed stack left on a Docker daemon."""
+"""Removing what a destroyed stack, or a killed command, left on a Docker daemon."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -16,6 +17,7 @@ def purge(place: str, key: str) -> Iterator[str]:
     """
     from docker.errors import NotFound  # noqa: PLC0415
 
+    sweep(place, key)
     client = daemon.connect(place)
     label: dict[str, str | list[str] | bool] = {"label": f"{names.STACK_LABEL}={key}"}
     with daemon.sentences(place):
@@ -31,3 +33,24 @@ def purge(place: str, key: str) -> Iterator[str]:
             with suppress(NotFound):
                 volume.remove()
                 yield f"volume {volume.name}"
+
+
+def sweep(place: str, key: str, older_than: float = 0) -> None:
+    """Remove the containers that only served to read or write files, and that a killed command left: they keep volumes in use.
+
+    Args:
+        place: the daemon.
+        key: the stack's key.
+        older_than: seconds; a younger one may serve somebody now.
+
+    Raises:
+        PlatformError: the daemon does not answer.
+    """
+    from docker.errors import NotFound  # noqa: PLC0415
+
+    client = daemon.connect(place)
+    with daemon.sentences(place):
+        for each in client.api.containers(all=True, filters={"label": f"{names.SCRATCH_LABEL}={key}"}):
+            if time.time() - each["Created"] >= older_than:
+                with suppress(NotFound):
+                    client.api.remove_container(each["Id"], v=True, force=True)

@@ -131,7 +131,7 @@ class ServerKind:
         volume = names.data_volume(spec.key, spec.name)
         known = part.read(spec, image_id, volume, f"{DIRECTORY}/PG_VERSION")
         if known is None:
-            toolbox.write(spec.place, image_id, {volume: {f"{DIRECTORY}/": spec.file("", 0o700)}})
+            toolbox.write(spec.place, spec.key, image_id, {volume: {f"{DIRECTORY}/": spec.file("", 0o700)}})
             return ()
         new = _version(spec, image_id)
         _refuse_other_major(spec, known.text.strip(), new)
@@ -297,7 +297,7 @@ def _run(spec: PartSpec, image: str, command: list[str], variables: Mapping[str,
         network_mode="none",
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
-        labels=names.labels(spec.key, f"{spec.name}-trial"),
+        labels=names.scratch(spec.key),
     )
     try:
         made.start()

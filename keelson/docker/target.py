@@ -22,7 +22,7 @@ from keelson.agent import jobs
 from keelson.backups import overview
 from keelson.backups.disks import Disks
 from keelson.backups.overview import Overview
-from keelson.docker import containers, daemon, harm, names, relay, toolbox
+from keelson.docker import containers, daemon, harm, names, purging, relay, toolbox
 from keelson.docker.containers import Publication, Seen
 from keelson.errors import PlatformError, SettingsError, UnreachableError
 from keelson.inside.looks import fault_of
@@ -42,6 +42,7 @@ SECONDS_TO_ANSWER = 60.0  # from a container's start
 SECONDS_TO_LOOK = 2.4  # at all parts: one that is frozen must not hide the others from `status`
 SECONDS_TO_START = 30.0  # within which it is no fault that a part does not answer yet
 SECONDS_TO_RESTART = 10.0  # that a connection waits for a container that the daemon starts again
+SECONDS_OF_SCRATCH = 120.0  # after which a container that reads or writes files has been forgotten
 SECONDS_TO_STOP = {"server": 60}
 USUAL_SECONDS_TO_STOP = 10
 RESTARTS = 3  # of a container, from which on waiting is given up
@@ -113,6 +114,7 @@ class DockerTarget:
         found = containers.look(self._place, stack)
         if not found and not parts:
             return ()
+        purging.sweep(self._place, stack, older_than=SECONDS_OF_SCRATCH)
         chosen = self._chosen(found, stack, parts)
         notes = self._run([found[names.TOOLBOX]]) if names.TOOLBOX in found else []
         kinds = self._kinds(stack, chosen)

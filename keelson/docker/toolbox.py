@@ -210,11 +210,12 @@ def _begin(place: str, key: str) -> Session:
     return Session(stream(place, key, [*PYTHON, "keelson.inside.serve", key]), key)
 
 
-def write(place: str, image: str, volumes: Mapping[str, Mapping[str, File]]) -> None:
+def write(place: str, key: str, image: str, volumes: Mapping[str, Mapping[str, File]]) -> None:
     """Write files to volumes, each replaced in one step, by a container of `image` that is never started.
 
     Args:
         place: the daemon.
+        key: the stack's key.
         image: any image that the daemon has; nothing of it runs.
         volumes: by volume, files by their paths in it; a path that ends in a slash makes a directory.
 
@@ -226,7 +227,9 @@ def write(place: str, image: str, volumes: Mapping[str, Mapping[str, File]]) -> 
     client = daemon.connect(place)
     mounts = {volume: {"bind": f"/{number}", "mode": "rw"} for number, volume in enumerate(volumes)}
     try:
-        container = client.containers.create(image, ["true"], volumes=mounts, network_mode="none")
+        container = client.containers.create(
+            image, ["true"], volumes=mounts, network_mode="none", labels=names.scratch(key)
+        )
         try:
             for volume, files in volumes.items():
                 container.put_archive(mounts[volume]["bind"], _archive(files))

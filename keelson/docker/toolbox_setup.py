@@ -56,6 +56,7 @@ def prepare_volumes(place: str, key: str, image: str, backups: str = "", user: t
     """
     toolbox.write(
         place,
+        key,
         image,
         {
             names.state_volume(key): _directories(user, "keelson", "stacks", key),

@@ -85,14 +85,16 @@ class SmallStack:
         """Give the volumes to the toolbox's user."""
         who = images.traits("agent")
         files = {"./": File("", who.uid, who.gid, 0o700)}
-        toolbox.write(self.place, image, {names.state_volume(self.key): files, names.backups_volume(self.key): files})
+        toolbox.write(
+            self.place, self.key, image, {names.state_volume(self.key): files, names.backups_volume(self.key): files}
+        )
 
     def _main(self, image: str, *, published: bool) -> None:
         who = images.traits("postgres")
         password = toolbox.ask(self.place, self.key, "ensure_password", server="main", role="postgres")
         made = toolbox.ask(self.place, self.key, "certificate", server="main", names=["main"])
         files = {name: File(text, who.uid, who.gid) for name, text in {**made, "password": password}.items()}
-        toolbox.write(self.place, image, {names.config_volume(self.key, "main"): files})
+        toolbox.write(self.place, self.key, image, {names.config_volume(self.key, "main"): files})
         record = {"name": "main", "port": INNER["main"], "host": "main"}
         toolbox.ask(self.place, self.key, "record_server", stack_id=self.stack_of(), record=record)
         options = [

@@ -21,7 +21,7 @@ import pytest
 from keelson.agent.jobs import Job
 from keelson.backups.making import MANUAL, Source
 from keelson.docker import names, toolbox
-from keelson.docker.purging import purge
+from keelson.docker.purging import purge, sweep
 from keelson.endpoint import Reference, resolve
 from keelson.inside import settings
 from keelson.postgres.databases import ensure_database
@@ -230,6 +230,10 @@ def test_a_daemon_that_is_down_is_one_sentence(project: Project) -> None:
 
 def test_a_purge_leaves_nothing_on_the_daemon(docker_host: str) -> None:
     with small_stack(docker_host, parts=()) as stack:
+        image, mounts = stack.container("toolbox").image, {names.state_volume(stack.key): {"bind": "/0", "mode": "rw"}}
+        left = stack.client.containers.create(image, ["true"], volumes=mounts, labels=names.scratch(stack.key))
+        sweep(stack.place, stack.key, older_than=600)
+        assert left.id in {each.id for each in stack.client.containers.list(all=True)}
         gone = list(purge(stack.place, stack.key))
         assert f"volume {names.backups_volume(stack.key)}" in gone
         assert not [volume for volume in stack.client.volumes.list() if volume.name.startswith(stack.key)]
