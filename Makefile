@@ -29,7 +29,7 @@ check: setup ## format, lint and types
 
 test: setup ## all tests, on real servers (ARGS='-k name' picks some)
 	@tools/setup browser docker
-	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(IN) pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-docker: setup ## all tests of whole stacks on a Docker daemon, and of the equipment for that
 	@tools/setup browser docker

@@ -50,7 +50,7 @@ def other(make_server: Callable[..., Server]) -> Server:  # noqa: F811
 
 
 @pytest.fixture
-def target(other: Server) -> Server:
+def elsewhere(other: Server) -> Server:
     """Another Redis, empty."""
     with connect(other.reference) as admin:
         admin.config_set("maxmemory", 64 << 20)
@@ -88,18 +88,20 @@ def _values(server: Server, number: int) -> dict[str, object]:  # noqa: F811
         }
 
 
-def test_what_was_backed_up_is_counted_and_restored_key_by_key(filled: Server, target: Server, tmp_path: Path) -> None:
+def test_what_was_backed_up_is_counted_and_restored_key_by_key(
+    filled: Server, elsewhere: Server, tmp_path: Path
+) -> None:
     began = time.monotonic()
     folder, contents = _back_up(filled, tmp_path / "backup")
     assert time.monotonic() - began < 3
     assert contents.counts == {f"database {number}": KEYS + 5 for number in range(3)}
     assert folder.path.joinpath(SNAPSHOT).stat().st_mode & 0o077 == 0
     assert engine("redis", "local").read_back(folder, contents) == contents.counts
-    restored = RedisEngine().restore(folder, contents, Destination("redis", target.reference))
+    restored = RedisEngine().restore(folder, contents, Destination("redis", elsewhere.reference))
     assert restored == contents.counts
     for number in range(3):
-        assert _values(target, number) == _values(filled, number)
-        with target.client(database=number) as admin:
+        assert _values(elsewhere, number) == _values(filled, number)
+        with elsewhere.client(database=number) as admin:
             assert admin.dbsize() == KEYS + 5
     assert not list((paths.data() / "scratch").glob("*"))
 
@@ -140,7 +142,7 @@ def test_a_cut_or_damaged_snapshot_does_not_read_back(filled: Server, tmp_path: 
     assert not list((paths.data() / "scratch").glob("*"))
 
 
-def test_keys_that_have_expired_since_are_no_fault(empty: Server, target: Server, tmp_path: Path) -> None:  # noqa: F811
+def test_keys_that_have_expired_since_are_no_fault(empty: Server, elsewhere: Server, tmp_path: Path) -> None:  # noqa: F811
     with empty.client() as admin:
         admin.set("auth:short", "x", px=400)
         admin.set("auth:long", "x", ex=1000)
@@ -149,34 +151,36 @@ def test_keys_that_have_expired_since_are_no_fault(empty: Server, target: Server
         wait_until(lambda: not admin.exists("auth:short"))
     assert contents.counts == {"database 0": 2}
     assert RedisEngine().read_back(folder, contents) == contents.counts
-    assert RedisEngine().restore(folder, contents, Destination("redis", target.reference)) == contents.counts
-    with target.client() as admin:
+    assert RedisEngine().restore(folder, contents, Destination("redis", elsewhere.reference)) == contents.counts
+    with elsewhere.client() as admin:
         assert admin.keys() == ["auth:long"]
 
 
-def test_a_database_that_holds_keys_is_left_as_it_is(filled: Server, target: Server, tmp_path: Path) -> None:
+def test_a_database_that_holds_keys_is_left_as_it_is(filled: Server, elsewhere: Server, tmp_path: Path) -> None:
     folder, contents = _back_up(filled, tmp_path / "backup")
-    with target.client(database=2) as admin:
+    with elsewhere.client(database=2) as admin:
         admin.set("auth:1", "newer")
-    before = _digests(target)
+    before = _digests(elsewhere)
     with pytest.raises(BackupError, match=r"database 2 of other holds 1 keys, and a restore overwrites nothing"):
-        RedisEngine().restore(folder, contents, Destination("redis", target.reference))
-    assert _digests(target) == before
+        RedisEngine().restore(folder, contents, Destination("redis", elsewhere.reference))
+    assert _digests(elsewhere) == before
 
 
-def test_a_restore_that_does_not_fit_takes_back_what_it_began(filled: Server, target: Server, tmp_path: Path) -> None:
+def test_a_restore_that_does_not_fit_takes_back_what_it_began(
+    filled: Server, elsewhere: Server, tmp_path: Path
+) -> None:
     folder, contents = _back_up(filled, tmp_path / "backup")
-    with target.client() as admin:
+    with elsewhere.client() as admin:
         for policy in ("noeviction", "allkeys-lru"):
             limit = int(admin.info("memory")["used_memory"]) + 150_000
             admin.config_set("maxmemory", limit)
             admin.config_set("maxmemory-policy", policy)
             with pytest.raises(BackupError, match="maxmemory"):
-                RedisEngine().restore(folder, contents, Destination("redis", target.reference))
-            assert _digests(target) == [{}, {}, {}]
+                RedisEngine().restore(folder, contents, Destination("redis", elsewhere.reference))
+            assert _digests(elsewhere) == [{}, {}, {}]
 
 
-def test_a_killed_restore_is_finished_by_the_next(filled: Server, target: Server, tmp_path: Path) -> None:
+def test_a_killed_restore_is_finished_by_the_next(filled: Server, elsewhere: Server, tmp_path: Path) -> None:
     folder, contents = _back_up(filled, tmp_path / "backup")
     facts = folder.files[SNAPSHOT]
     code = (
@@ -187,10 +191,10 @@ def test_a_killed_restore_is_finished_by_the_next(filled: Server, target: Server
         "there = Reference(stack='test-redis', target='local', server='other', role='admin');"
         f"RedisEngine().restore(folder, Contents({dict(contents.counts)!r}), Destination('redis', there))"
     )
-    with subprocess.Popen([sys.executable, "-c", code]) as process, target.client() as admin:
+    with subprocess.Popen([sys.executable, "-c", code]) as process, elsewhere.client() as admin:
         wait_until(lambda: admin.dbsize() > 50)
         process.send_signal(signal.SIGKILL)
-    with target.client() as admin:
+    with elsewhere.client() as admin:
         assert admin.get(MARK.decode())
         wait_until(
             lambda: (
@@ -201,25 +205,25 @@ def test_a_killed_restore_is_finished_by_the_next(filled: Server, target: Server
                 ]
             )
         )
-    another, others = _back_up(target, tmp_path / "another")
+    another, others = _back_up(elsewhere, tmp_path / "another")
     with pytest.raises(BackupError, match="half of another backup"):
-        RedisEngine().restore(another, others, Destination("redis", target.reference))
-    assert RedisEngine().restore(folder, contents, Destination("redis", target.reference)) == contents.counts
-    assert [_values(target, number) for number in range(3)] == [_values(filled, number) for number in range(3)]
+        RedisEngine().restore(another, others, Destination("redis", elsewhere.reference))
+    assert RedisEngine().restore(folder, contents, Destination("redis", elsewhere.reference)) == contents.counts
+    assert [_values(elsewhere, number) for number in range(3)] == [_values(filled, number) for number in range(3)]
     assert not list((paths.data() / "scratch").glob("*"))
 
 
-def test_what_somebody_writes_meanwhile_is_kept(filled: Server, target: Server, tmp_path: Path) -> None:
+def test_what_somebody_writes_meanwhile_is_kept(filled: Server, elsewhere: Server, tmp_path: Path) -> None:
     folder, contents = _back_up(filled, tmp_path / "backup")
-    with target.client() as admin:
+    with elsewhere.client() as admin:
         admin.set(MARK.decode(), folder.files[SNAPSHOT].sha256)  # as in the midst of a restore
         admin.set("auth:1", "newer")
         with pytest.raises(BackupError, match="somebody writes to database 0"):
-            RedisEngine().restore(folder, contents, Destination("redis", target.reference))
+            RedisEngine().restore(folder, contents, Destination("redis", elsewhere.reference))
         assert (admin.keys(), admin.get("auth:1")) == (["auth:1"], "newer")
 
 
-def test_function_libraries_are_restored_and_others_refused(empty: Server, target: Server, tmp_path: Path) -> None:  # noqa: F811
+def test_function_libraries_are_restored_and_others_refused(empty: Server, elsewhere: Server, tmp_path: Path) -> None:  # noqa: F811
     library = "#!lua name=%s\nredis.register_function('%s', function() return 1 end)"
     with empty.client() as admin:
         admin.set("auth:k", "v")
@@ -228,13 +232,13 @@ def test_function_libraries_are_restored_and_others_refused(empty: Server, targe
     with empty.client() as admin:
         admin.function_flush()
     assert contents.counts == {"database 0": 1, "function libraries": 1}
-    with target.client() as admin:
+    with elsewhere.client() as admin:
         admin.function_load(library % ("theirs", "theirs"))
         with pytest.raises(BackupError, match="function libraries of its own"):
-            RedisEngine().restore(folder, contents, Destination("redis", target.reference))
+            RedisEngine().restore(folder, contents, Destination("redis", elsewhere.reference))
         assert admin.dbsize() == 0
         admin.function_flush()
-        RedisEngine().restore(folder, contents, Destination("redis", target.reference))
+        RedisEngine().restore(folder, contents, Destination("redis", elsewhere.reference))
         assert admin.fcall("mine", 0) == 1
 
 

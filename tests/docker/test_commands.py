@@ -243,7 +243,7 @@ def test_a_purge_leaves_nothing_on_the_daemon(docker_host: str) -> None:
 def await_programs(project: Project, program: str, count: int) -> None:
     until = time.monotonic() + 30
     while True:
-        processes = project.stack.container("toolbox").top()["Processes"]
+        processes = project.stack.container("toolbox").top(ps_args="-ww -eo pid,args")["Processes"]
         found = [words for words in processes if re.search(rf"/{program}( |$)", " ".join(words))]
         if len(found) == count:
             return

@@ -60,11 +60,11 @@ def test_parts_without_a_port_say_none_and_answer(stack: SmallStack) -> None:
 
 
 def await_relays(stack: SmallStack, count: int) -> None:
-    until = time.monotonic() + 5
+    until = time.monotonic() + 30
     while (found := relays(stack)) != count:
         assert time.monotonic() < until, f"{found} processes carry connections in place of {count}"
 
 
 def relays(stack: SmallStack) -> int:
-    processes = stack.container("toolbox").top()["Processes"]
+    processes = stack.container("toolbox").top(ps_args="-ww -eo pid,args")["Processes"]
     return sum("keelson.inside.relay" in " ".join(words) for words in processes)

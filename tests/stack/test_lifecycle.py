@@ -147,7 +147,6 @@ def test_destroy_leaves_nothing_and_a_second_one_is_clean(stack: StackUnderTest)
     assert stack.export()["deployment"].get("resources", []) == []
 
 
-@pytest.mark.everywhere
 def test_what_was_destroyed_comes_up_again(stack: StackUnderTest) -> None:
     stack.keelson("up")
     assert stack.count("notes", "notes") == 10

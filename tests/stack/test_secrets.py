@@ -22,7 +22,6 @@ def running(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     return made
 
 
-@pytest.mark.everywhere
 def test_every_login_has_a_generated_password_of_its_own(running: StackUnderTest) -> None:
     passwords = running.passwords()
     logins = {"postgres", "notes_migrator", "notes_app_a", "notes_app_b", "notes_readonly_a", "notes_readonly_b"}
@@ -31,7 +30,6 @@ def test_every_login_has_a_generated_password_of_its_own(running: StackUnderTest
     assert min(map(len, passwords.values())) >= LEAST
 
 
-@pytest.mark.everywhere
 def test_no_password_shows_in_state_preview_logs_or_process_lists(running: StackUnderTest) -> None:
     hidden = list(running.passwords().values())
     shown = running.said + running.pulumi("preview", "--diff").stdout + running.pulumi("stack", "export").stdout

@@ -43,7 +43,6 @@ def named(found: dict[str, Any], kind: str) -> dict[str, Any]:
     return {each["name"]: each for each in found[kind]}
 
 
-@pytest.mark.everywhere
 def test_a_stack_as_it_should_be_is_well(stack: StackUnderTest) -> None:
     wait_until(lambda: stack.keelson("status", check=False).returncode == 0, "all is well", seconds=60)
     code, found = status(stack)
@@ -97,7 +96,6 @@ def test_a_part_of_the_settings_that_is_not_there_is_a_fault(stack: StackUnderTe
         stack.write_settings(**settings)
 
 
-@pytest.mark.everywhere
 def test_a_server_that_is_down_is_said_once_and_the_others_are_shown(stack: StackUnderTest) -> None:
     stack.keelson("stop", "second")
     try:
