@@ -46,7 +46,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     other = "local" if config.option.target == "docker" else "docker"
     left_out = [item for item in items if item.get_closest_marker(other)]
-    items[:] = [item for item in items if item not in left_out]
+    kept = [item for item in items if item not in left_out]
+    # Whole stacks take longest: they come first, so that no worker begins one when the others have done their part.
+    items[:] = sorted(kept, key=lambda item: item.path.parent.name != "stack")
     config.hook.pytest_deselected(items=left_out)
 
 

@@ -190,6 +190,7 @@ def test_without_published_ports_no_container_has_one(recorder: Recorder, tmp_pa
     def look(_: Any) -> None:
         for name in recorder.of_type(CONTAINER):
             assert not recorder.inputs[name].get("ports")
-            assert "-ports" not in _networks(recorder.inputs[name])
+        named = {each["name"]: each["aliases"] for each in recorder.inputs["main"]["networksAdvanced"]}
+        assert named == {"keelson-docker": ["main"], "keelson-docker-admin": ["main"]}
 
     return _made(platform).apply(look)
