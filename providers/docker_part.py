@@ -7,7 +7,7 @@ files' digest unknown, never the image or the port, whose change replaces the co
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from pulumi import Output
@@ -49,24 +49,8 @@ class DockerPartInputs:
     @property
     def spec(self) -> PartSpec:
         """What the library takes."""
-        settings: Any = values.plain(self.settings)
-        return PartSpec(
-            place=self.place,
-            key=self.key,
-            stack_id=self.stack_id,
-            name=self.name,
-            kind=self.kind,
-            image=self.image,
-            uid=self.uid,
-            gid=self.gid,
-            published=self.published,
-            address=self.address,
-            port=self.port or None,
-            preferred_port=self.preferred_port,
-            avoid_ports=self.avoid_ports,
-            settings=settings,
-            data_stays=self.data_stays,
-        )
+        given: Any = {each.name: getattr(self, each.name) for each in fields(PartSpec)}
+        return PartSpec(**given | {"port": self.port or None, "settings": values.plain(self.settings)})
 
 
 @dataclass(frozen=True)

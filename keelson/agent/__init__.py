@@ -10,6 +10,7 @@
 | `child` | the agent's hold on that process |
 | `looks` | looks that may hang, with a deadline |
 | `health`, `metrics` | the two pages |
+| `live` | whether an agent works, asked from outside |
 | `pages` | the server of the pages |
 | `service` | all of it in one process: `python -m keelson.agent KEY --port N` |
 """

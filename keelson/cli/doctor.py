@@ -118,10 +118,15 @@ def _parts(chosen: Context) -> Iterator[Finding]:
     try:
         place = target(chosen.stack.settings.place)
         for part in place.parts(chosen.stack.key):
-            level = Level.ok if part.answering else Level.failed
-            yield Finding(f"part {part.name}", level, part.detail or _answers(part))
+            yield Finding(f"part {part.name}", _level(part), part.detail or _answers(part))
     except KeelsonError as fault:
         yield Finding("target", Level.failed, str(fault))
+
+
+def _level(part: Part) -> Level:
+    if part.answering:
+        return Level.ok
+    return Level.warning if part.starting else Level.failed
 
 
 def _answers(part: Part) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 from collections.abc import Mapping
 from typing import ClassVar
 
-from keelson.agent import pages
+from keelson.agent import live, pages
 from keelson.docker import answers, names, toolbox_setup
 from keelson.docker.part import ContainerSettings, Healthcheck, PartSpec
 from keelson.docker.toolbox import File
@@ -17,7 +15,6 @@ from keelson.target import target
 PORT = 9180
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - its networks decide who reaches it
 EVERY_ADDRESS = (EVERYWHERE, "::")  # of the daemon's machine, which has names that are not known here
-SECONDS = 2.0  # until it must have answered
 PATIENCE = 30.0  # until it must be there
 STOPPING = 30  # seconds for runs to clear up
 HEALTH = (
@@ -70,15 +67,4 @@ class AgentKind:
 
 def _fault(spec: PartSpec) -> str:
     address = target(spec.place).locate(spec.key, spec.name)
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=SECONDS)
-    try:
-        connection.request("GET", "/live")
-        answer = connection.getresponse()
-        told = json.loads(answer.read(4096))
-        if told["stack"] != spec.key:
-            return f"the agent of stack {told['stack']} answers on its port"
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return "does not answer"
-    finally:
-        connection.close()
-    return "" if answer.status == http.client.OK else "its schedule stands still"
+    return live.fault_of(spec.key, address.host, address.port)

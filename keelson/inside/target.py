@@ -7,26 +7,23 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from keelson.agent import jobs
 from keelson.backups import disks
-from keelson.backups.overview import Overview, overview
 from keelson.errors import SettingsError, UnreachableError
 from keelson.inside import operations
 from keelson.inside.looks import fault_of
 from keelson.local import tls
 from keelson.local.registry import DaemonRecord, Registry, ServerRecord
+from keelson.local.state import StateHere
 from keelson.target import Address, Certificate, Part
 
 if TYPE_CHECKING:
-    from keelson.agent.jobs import Job
     from keelson.backups.disks import Disks
-    from keelson.backups.making import Source
 
 AT_ONCE = 8  # parts that are asked at the same time
 PROGRAMS = "/usr/lib/postgresql/17/bin"
 
 
-class InsideTarget:
+class InsideTarget(StateHere):
     """What the registry knows; see `keelson.target.Target` for what each method is for."""
 
     def locate(self, stack: str, server: str) -> Address:
@@ -92,39 +89,9 @@ class InsideTarget:
         """Return the certificate that the stack's servers are verified against."""
         return operations.authority(stack)
 
-    def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> None:  # noqa: ARG002
-        """Run nothing: this is inside."""
-        return
-
-    def put_job(self, stack: str, job: Job) -> None:
-        """Write a job down for the agent."""
-        jobs.put(stack, job)
-
-    def find_job(self, stack: str, name: str) -> Job | None:
-        """Return one job; None if it is not written down, or so that nobody can read it."""
-        return jobs.find(stack, name)
-
-    def drop_job(self, stack: str, name: str) -> None:
-        """Strike a job out."""
-        jobs.drop(stack, name)
-
-    def back_up(self, source: Source, reason: str, directory: Path | None) -> str:
-        """Make a backup and return its directory."""
-        return operations.back_up(
-            source.reference.stack, source.engine, source.reference.as_input(), reason, str(directory or "")
-        )
-
-    def backups(self, stack: str, services: Sequence[str], directory: Path | None) -> Overview:
-        """Return what is known of the backups."""
-        return overview(stack, services, directory)
-
     def disks(self, stack: str, backups: Path | None, data: Sequence[Path]) -> Disks:  # noqa: ARG002
         """Return what is known of the disks of the stack's volumes."""
         return disks.look(stack, backups)
-
-    def platform(self) -> str:
-        """Return nothing: it is this machine."""
-        return ""
 
 
 def _refuse() -> NoReturn:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import sys
 from pathlib import Path
 from typing import ClassVar
 
+from keelson.agent import live
 from keelson.local.daemon import DaemonSpec
 from keelson.local.supervisor import Program
 
 LOOPBACK = "127.0.0.1"
-SECONDS = 2.0  # until it must have answered
 MODULE = ("-I", "-m", "keelson.agent")
 # glibc gives each thread a heap of its own, which a process of short threads never fills.
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "1"}
@@ -43,15 +41,4 @@ class AgentKind:
 
     def answers(self, spec: DaemonSpec, port: int) -> str:
         """Ask whether the agent itself works; what it has to tell about the stack stands on /health."""
-        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=SECONDS)
-        try:
-            connection.request("GET", "/live")
-            answer = connection.getresponse()
-            told = json.loads(answer.read(4096))
-            if told["stack"] != spec.key:
-                return f"the agent of stack {told['stack']} answers on its port"
-        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-            return "does not answer"
-        finally:
-            connection.close()
-        return "" if answer.status == http.client.OK else "its schedule stands still"
+        return live.fault_of(spec.key, LOOPBACK, port)

@@ -6,27 +6,18 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from keelson.agent import jobs
-from keelson.backups import disks
-from keelson.backups.overview import Overview, overview
-from keelson.backups.store import Store
 from keelson.errors import ServerError, SettingsError, UnreachableError
 from keelson.local import client, daemon, ports, server, supervisor, tls
 from keelson.local.registry import Registry, ServerRecord
+from keelson.local.state import StateHere
 from keelson.target import Address, Certificate, Part
-
-if TYPE_CHECKING:
-    from keelson.agent.jobs import Job
-    from keelson.backups.disks import Disks
-    from keelson.backups.making import Source
 
 LOOPBACK = "127.0.0.1"
 AT_ONCE = 8  # parts that are asked at the same time
 
 
-class LocalTarget:
+class LocalTarget(StateHere):
     """What the registry and supervisord know; see `keelson.target.Target` for what each method is for."""
 
     def locate(self, stack: str, server: str) -> Address:
@@ -126,40 +117,6 @@ class LocalTarget:
             msg = f"stack {stack} has no certificate authority yet; run `keelson up`"
             raise UnreachableError(msg)
         return path.read_text(encoding="ascii")
-
-    def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> None:  # noqa: ARG002
-        """Run nothing: the stack's files lie here."""
-        return
-
-    def put_job(self, stack: str, job: Job) -> None:
-        """Write a job down for the agent."""
-        jobs.put(stack, job)
-
-    def find_job(self, stack: str, name: str) -> Job | None:
-        """Return one job; None if it is not written down, or so that nobody can read it."""
-        return jobs.find(stack, name)
-
-    def drop_job(self, stack: str, name: str) -> None:
-        """Strike a job out."""
-        jobs.drop(stack, name)
-
-    def back_up(self, source: Source, reason: str, directory: Path | None) -> str:
-        """Make a backup and return its directory."""
-        from keelson.backups import making  # noqa: PLC0415 - slow, and most commands do without
-
-        return str(making.back_up(source, Store(source.reference.stack, directory), reason).path)
-
-    def backups(self, stack: str, services: Sequence[str], directory: Path | None) -> Overview:
-        """Return what is known of the backups."""
-        return overview(stack, services, directory)
-
-    def disks(self, stack: str, backups: Path | None, data: Sequence[Path]) -> Disks:
-        """Return what is known of this machine's disks."""
-        return disks.look(stack, backups, data)
-
-    def platform(self) -> str:
-        """Return nothing: it is this machine."""
-        return ""
 
     @staticmethod
     def _part(stack: str, record: ServerRecord, status: supervisor.ProgramStatus) -> Part:

@@ -108,6 +108,7 @@ def test_it_can_be_stopped_and_started_by_itself(example: StackUnderTest) -> Non
     example.keelson("stop", "pgadmin")
     assert not example.pid("pgadmin")
     example.keelson("start")
+    assert example.keelson("doctor", check=False).returncode == 0  # what was started a moment ago may still be starting
     wait_until(lambda: "starting" not in example.keelson("status", check=False).stdout, "pgAdmin answers", 60)
 
 
