@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +22,12 @@ class ProviderProcess:
     """`python -m pulumi.dynamic`, started in `folder`."""
 
     def __init__(self, folder: Path, environment: dict[str, str] | None = None) -> None:
+        self._engine = socket.create_server(
+            ("127.0.0.1", 0)
+        )  # `keelson up` ends providers whose engine does not listen
+        address = "{}:{}".format(*self._engine.getsockname())
         self.process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "pulumi.dynamic", "127.0.0.1:1"],
+            [sys.executable, "-u", "-m", "pulumi.dynamic", address],
             cwd=folder,
             env=environment,
             stdout=subprocess.PIPE,
@@ -43,6 +48,7 @@ class ProviderProcess:
         self.process.wait()
         assert self.process.stdout
         self.process.stdout.close()
+        self._engine.close()
 
     def check(self, provider: Provider, olds: dict[str, Any], news: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
         reply = self._stub.Check(provider_pb2.CheckRequest(olds=_struct(provider, olds), news=_struct(provider, news)))
