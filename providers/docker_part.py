@@ -14,7 +14,7 @@ from pulumi import Output
 from pulumi.output import Unknown
 
 from keelson.docker import daemon, part
-from keelson.docker.part import PartSpec
+from keelson.docker.part import DockerSpec
 from providers import values
 from providers.base import Bag, Managed, Provider
 
@@ -28,7 +28,7 @@ FIXED = {
 
 @dataclass(frozen=True)
 class DockerPartInputs:
-    """What `keelson.docker.part.PartSpec` has; port 0 stands for a free one."""
+    """What `keelson.docker.part.DockerSpec` has; port 0 stands for a free one."""
 
     place: str
     key: str
@@ -47,10 +47,10 @@ class DockerPartInputs:
     data_stays: bool = False
 
     @property
-    def spec(self) -> PartSpec:
+    def spec(self) -> DockerSpec:
         """What the library takes."""
-        given: Any = {each.name: getattr(self, each.name) for each in fields(PartSpec)}
-        return PartSpec(**given | {"port": self.port or None, "settings": values.plain(self.settings)})
+        given: Any = {each.name: getattr(self, each.name) for each in fields(DockerSpec)}
+        return DockerSpec(**given | {"port": self.port or None, "settings": values.plain(self.settings)})
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class DockerPart(Managed, module="keelson", name="DockerPart"):
     listens_on: Output[int]
 
 
-def _spec(bag: Bag) -> PartSpec:
+def _spec(bag: Bag) -> DockerSpec:
     return values.decode(DockerPartInputs, bag).spec
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pulumi import Output
 
+from keelson.containers.toolbox import GID, UID
 from keelson.docker import daemon, images, purging, toolbox, toolbox_setup
 from providers.base import Bag, Managed, Provider
 
@@ -19,8 +20,8 @@ class DockerGroundInputs:
     key: str
     image: str
     backups: str = ""
-    uid: int = toolbox_setup.UID
-    gid: int = toolbox_setup.GID
+    uid: int = UID
+    gid: int = GID
 
 
 class DockerGroundProvider(Provider[DockerGroundInputs]):

@@ -10,9 +10,11 @@ import pulumi_docker as docker
 from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import Backups, RunningDaemon, RunningServer, jobs
-from keelson.docker import daemon, names, part, toolbox_setup
+from keelson.containers import toolbox
+from keelson.containers.model import ContainerSettings, Healthcheck
+from keelson.docker import daemon, names, part
 from keelson.docker.images.choice import chosen
-from keelson.docker.part import ContainerSettings, Healthcheck, PartSpec
+from keelson.docker.part import DockerSpec
 from keelson.endpoint import Reference
 from keelson.inside.settings import dump
 from keelson.settings.docker import ImageName
@@ -149,10 +151,9 @@ class DockerTarget:
             name,
             name=names.container(self._key, name),
             image=made_of.image_id,
-            user=f"{spec.uid}:{spec.gid}",
             ports=_ports(spec, made_of) if spec.published else None,
             **_limits(self._stack.settings.settings_of_parts[name], kind),
-            **self._arguments(name, part.container(spec), names.ports_network(self._key)),
+            **self._arguments(name, part.container(spec), names.ports_network(self._key), (spec.uid, spec.gid)),
             opts=self._container_options(parent, [files]),
         )
         return DockerPart(
@@ -161,10 +162,10 @@ class DockerTarget:
             _after(inside, [container]),
         )
 
-    def _spec(self, name: str, kind: str, image: ImageName, values: Mapping[str, Any]) -> PartSpec:
+    def _spec(self, name: str, kind: str, image: ImageName, values: Mapping[str, Any]) -> DockerSpec:
         settings, of_docker = self._stack.settings.settings_of_parts[name], self._stack.settings.docker
         found = chosen(of_docker, image)
-        return PartSpec(
+        return DockerSpec(
             place=self._place,
             key=self._key,
             stack_id="",
@@ -182,30 +183,30 @@ class DockerTarget:
             data_stays=self._stack.settings.protected,
         )
 
-    def _arguments(self, name: str, settings: ContainerSettings, first: str) -> dict[str, Any]:
+    def _arguments(self, name: str, settings: ContainerSettings, first: str, user: tuple[int, int]) -> dict[str, Any]:
         """Return what all containers have: no rights, a root that cannot be written, logs that end, their networks.
 
         The network `first` is the container's mode, by which it gets no alias: nobody looks for it there.
         """
         return {
             "hostname": name,
+            "user": "{}:{}".format(*user),
             "must_run": True,
             "command": list(settings.command),
-            "entrypoints": list(settings.entrypoint) or None,
             "envs": [f"{key}={value}" for key, value in sorted(settings.environment.items())],
             "read_only": True,
-            "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(settings.capabilities)),
+            "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"]),
             "security_opts": ["no-new-privileges:true"],
-            "tmpfs": dict(settings.tmpfs),
+            "tmpfs": part.tmpfs(settings, *user),
             "shm_size": settings.shm_size,
             "volumes": [
                 docker.ContainerVolumeArgs(container_path=mount.path, read_only=mount.read_only, **_source(volume))
-                for volume, mount in settings.volumes.items()
+                for volume, mount in part.volumes(self._key, name, settings).items()
             ],
             "network_mode": first,
             "networks_advanced": [
                 docker.ContainerNetworksAdvancedArgs(name=network, aliases=[name])
-                for network in settings.networks
+                for network in names.networks(self._key, settings.networks)
                 if network != first
             ],
             "healthcheck": _health(settings.healthcheck),
@@ -271,8 +272,7 @@ class DockerTarget:
             name,
             name=names.container(self._key, name),
             image=ground.image_id,
-            user=f"{image.uid}:{image.gid}",
-            **self._arguments(name, toolbox_setup.container(self._key, place), names.admin_network(self._key)),
+            **self._arguments(name, toolbox.container(place), names.admin_network(self._key), (image.uid, image.gid)),
             opts=self._container_options(parent, self._networks),
         )
 
@@ -331,7 +331,7 @@ def _after(opts: ResourceOptions, resources: Sequence[Resource]) -> ResourceOpti
     return ResourceOptions.merge(opts, ResourceOptions(depends_on=list(resources)))
 
 
-def _ports(spec: PartSpec, made_of: DockerPartImage) -> list[docker.ContainerPortArgs]:
+def _ports(spec: DockerSpec, made_of: DockerPartImage) -> list[docker.ContainerPortArgs]:
     inner = part.kind(spec.kind).listens_on
     return [docker.ContainerPortArgs(internal=inner, external=made_of.published_port, ip=spec.address)]
 

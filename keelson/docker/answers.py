@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keelson.docker import containers, part
-from keelson.docker.part import PartSpec
+from keelson.docker.part import DockerSpec
 from keelson.errors import KeelsonError, ServerError
 from keelson.local.root import telling
 
@@ -18,7 +18,7 @@ POLL = 0.1
 LINES = 50  # of its log, in which its reason stands
 
 
-def container(spec: PartSpec) -> Container:
+def container(spec: DockerSpec) -> Container:
     """Return a part's container; raises ServerError where there is none."""
     found = part.find_container(spec)
     if found is None:
@@ -28,7 +28,7 @@ def container(spec: PartSpec) -> Container:
 
 
 def wait(
-    spec: PartSpec, fault: Callable[[], str], seconds: float, reason: Callable[[Sequence[str]], str] = telling
+    spec: DockerSpec, fault: Callable[[], str], seconds: float, reason: Callable[[Sequence[str]], str] = telling
 ) -> None:
     """Wait until there is no fault any more.
 
@@ -53,7 +53,7 @@ def wait(
         time.sleep(POLL)
 
 
-def restart(spec: PartSpec, seconds: int) -> None:
+def restart(spec: DockerSpec, seconds: int) -> None:
     """Start a container anew, after an end that may take so many seconds."""
     container(spec).restart(timeout=seconds)
     containers.forget(spec.place, spec.key)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from keelson.containers import toolbox
+from keelson.containers.model import Network, Role
+
 STACK_LABEL = "keelson.stack"
 PART_LABEL = "keelson.part"
+TOOLBOX = toolbox.NAME
 SCRATCH_LABEL = "keelson.scratch"  # of containers that never start, by which files of volumes are read and written
-TOOLBOX = "toolbox"
-CONFIG = "/etc/keelson"  # where a part sees its configuration, read-only
-
-STATE_PATH = "/var/lib/keelson/state"  # XDG_STATE_HOME of toolbox and agent
-DATA_PATH = "/var/lib/keelson/data"  # their XDG_DATA_HOME
 
 
 def container(key: str, part: str) -> str:
@@ -35,6 +36,18 @@ def state_volume(key: str) -> str:
 def backups_volume(key: str) -> str:
     """Return the name of the volume of the stack's backups."""
     return f"{key}-backups"
+
+
+def volume(key: str, part: str, role: Role) -> str:
+    """Return the volume that has a role for a part; a directory of the daemon's machine is its own."""
+    of_stack = {"state": state_volume(key), "backups": backups_volume(key)}
+    of_part = {"data": data_volume(key, part), "config": config_volume(key, part)}
+    return {**of_stack, **of_part}.get(role, role)
+
+
+def networks(key: str, wanted: Iterable[Network]) -> list[str]:
+    """Return the networks on which a part is reached."""
+    return [{"product": network(key), "admin": admin_network(key)}[each] for each in wanted]
 
 
 def network(key: str) -> str:

@@ -14,9 +14,11 @@ import json
 import secrets
 import tarfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from keelson.containers import kinds
+from keelson.containers.model import ContainerSettings, Mount, PartSpec
 from keelson.docker import daemon, names, toolbox
 from keelson.docker.toolbox import File
 from keelson.errors import KeelsonError, PortInUseError, UnreachableError
@@ -30,45 +32,37 @@ if TYPE_CHECKING:
 
 DIGEST = ".keelson"  # of the files of a volume, beside them: a random salt and what it gives with their content
 SALT_BYTES = 16
+USUAL_ADDRESSES = ("127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - in each certificate, or no client's
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - of the daemon's machine, which has names that are not known here
 
 
 @dataclass(frozen=True)
-class PartSpec:
-    """One part of a stack; `settings` are plain values that its kind knows, and hold no secret.
+class DockerSpec(PartSpec):
+    """One part of a stack, and how it is reached from outside.
 
     Attributes:
-        place: the Docker daemon, as `keelson.docker.daemon.find` takes it.
-        key: the stack's key.
-        stack_id: the stack's random id.
-        name: the part's name in the stack, also its name on the networks.
-        kind: server, redis, pgadmin or agent.
-        image: the image's reference.
-        uid: the user that it works as.
-        gid: the user's group.
         published: whether it gets a port of the daemon's machine, on `address`.
         address: of the daemon's machine.
         port: the port that the settings demand; None for a free one.
         preferred_port: where to look for a free one first.
         avoid_ports: ports that are the stack's own for something else.
-        settings: what the kind knows of.
-        data_stays: whether its data, and so its passwords, stay when it goes.
     """
 
-    place: str
-    key: str
-    stack_id: str
-    name: str
-    kind: str
-    image: str
-    uid: int
-    gid: int
     published: bool = True
     address: str = "127.0.0.1"
     port: int | None = None
     preferred_port: int = 0
     avoid_ports: tuple[int, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    data_stays: bool = False
+
+    @property
+    def known_as(self) -> tuple[str, ...]:
+        """By which names its clients reach it."""
+        return (self.name, self.container, *(() if self.address in USUAL_ADDRESSES else (self.address,)))
+
+    @property
+    def hosts(self) -> tuple[str, ...] | None:
+        """By which names its pages may be asked; None where the daemon's machine has names that are not known here."""
+        return None if self.address in EVERY_ADDRESS else (self.name, self.address)
 
     @property
     def label(self) -> str:
@@ -83,56 +77,6 @@ class PartSpec:
     def file(self, text: str, mode: int = 0o600) -> File:
         """Return a file that the part owns."""
         return File(text, self.uid, self.gid, mode)
-
-
-@dataclass(frozen=True)
-class Mount:
-    """Where a container sees a volume."""
-
-    path: str
-    read_only: bool = False
-
-
-@dataclass(frozen=True)
-class Healthcheck:
-    """How the daemon sees whether a part answers: a command without a shell, and seconds."""
-
-    command: tuple[str, ...]
-    interval: int = 10
-    timeout: int = 5
-    retries: int = 3
-    start_period: int = 30
-
-
-@dataclass(frozen=True)
-class ContainerSettings:
-    """What is particular to a part's container; that it is read-only, has no rights, restarts and logs is the same for all.
-
-    Attributes:
-        command: what the image's entrypoint is given.
-        environment: variables, without secrets.
-        volumes: by the volume's name.
-        tmpfs: file systems in memory, by path, with mount's options.
-        healthcheck: how it is seen whether it answers.
-        stop_signal: what ends it cleanly.
-        stop_timeout: seconds that its end may take.
-        shm_size: megabytes of shared memory.
-        capabilities: what must not be dropped.
-        networks: by their names; all but the one that publishes ports, which follows from the specification.
-        entrypoint: in place of the image's own, where it is not empty.
-    """
-
-    volumes: Mapping[str, Mount]
-    networks: tuple[str, ...]
-    command: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    tmpfs: Mapping[str, str] = field(default_factory=dict)
-    healthcheck: Healthcheck | None = None
-    stop_signal: str = "SIGTERM"
-    stop_timeout: int = 30
-    shm_size: int = 64
-    capabilities: tuple[str, ...] = ()
-    entrypoint: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,37 +98,17 @@ class Prepared:
     notes: tuple[str, ...] = ()
 
 
-class Kind(Protocol):
-    """What is particular to one kind of part."""
+class Kind(kinds.Kind, Protocol):
+    """What is particular to one kind of part, on Docker."""
 
-    @property
-    def logins(self) -> tuple[str, ...]:
-        """Whose passwords are made before its first start."""
-
-    @property
-    def listens_on(self) -> int:
-        """The port on the networks."""
-
-    def check(self, spec: PartSpec) -> None:
-        """Raise KeelsonError if the settings cannot work; asks no daemon and changes nothing."""
-
-    def before(self, spec: PartSpec, image_id: str) -> tuple[str, ...]:
+    def before(self, spec: DockerSpec, image_id: str) -> tuple[str, ...]:
         """Do what must be done before a container of another image takes its data over; raises KeelsonError to refuse.
 
         It is called before each change of the image, and before the first container is made; the old one still runs. Returns
         what the user should know.
         """
 
-    def container(self, spec: PartSpec) -> ContainerSettings:
-        """Return what its container is like; asks no daemon."""
-
-    def files(self, spec: PartSpec) -> Mapping[str, Mapping[str, File]]:
-        """Return what the container reads, by volume and path, as it should be now; raises KeelsonError to refuse it.
-
-        The image is on the daemon by then, and the passwords are known to the toolbox.
-        """
-
-    def bring(self, spec: PartSpec) -> tuple[str, ...]:
+    def bring(self, spec: DockerSpec) -> tuple[str, ...]:
         """Wait until the running container answers, and bring it to what its files say now; restart it only if it must be.
 
         Returns what the user should know.
@@ -216,24 +140,38 @@ def kind(name: str) -> Kind:
     raise ValueError(msg)
 
 
-def check(spec: PartSpec) -> None:
+def check(spec: DockerSpec) -> None:
     """Check a specification without changing anything, and without the daemon; raises KeelsonError."""
     kind(spec.kind).check(spec)
 
 
-def container(spec: PartSpec) -> ContainerSettings:
+def container(spec: DockerSpec) -> ContainerSettings:
     """Return what a part's container is like; asks no daemon."""
     return kind(spec.kind).container(spec)
 
 
-def prepare(spec: PartSpec, chosen_passwords: Mapping[str, str] | None = None) -> Prepared:
+def volumes(key: str, name: str, settings: ContainerSettings) -> dict[str, Mount]:
+    """Return where a part's container sees what, by the volume's name, or by a directory of the daemon's machine."""
+    return {names.volume(key, name, role): mount for role, mount in settings.volumes.items()}
+
+
+def tmpfs(settings: ContainerSettings, uid: int, gid: int) -> dict[str, str]:
+    """Return mount's options for each file system in memory; a private one is the user's own."""
+    return {
+        path: f"rw,{'' if each.programs else 'noexec,'}nosuid,nodev,size={each.megabytes}m,"
+        + (f"mode=0750,uid={uid},gid={gid}" if each.private else "mode=1777")
+        for path, each in settings.memory.items()
+    }
+
+
+def prepare(spec: DockerSpec, chosen_passwords: Mapping[str, str] | None = None) -> Prepared:
     """Do all that comes before the container; see `take_ground` and `write_files`."""
     ground = take_ground(spec)
     digest = write_files(spec, ground.image_id, chosen_passwords or {})
     return Prepared(ground.image_id, ground.port, digest, ground.notes)
 
 
-def take_ground(spec: PartSpec) -> Ground:
+def take_ground(spec: DockerSpec) -> Ground:
     """Have the image on the daemon, let the data be made ready for it, and choose the port.
 
     Raises:
@@ -255,7 +193,7 @@ def take_ground(spec: PartSpec) -> Ground:
         return Ground(image_id, choice.port, (*notes, *choice.notes))
 
 
-def write_files(spec: PartSpec, image_id: str, chosen_passwords: Mapping[str, str]) -> str:
+def write_files(spec: DockerSpec, image_id: str, chosen_passwords: Mapping[str, str]) -> str:
     """Keep or make the passwords, record the part, and write the files that differ from those that lie there; return their digest.
 
     Args:
@@ -274,19 +212,19 @@ def write_files(spec: PartSpec, image_id: str, chosen_passwords: Mapping[str, st
             toolbox.ask(spec.place, spec.key, "ensure_password", server=spec.name, role=login, chosen=chosen)
         wanted = of_kind.files(spec)
         _record(spec, of_kind.listens_on)
-        digests = [_write_volume(spec, image_id, volume, files) for volume, files in sorted(wanted.items())]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+        return _digest_of(_write_volume(spec, image_id, wanted)) if wanted else ""
 
 
-def written(spec: PartSpec, image_id: str) -> str:
+def written(spec: DockerSpec, image_id: str) -> str:
     """Return the digest of the files as it lies beside them; empty where one is missing."""
-    volumes = {volume for volume, mount in container(spec).volumes.items() if mount.read_only}
+    if "config" not in container(spec).volumes:
+        return ""
     with daemon.sentences(spec.place):
-        found = [_read_digest(spec, image_id, volume) for volume in sorted(volumes)]
-    return hashlib.sha256("".join(found).encode()).hexdigest() if all(found) else ""
+        found = _read_digest(spec, image_id)
+    return _digest_of(found) if found else ""
 
 
-def bring(spec: PartSpec) -> tuple[int, tuple[str, ...]]:
+def bring(spec: DockerSpec) -> tuple[int, tuple[str, ...]]:
     """Wait for the running container, and bring it up to date; return its port on the daemon's machine, and what is to be said.
 
     Raises:
@@ -297,7 +235,7 @@ def bring(spec: PartSpec) -> tuple[int, tuple[str, ...]]:
         return published_port(spec), notes
 
 
-def forget(spec: PartSpec) -> None:
+def forget(spec: DockerSpec) -> None:
     """Strike a part out of the stack's registry, with its passwords where its data go too; fine where the stack is gone."""
     with contextlib.suppress(UnreachableError):
         toolbox.ask(spec.place, spec.key, "forget", name=spec.name)
@@ -305,7 +243,7 @@ def forget(spec: PartSpec) -> None:
             toolbox.ask(spec.place, spec.key, "forget_passwords", server=spec.name)
 
 
-def find_container(spec: PartSpec) -> Container | None:
+def find_container(spec: DockerSpec) -> Container | None:
     """Return a part's container, running or not."""
     from docker.errors import NotFound  # noqa: PLC0415
 
@@ -315,13 +253,13 @@ def find_container(spec: PartSpec) -> Container | None:
         return None
 
 
-def published_port(spec: PartSpec) -> int:
+def published_port(spec: DockerSpec) -> int:
     """Return the port of the daemon's machine that a part's container was made with; 0 for none."""
     found = find_container(spec)
     return _bound_port(found, kind(spec.kind).listens_on) if found else 0
 
 
-def has_lost_port(spec: PartSpec) -> bool:
+def has_lost_port(spec: DockerSpec) -> bool:
     """Say whether a part's container does not run, and something else has its port."""
     with daemon.sentences(spec.place):
         found = find_container(spec)
@@ -331,7 +269,7 @@ def has_lost_port(spec: PartSpec) -> bool:
     return bool(port) and not ports.is_free(port)
 
 
-def image_present(spec: PartSpec, image_id: str) -> bool:
+def image_present(spec: DockerSpec, image_id: str) -> bool:
     """Say whether the daemon still has an image."""
     from docker.errors import ImageNotFound  # noqa: PLC0415
 
@@ -343,7 +281,7 @@ def image_present(spec: PartSpec, image_id: str) -> bool:
         return True
 
 
-def read(spec: PartSpec, image_id: str, volume: str, path: str) -> File | None:
+def read(spec: DockerSpec, image_id: str, volume: str, path: str) -> File | None:
     """Return a file of a volume, None where it is missing; by a container that is never started.
 
     Args:
@@ -383,7 +321,7 @@ def _has_volume(client: DockerClient, name: str) -> bool:
     return True
 
 
-def _record(spec: PartSpec, listens_on: int) -> None:
+def _record(spec: DockerSpec, listens_on: int) -> None:
     """Write down where the part answers on the networks."""
     common: dict[str, Any] = {
         "name": spec.name,
@@ -405,9 +343,12 @@ def _record(spec: PartSpec, listens_on: int) -> None:
     toolbox.ask(spec.place, spec.key, operation, stack_id=spec.stack_id, record=asdict(record))
 
 
-def _write_volume(spec: PartSpec, image_id: str, volume: str, files: Mapping[str, File]) -> str:
-    """Write the files of one volume if any differs from what lies there; return what lies beside them then."""
-    old = _read_digest(spec, image_id, volume)
+def _write_volume(spec: DockerSpec, image_id: str, texts: Mapping[str, str]) -> str:
+    """Write the files of its configuration if any differs from what lies there; return what lies beside them then."""
+    parents = {f"{path.rpartition('/')[0]}/" for path in texts if "/" in path}
+    files = {path: spec.file("", 0o700) for path in parents} | {path: spec.file(text) for path, text in texts.items()}
+    volume = names.config_volume(spec.key, spec.name)
+    old = _read_digest(spec, image_id)
     salt = old.partition(" ")[0]
     if old and hmac.compare_digest(old, _digest(salt, files)):
         return old
@@ -416,9 +357,14 @@ def _write_volume(spec: PartSpec, image_id: str, volume: str, files: Mapping[str
     return new
 
 
-def _read_digest(spec: PartSpec, image_id: str, volume: str) -> str:
-    found = read(spec, image_id, volume, DIGEST)
+def _read_digest(spec: DockerSpec, image_id: str) -> str:
+    found = read(spec, image_id, names.config_volume(spec.key, spec.name), DIGEST)
     return found.text if found else ""
+
+
+def _digest_of(beside: str) -> str:
+    """Return what the engine's state holds of what lies beside the files."""
+    return hashlib.sha256(beside.encode()).hexdigest()
 
 
 def _digest(salt: str, files: Mapping[str, File]) -> str:
@@ -427,7 +373,7 @@ def _digest(salt: str, files: Mapping[str, File]) -> str:
     return f"{salt} {hmac.new(salt.encode(), content.encode(), 'sha256').hexdigest()}"
 
 
-def _choose_port(spec: PartSpec, listens_on: int, old: Container | None) -> Choice:
+def _choose_port(spec: DockerSpec, listens_on: int, old: Container | None) -> Choice:
     """Return the port that the part has if that still fits, else a free one of the daemon's machine."""
     if not spec.published:
         return Choice(0)
@@ -444,7 +390,7 @@ def _choose_port(spec: PartSpec, listens_on: int, old: Container | None) -> Choi
     return choice if choice.notes else _with_note(spec, choice.port, taken)
 
 
-def _choose_far(spec: PartSpec, taken: Mapping[int, str]) -> Choice:
+def _choose_far(spec: DockerSpec, taken: Mapping[int, str]) -> Choice:
     """Choose by what the daemon's containers have: what else runs on its machine cannot be seen from here."""
     if spec.port is not None:
         if spec.port in taken:
@@ -455,18 +401,18 @@ def _choose_far(spec: PartSpec, taken: Mapping[int, str]) -> Choice:
     return _with_note(spec, free, taken)
 
 
-def _with_note(spec: PartSpec, port: int, taken: Mapping[int, str]) -> Choice:
+def _with_note(spec: DockerSpec, port: int, taken: Mapping[int, str]) -> Choice:
     first = next((other for other in range(spec.preferred_port, port) if other in taken), None)
     return Choice(port, (f"port {first} is kept for {taken[first]}; taking {port}",) if first else ())
 
 
-def _taken(spec: PartSpec, port: int, by: str) -> KeelsonError:
+def _taken(spec: DockerSpec, port: int, by: str) -> KeelsonError:
     return PortInUseError(
         f"port {port} of {spec.name} is kept for {by}; stop that, or set another port in the stack's settings"
     )
 
 
-def _ports_of_others(spec: PartSpec) -> dict[int, str]:
+def _ports_of_others(spec: DockerSpec) -> dict[int, str]:
     """Return which ports the daemon's other containers have: those that run, and those of stacks also while they are down."""
     client, found = daemon.connect(spec.place), dict[int, str]()
     for each in client.api.containers(all=True):

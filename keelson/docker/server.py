@@ -1,8 +1,4 @@
-"""A PostgreSQL server as a container, of the official image, Timescale's, or one made here.
-
-Its configuration lies on a volume of its own, which it can only read; PostgreSQL's own file in the data directory is included first. So an
-edited parameter is a reload, and never another container.
-"""
+"""What Docker has to do around a PostgreSQL server's container; what is in it stands in `keelson.containers.server`."""
 
 from __future__ import annotations
 
@@ -15,47 +11,37 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from keelson.containers import server as neutral
+from keelson.containers.model import PartSpec
+from keelson.containers.server import (
+    ADMINISTRATOR,
+    DIRECTORY,
+    INSIDE,
+    PORT,
+    SECONDS_TO_RECOVER,
+    SECONDS_TO_STOP,
+    SOCKETS,
+    server_of,
+)
 from keelson.docker import daemon, names, part, toolbox
-from keelson.docker.part import ContainerSettings, Healthcheck, Mount, PartSpec
+from keelson.docker.part import DockerSpec
 from keelson.docker.toolbox import ExecStream, File
 from keelson.endpoint import Reference, resolve
 from keelson.errors import BackupError, PortInUseError, ServerError, SettingsError, UnreachableError
 from keelson.local import configuration
-from keelson.local.configuration import Place
 from keelson.local.root import telling
-from keelson.local.spec import ServerSpec
 from keelson.timescale import updates
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-ADMINISTRATOR = "postgres"
-PORT = 5432
-USUAL_ADDRESSES = ("127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - in each certificate, or no client's
-DATA = "/var/lib/postgresql/data"
-DIRECTORY = "pgdata"  # below it: the volume's own may hold lost+found, and belongs to root
-SOCKETS = "/var/run/postgresql"
-CERTIFICATES = f"{names.CONFIG}/tls"
-INSIDE = Place("*", SOCKETS, CERTIFICATES)
-HBA = """\
-# Written by Keelson. Over the networks encrypted and with passwords only; the socket is for repairs from inside the container.
-# TYPE   DATABASE     USER      ADDRESS       METHOD
-local    all          postgres                peer
-hostssl  all          all       all           scram-sha-256
-hostssl  replication  postgres  127.0.0.1/32  scram-sha-256
-hostssl  replication  postgres  ::1/128       scram-sha-256
-"""
 UNRECORDED = """\
 SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';
 SET pg_stat_statements.track_utility = 'off'; SET standard_conforming_strings = on;
 """
 SECONDS_TO_ANSWER = 120  # a server that neither ends nor recovers must answer within; the first start makes its data
-SECONDS_TO_RECOVER = 600  # one that says that it is recovering
-SECONDS_TO_STOP = 120
 SECONDS_OF_A_TRIAL = 60
 RESTARTS = 2  # after so many ends in a row it is not waited for any longer
-SHARED_MEMORY = 256  # MB
-BUILTIN_LOCALE = 17  # the major version from which PostgreSQL sorts by itself
 LOG_LINES = 60
 BESIDE = re.compile(
     r"the database system is|\b(?:HINT|DETAIL|CONTEXT|STATEMENT):"
@@ -87,46 +73,10 @@ STARTED = {  # parameters whose value may be well formed and yet let no server s
 }
 
 
-class ServerKind:
+class ServerKind(neutral.ServerKind):
     """See `keelson.docker.part.Kind` for what each method is for."""
 
-    logins = (ADMINISTRATOR,)
-    listens_on = PORT
-
-    def check(self, spec: PartSpec) -> None:
-        """Refuse parameters that are the platform's own, or whose name cannot be."""
-        configuration.check_names(_server(spec))
-
-    def container(self, spec: PartSpec) -> ContainerSettings:
-        """Return the postmaster's: its data, its configuration, and a place for its sockets."""
-        return ContainerSettings(
-            command=(
-                "postgres",
-                *("-c", f"config_file={names.CONFIG}/postgresql.conf"),
-                *("-c", f"hba_file={names.CONFIG}/pg_hba.conf"),
-            ),
-            environment={
-                "PGDATA": f"{DATA}/{DIRECTORY}",
-                "POSTGRES_PASSWORD_FILE": f"{names.CONFIG}/password",
-                "POSTGRES_INITDB_ARGS": " ".join(_initdb_options(spec)),
-                "NO_TS_TUNE": "true",  # Timescale's image would guess parameters from the whole machine
-            },
-            volumes={
-                names.data_volume(spec.key, spec.name): Mount(DATA),
-                names.config_volume(spec.key, spec.name): Mount(names.CONFIG, read_only=True),
-            },
-            tmpfs={
-                SOCKETS: f"rw,noexec,nosuid,nodev,size=16m,mode=0750,uid={spec.uid},gid={spec.gid}",
-                "/tmp": "rw,noexec,nosuid,nodev,size=64m,mode=1777",  # noqa: S108 - inside the container
-            },
-            healthcheck=Healthcheck(_question(), interval=10, timeout=5, retries=3, start_period=SECONDS_TO_RECOVER),
-            stop_signal="SIGINT",  # fast: SIGTERM would wait for clients
-            stop_timeout=SECONDS_TO_STOP,
-            shm_size=SHARED_MEMORY,
-            networks=(names.network(spec.key), names.admin_network(spec.key)),
-        )
-
-    def before(self, spec: PartSpec, image_id: str) -> tuple[str, ...]:
+    def before(self, spec: DockerSpec, image_id: str) -> tuple[str, ...]:
         """Make the place of the data, or see that the image can take over what is there, and back that up first."""
         volume = names.data_volume(spec.key, spec.name)
         known = part.read(spec, image_id, volume, f"{DIRECTORY}/PG_VERSION")
@@ -142,26 +92,13 @@ class ServerKind:
         _back_up(spec)
         return _told(spec, _version(spec, old.attrs["Image"]), new)
 
-    def files(self, spec: PartSpec) -> Mapping[str, Mapping[str, File]]:
+    def files(self, spec: PartSpec) -> Mapping[str, str]:
         """Return its configuration, once PostgreSQL itself has read the parameters."""
-        server = _server(spec)
-        values = configuration.values(server, PORT, INSIDE)
-        if server.parameters:
-            _try(spec, server, values)
-        password = str(toolbox.ask(spec.place, spec.key, "password", server=spec.name, role=ADMINISTRATOR))
-        called = [spec.name, spec.container, *([] if spec.address in USUAL_ADDRESSES else [spec.address])]
-        certificates = toolbox.ask(spec.place, spec.key, "certificate", server=spec.name, names=called)
-        texts = {
-            "postgresql.conf": f"include_if_exists '{DATA}/{DIRECTORY}/postgresql.conf'\n{configuration.render(values)}",
-            "pg_hba.conf": HBA,
-            "password": password,
-            "passfile": f"*:*:*:{ADMINISTRATOR}:{_escaped(password)}\n",
-            **{f"tls/{name}": text for name, text in certificates.items()},
-        }
-        files = {"tls/": spec.file("", 0o700)} | {path: spec.file(text) for path, text in texts.items()}
-        return {names.config_volume(spec.key, spec.name): files}
+        if spec.settings.get("parameters"):
+            _try(spec)
+        return super().files(spec)
 
-    def bring(self, spec: PartSpec) -> tuple[str, ...]:
+    def bring(self, spec: DockerSpec) -> tuple[str, ...]:
         """Wait for an answer, update TimescaleDB in its databases, let it read its files, and restart it if PostgreSQL asks for that."""
         notes = _await_answer(spec)
         if spec.settings.get("timescaledb"):
@@ -191,42 +128,10 @@ class Version:
         return self.major, self.minor
 
 
-def _server(spec: PartSpec) -> ServerSpec:
-    parameters = {name: str(value) for name, value in spec.settings.get("parameters", {}).items()}
-    return ServerSpec(
-        key=spec.key,
-        stack_id=spec.stack_id,
-        name=spec.name,
-        version_label=str(spec.settings.get("version", "")),
-        parameters=parameters,
-        timescale=bool(spec.settings.get("timescaledb")),
-    )
-
-
-def _initdb_options(spec: PartSpec) -> tuple[str, ...]:
-    label = str(spec.settings.get("version") or BUILTIN_LOCALE)
-    builtin = ("--locale-provider=builtin",) if int(label.partition(".")[0]) >= BUILTIN_LOCALE else ()
-    return ("--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8", *builtin)
-
-
-def _escaped(password: str) -> str:
-    """Return a password as libpq's password file has it."""
-    return password.replace("\\", "\\\\").replace(":", "\\:")
-
-
-def _question() -> tuple[str, ...]:
-    """Return the command that asks the server as a client does, over TCP and TLS, as its administrator."""
-    where = (
-        f"host=localhost port={PORT} user={ADMINISTRATOR} dbname=postgres passfile={names.CONFIG}/passfile "
-        f"sslmode=verify-full sslrootcert={CERTIFICATES}/ca.crt connect_timeout=4 application_name=health"
-    )
-    return ("psql", "--no-psqlrc", "--no-password", "--output=/dev/null", "--command=SELECT 1", where)
-
-
 # Before a container of another image
 
 
-def _version(spec: PartSpec, image_id: str) -> Version:
+def _version(spec: DockerSpec, image_id: str) -> Version:
     """Return which PostgreSQL an image has, by its variables, else by asking its program."""
     image = daemon.connect(spec.place).images.get(image_id)
     variables = dict(line.partition("=")[::2] for line in image.attrs["Config"].get("Env") or ())
@@ -240,7 +145,7 @@ def _version(spec: PartSpec, image_id: str) -> Version:
     return Version(int(found[1]), int(found[2]))
 
 
-def _refuse_other_major(spec: PartSpec, known: str, new: Version) -> None:
+def _refuse_other_major(spec: DockerSpec, known: str, new: Version) -> None:
     if known != str(new.major):
         msg = (
             f"server {spec.name}: its data are of PostgreSQL {known}, and the image {spec.image} has {new}; keep an image of {known}, "
@@ -249,7 +154,7 @@ def _refuse_other_major(spec: PartSpec, known: str, new: Version) -> None:
         raise ServerError(msg)
 
 
-def _refuse_other_user(spec: PartSpec, known: File) -> None:
+def _refuse_other_user(spec: DockerSpec, known: File) -> None:
     if known.uid != spec.uid:
         msg = (
             f"server {spec.name}: its data belong to user {known.uid}, and the image {spec.image} works as user {spec.uid}; "
@@ -258,13 +163,13 @@ def _refuse_other_user(spec: PartSpec, known: File) -> None:
         raise SettingsError(msg)
 
 
-def _told(spec: PartSpec, old: Version, new: Version) -> tuple[str, ...]:
+def _told(spec: DockerSpec, old: Version, new: Version) -> tuple[str, ...]:
     if new.number < old.number:
         return (f"goes back from PostgreSQL {old} to {new}, as the image {spec.image} has it",)
     return (f"goes from PostgreSQL {old} to {new}",) if old != new else ()
 
 
-def _back_up(spec: PartSpec) -> None:
+def _back_up(spec: DockerSpec) -> None:
     try:
         toolbox.ask_apart(spec.place, spec.key, "back_up_server", server=spec.name)
     except (BackupError, UnreachableError) as fault:
@@ -272,13 +177,14 @@ def _back_up(spec: PartSpec) -> None:
         raise BackupError(msg) from None
 
 
-def _try(spec: PartSpec, server: ServerSpec, values: Mapping[str, str]) -> None:
+def _try(spec: PartSpec) -> None:
     """Let the image's PostgreSQL read the parameters, and start with those that it cannot judge by reading, on data of its own.
 
     Raises:
         SettingsError: it refuses them; the sentence has its own words.
     """
-    text = configuration.render({**values, "ssl": "off"})
+    server = server_of(spec)
+    text = configuration.render({**configuration.values(server, PORT, INSIDE), "ssl": "off"})
     steps = READ if STARTED.isdisjoint(name.lower() for name in server.parameters) else READ + START
     status, said = _run(spec, spec.image, ["sh", "-c", steps], {"TRIAL": text})
     if status:
@@ -310,7 +216,7 @@ def _run(spec: PartSpec, image: str, command: list[str], variables: Mapping[str,
 # Once it runs
 
 
-def _await_answer(spec: PartSpec) -> tuple[str, ...]:
+def _await_answer(spec: DockerSpec) -> tuple[str, ...]:
     """Wait until the administrator is let in; return what was repaired for that.
 
     Raises:
@@ -335,15 +241,15 @@ def _await_answer(spec: PartSpec) -> tuple[str, ...]:
         time.sleep(POLL)
 
 
-def _connect(spec: PartSpec) -> psycopg.Connection:
+def _connect(spec: DockerSpec) -> psycopg.Connection:
     return resolve(_reference(spec)).connect(patience=0)
 
 
-def _reference(spec: PartSpec) -> Reference:
+def _reference(spec: DockerSpec) -> Reference:
     return Reference(stack=spec.key, target=spec.place, server=spec.name)
 
 
-def _running(spec: PartSpec) -> Container:
+def _running(spec: DockerSpec) -> Container:
     """Return the container, which runs or is about to; raises ServerError with the reason where it does not."""
     found = part.find_container(spec)
     if found is None:
@@ -359,7 +265,7 @@ def _running(spec: PartSpec) -> Container:
 
 
 def _failure(  # noqa: PLR0913, PLR0917 - what a sentence is made of
-    spec: PartSpec, found: Container, since: Mapping[str, Any], what: str, said: str, step: str = "keelson up"
+    spec: DockerSpec, found: Container, since: Mapping[str, Any], what: str, said: str, step: str = "keelson up"
 ) -> ServerError:
     """Return why it fails, by what it logged since the start that `since` knows of."""
     told = telling([line for line in _log(found, since) if not BESIDE.search(line)])
@@ -373,7 +279,7 @@ def _log(found: Container, since: Mapping[str, Any]) -> list[str]:
     return found.logs(since=int(max(started, 0)), tail=LOG_LINES).decode(errors="replace").splitlines()
 
 
-def _repair(spec: PartSpec, found: Container, said: str, done: dict[str, str]) -> None:
+def _repair(spec: DockerSpec, found: Container, said: str, done: dict[str, str]) -> None:
     """Do once what lets the administrator in again, by the container's own socket, and add to `done` what that was.
 
     A volume that was kept from an older stack knows another password, a server that runs since before has another certificate.
@@ -384,18 +290,18 @@ def _repair(spec: PartSpec, found: Container, said: str, done: dict[str, str]) -
             done[fault] = note
 
 
-def _password_statements(spec: PartSpec) -> str:
+def _password_statements(spec: DockerSpec) -> str:
     """Return what gives the administrator the stack's password, and stands in no log."""
     password = str(toolbox.ask(spec.place, spec.key, "password", server=spec.name, role=ADMINISTRATOR))
     quoted = password.replace("'", "''")
     return f"{UNRECORDED}ALTER ROLE {ADMINISTRATOR} PASSWORD '{quoted}';\n"
 
 
-def _reload_statements(_: PartSpec) -> str:
+def _reload_statements(_: DockerSpec) -> str:
     return "SELECT pg_reload_conf();\n"
 
 
-REPAIRS: Mapping[str, tuple[str, Callable[[PartSpec], str]]] = {
+REPAIRS: Mapping[str, tuple[str, Callable[[DockerSpec], str]]] = {
     "password authentication failed": (
         "its data knew another password of the administrator; it has that of the stack now",
         _password_statements,
@@ -404,7 +310,7 @@ REPAIRS: Mapping[str, tuple[str, Callable[[PartSpec], str]]] = {
 }
 
 
-def _ask_inside(spec: PartSpec, found: Container, statements: str) -> None:
+def _ask_inside(spec: DockerSpec, found: Container, statements: str) -> None:
     """Run statements as the administrator, by psql's standard input."""
     command = [
         "psql",

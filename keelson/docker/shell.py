@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from keelson.docker import daemon, names, toolbox
+from keelson.containers.model import DATA_PATH
+from keelson.docker import daemon, toolbox
 from keelson.docker.toolbox import PYTHON, STDERR, ExecStream
 from keelson.errors import PlatformError
 from keelson.inside import relay
@@ -25,7 +26,7 @@ from keelson.inside import run as runner
 
 INTERRUPT, END_OF_INPUT = b"\x03", b"\x04"  # as keys
 _BLOCK = 65536
-_GIVEN = f"{names.DATA_PATH}/keelson"  # beside the backups, on their volume
+_GIVEN = f"{DATA_PATH}/keelson"  # beside the backups, on their volume
 
 
 def run(place: str, key: str, arguments: Sequence[str | Path], *, reads: bool) -> int:

@@ -1,43 +1,15 @@
-"""What the toolbox and the agent share: the places of the stack's state and backups, made ready before either starts.
-
-Both see what a laptop has in `$XDG_STATE_HOME` and `$XDG_DATA_HOME`. A directory of the user's own for backups is seen at the
-same path as on the daemon's machine, so that a job means the same place wherever it is read.
-"""
+"""The places of the stack's state and backups, made ready before toolbox or agent starts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from keelson.containers.toolbox import GID, UID
 from keelson.docker import daemon, names, toolbox
-from keelson.docker.part import ContainerSettings, Mount
 from keelson.docker.toolbox import File
 from keelson.errors import PlatformError, SettingsError
 
-UID = GID = 10001  # of the agent's image
 PRIVATE = 0o700
-TMPFS: Mapping[str, str] = {"/tmp": "rw,nosuid,nodev,size=256m"}  # noqa: S108 - inside the container
-# The shell reaps what processes of the toolbox leave behind, and ends at once when it is asked to.
-COMMAND = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 86400 & wait $!; done")
-
-
-def mounts(key: str, backups: str = "") -> Mapping[str, Mount]:
-    """Return where toolbox and agent see what, by volume; `backups` is a directory of the daemon's machine, which is bound."""
-    return {
-        names.state_volume(key): Mount(names.STATE_PATH),
-        names.backups_volume(key): Mount(names.DATA_PATH),
-        **({backups: Mount(backups)} if backups else {}),
-    }
-
-
-def container(key: str, backups: str = "") -> ContainerSettings:
-    """Return what the toolbox's container is like."""
-    return ContainerSettings(
-        command=COMMAND,
-        volumes=mounts(key, backups),
-        networks=(names.network(key), names.admin_network(key)),
-        tmpfs=TMPFS,
-        stop_timeout=5,
-    )
 
 
 def prepare_volumes(place: str, key: str, image: str, backups: str = "", user: tuple[int, int] = (UID, GID)) -> None:

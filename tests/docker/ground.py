@@ -13,8 +13,10 @@ from docker.errors import DockerException, NotFound
 from docker.models.containers import Container
 from docker.types import Healthcheck
 
+from keelson.containers import toolbox as inside
+from keelson.containers.model import ContainerSettings
 from keelson.docker import images, names, part, toolbox, toolbox_setup
-from keelson.docker.part import ContainerSettings, PartSpec
+from keelson.docker.part import DockerSpec
 from keelson.docker.target import DockerTarget
 
 SECOND = 1_000_000_000  # nanoseconds
@@ -47,25 +49,24 @@ class Ground:
         for volume in (names.state_volume(self.key), names.backups_volume(self.key)):
             self.client.volumes.create(volume, labels=labels)
         toolbox_setup.prepare_volumes(self.place, self.key, self.image, backups)
-        user = f"{toolbox_setup.UID}:{toolbox_setup.GID}"
-        self._run(names.TOOLBOX, self.image, user, toolbox_setup.container(self.key, backups))
+        self._run(names.TOOLBOX, self.image, (inside.UID, inside.GID), inside.container(backups))
         self.ask("register", environment="dev")
 
-    def spec(self, name: str, kind: str, image: str, **settings: Any) -> PartSpec:
+    def spec(self, name: str, kind: str, image: str, **settings: Any) -> DockerSpec:
         """Return what a part shall be, from an image made here."""
         traits = images.traits(image)
         stack_id = self.ask("register", environment="dev")
-        return PartSpec(
+        return DockerSpec(
             self.place, self.key, stack_id, name, kind, traits.reference, traits.uid, traits.gid, settings=settings
         )
 
-    def up(self, spec: PartSpec, passwords: Mapping[str, str] | None = None) -> part.Prepared:
+    def up(self, spec: DockerSpec, passwords: Mapping[str, str] | None = None) -> part.Prepared:
         """Bring a part up as the engine does: its container is kept where nothing of it changed."""
         for volume in (names.data_volume(self.key, spec.name), names.config_volume(self.key, spec.name)):
             self.client.volumes.create(volume, labels=names.labels(self.key, spec.name))
         prepared = part.prepare(replace(spec, preferred_port=20000 + secrets.randbelow(10000)), passwords)
         if part.find_container(spec) is None:
-            user = f"{spec.uid}:{spec.gid}"
+            user = (spec.uid, spec.gid)
             made = part.container(spec)
             inner = part.kind(spec.kind).listens_on
             self._run(spec.name, prepared.image_id, user, made, (inner, prepared.port) if spec.published else None)
@@ -77,33 +78,33 @@ class Ground:
         return self.client.containers.get(names.container(self.key, name))
 
     def _run(
-        self, name: str, image: str, user: str, made: ContainerSettings, port: tuple[int, int] | None = None
+        self, name: str, image: str, user: tuple[int, int], made: ContainerSettings, port: tuple[int, int] | None = None
     ) -> None:
+        networks = names.networks(self.key, made.networks)
         container = self.client.containers.create(
             image,
             list(made.command) or None,
             name=names.container(self.key, name),
             hostname=name,
-            user=user,
+            user="{}:{}".format(*user),
             read_only=True,
             cap_drop=["ALL"],
-            cap_add=list(made.capabilities),
             security_opt=["no-new-privileges:true"],
             environment=dict(made.environment),
-            tmpfs=dict(made.tmpfs),
+            tmpfs=part.tmpfs(made, *user),
             volumes={
                 volume: {"bind": mount.path, "mode": "ro" if mount.read_only else "rw"}
-                for volume, mount in made.volumes.items()
+                for volume, mount in part.volumes(self.key, name, made).items()
             },
             healthcheck=_health(made),
             stop_signal=made.stop_signal,
-            network=made.networks[0],
+            network=networks[0],
             ports={f"{port[0]}/tcp": ("127.0.0.1", port[1])} if port else None,
             labels=names.labels(self.key, name),
             **RESTARTED,
         )
-        self.client.networks.get(made.networks[0]).disconnect(container)
-        for network in made.networks:
+        self.client.networks.get(networks[0]).disconnect(container)
+        for network in networks:
             self.client.networks.get(network).connect(container, aliases=[name])
         if port:
             self.client.networks.get(names.ports_network(self.key)).connect(container)

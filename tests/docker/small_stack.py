@@ -12,6 +12,7 @@ import docker
 from docker.errors import DockerException, NotFound
 from docker.models.containers import Container
 
+from keelson.containers.model import CONFIG, DATA_PATH, STATE_PATH
 from keelson.docker import daemon, images, names, toolbox
 from keelson.docker.target import DockerTarget
 from keelson.docker.toolbox import File
@@ -47,8 +48,8 @@ class SmallStack:
             self.client.volumes.create(volume, labels={names.STACK_LABEL: self.key})
         self._own(made["agent"])
         mounts = {
-            names.state_volume(self.key): {"bind": names.STATE_PATH, "mode": "rw"},
-            names.backups_volume(self.key): {"bind": names.DATA_PATH, "mode": "rw"},
+            names.state_volume(self.key): {"bind": STATE_PATH, "mode": "rw"},
+            names.backups_volume(self.key): {"bind": DATA_PATH, "mode": "rw"},
         }
         self.run("toolbox", made["agent"], [], mounts, published=False)
         toolbox.ask(self.place, self.key, "register", environment="dev")
@@ -70,7 +71,7 @@ class SmallStack:
             volumes=mounts,
             ports={f"{INNER[part]}/tcp": ("127.0.0.1", 0)} if published else None,
             restart_policy={"Name": "unless-stopped"},  # type: ignore[arg-type]
-            environment={"POSTGRES_PASSWORD_FILE": f"{names.CONFIG}/password"},
+            environment={"POSTGRES_PASSWORD_FILE": f"{CONFIG}/password"},
             init=part == "toolbox",
         )
         network = self.client.networks.get(names.network(self.key))
@@ -99,12 +100,12 @@ class SmallStack:
         toolbox.ask(self.place, self.key, "record_server", stack_id=self.stack_of(), record=record)
         options = [
             "ssl=on",
-            f"ssl_cert_file={names.CONFIG}/server.crt",
-            f"ssl_key_file={names.CONFIG}/server.key",
+            f"ssl_cert_file={CONFIG}/server.crt",
+            f"ssl_key_file={CONFIG}/server.key",
             "fsync=off",
         ]
         mounts = {
-            names.config_volume(self.key, "main"): {"bind": names.CONFIG, "mode": "ro"},
+            names.config_volume(self.key, "main"): {"bind": CONFIG, "mode": "ro"},
             names.data_volume(self.key, "main"): {"bind": who.data, "mode": "rw"},
         }
         command = ["postgres", *(word for option in options for word in ("-c", option))]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from keelson.containers.model import DATA_PATH
 from keelson.docker import answers, images, names, toolbox_setup
 from keelson.endpoint import Reference, resolve
 from keelson.errors import ServerError, SettingsError
@@ -123,7 +124,7 @@ def test_a_job_that_is_due_is_run_and_told(on: Ground) -> None:
     wait_until(lambda: any(each["last_success"] for each in _health(on)["jobs"]), 30)
     told = _health(on)["jobs"][0]
     assert (told["well"], told["error"]) == (True, "")
-    folder = f"{names.DATA_PATH}/keelson/backups/{on.key}/notes"
+    folder = f"{DATA_PATH}/keelson/backups/{on.key}/notes"
     listed = answers.run(on.container(names.TOOLBOX), "ls", "-ln", folder)
     assert "drwx------ 2 10001 10001" in listed
     assert "keelson_backup" in _get(on, "/metrics")[1]

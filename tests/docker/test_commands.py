@@ -20,6 +20,7 @@ import pytest
 
 from keelson.agent.jobs import Job
 from keelson.backups.making import MANUAL, Source
+from keelson.containers.model import DATA_PATH
 from keelson.docker import names, toolbox
 from keelson.docker.purging import purge, sweep
 from keelson.endpoint import Reference, resolve
@@ -122,7 +123,7 @@ def test_a_backup_of_this_machine_is_copied_in_and_restored(project: Project, tm
     assert "1000 rows" in done.stdout
     with resolve(project.reference.to(database="notes_copy")).connect() as admin:
         assert admin.execute("SELECT count(*) FROM notes").fetchone() == (1000,)
-    _, left = project.stack.container("toolbox").exec_run(["ls", f"{names.DATA_PATH}/keelson"])
+    _, left = project.stack.container("toolbox").exec_run(["ls", f"{DATA_PATH}/keelson"])
     assert b"incoming" not in left
 
 

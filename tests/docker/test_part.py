@@ -13,7 +13,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import Unknown
 
 from keelson.docker import images, names, part
-from keelson.docker.part import PartSpec
+from keelson.docker.part import DockerSpec
 from keelson.errors import KeelsonError, PlatformError, PortInUseError
 from providers.docker_part import DockerFilesProvider, DockerPartImageProvider, DockerPartProvider
 from tests.docker.ground import Ground, ground
@@ -30,14 +30,14 @@ def on(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
 
 
 @pytest.fixture
-def spec(on: Ground, request: pytest.FixtureRequest) -> PartSpec:
+def spec(on: Ground, request: pytest.FixtureRequest) -> DockerSpec:
     name = f"p{abs(hash(request.node.name)) % 10**6}"
     for volume in (names.data_volume(on.key, name), names.config_volume(on.key, name)):
         on.client.volumes.create(volume, labels=names.labels(on.key, name))
     return replace(on.spec(name, "server", "postgres", version="17", parameters={}), preferred_port=free_port())
 
 
-def test_a_port_that_somebody_has_is_not_taken_and_the_user_is_told(spec: PartSpec) -> None:
+def test_a_port_that_somebody_has_is_not_taken_and_the_user_is_told(spec: DockerSpec) -> None:
     wanted = spec.preferred_port
     with closing(socket.create_server(("127.0.0.1", wanted))):
         ground_of_it = part.take_ground(spec)
@@ -49,7 +49,7 @@ def test_a_port_that_somebody_has_is_not_taken_and_the_user_is_told(spec: PartSp
     assert part.take_ground(replace(spec, published=False)).port == 0
 
 
-def test_a_port_of_another_part_is_kept_for_it_while_that_is_down(on: Ground, spec: PartSpec) -> None:
+def test_a_port_of_another_part_is_kept_for_it_while_that_is_down(on: Ground, spec: DockerSpec) -> None:
     wanted = spec.preferred_port
     stopped = on.client.containers.create(
         images.reference_of("postgres"),
@@ -67,12 +67,12 @@ def test_a_port_of_another_part_is_kept_for_it_while_that_is_down(on: Ground, sp
         stopped.remove(v=True)
 
 
-def test_an_image_that_cannot_be_had_is_one_sentence(spec: PartSpec) -> None:
+def test_an_image_that_cannot_be_had_is_one_sentence(spec: DockerSpec) -> None:
     with pytest.raises(PlatformError, match=r"127\.0\.0\.1:1/nothing:1 could not be pulled"):
         part.take_ground(replace(spec, image="127.0.0.1:1/nothing:1"))
 
 
-def test_what_stands_in_the_state_does_not_tell_a_short_password(spec: PartSpec) -> None:
+def test_what_stands_in_the_state_does_not_tell_a_short_password(spec: DockerSpec) -> None:
     image = part.take_ground(spec).image_id
     first = part.write_files(spec, image, {"postgres": "1234"})
     assert part.write_files(spec, image, {"postgres": "1234"}) == first
@@ -80,7 +80,7 @@ def test_what_stands_in_the_state_does_not_tell_a_short_password(spec: PartSpec)
     assert part.write_files(spec, image, {"postgres": "1234"}) != first
 
 
-def test_an_up_that_changes_nothing_is_none_and_an_edit_never_replaces(on: Ground, spec: PartSpec) -> None:
+def test_an_up_that_changes_nothing_is_none_and_an_edit_never_replaces(on: Ground, spec: DockerSpec) -> None:
     image, files, process = DockerPartImageProvider(), DockerFilesProvider(), DockerPartProvider()
     inputs = asdict(spec) | {"port": 0, "avoid_ports": []}
     of_image = image.create(inputs).outs
@@ -119,7 +119,7 @@ def test_an_up_that_changes_nothing_is_none_and_an_edit_never_replaces(on: Groun
 
 
 def test_passwords_of_data_that_stay_are_kept_and_a_stack_that_is_gone_needs_no_forgetting(
-    on: Ground, spec: PartSpec
+    on: Ground, spec: DockerSpec
 ) -> None:
     staying = replace(spec, data_stays=True)
     part.write_files(staying, part.take_ground(staying).image_id, {})
@@ -128,7 +128,7 @@ def test_passwords_of_data_that_stay_are_kept_and_a_stack_that_is_gone_needs_no_
     part.forget(replace(spec, key="no-such-stack"))
 
 
-def test_names_that_may_not_change_and_wrong_settings_are_refused_in_a_preview(spec: PartSpec) -> None:
+def test_names_that_may_not_change_and_wrong_settings_are_refused_in_a_preview(spec: DockerSpec) -> None:
     files, olds = DockerFilesProvider(), asdict(spec) | {"port": 0, "place": "docker@tcp://127.0.0.1:1"}
     said = files.check(olds, olds | {"place": "docker"}).failures[0].reason
     assert said.startswith("place cannot change from 'docker@tcp://127.0.0.1:1' to 'docker'; volumes do not move")

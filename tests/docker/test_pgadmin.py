@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from keelson.docker import answers, images, names, part, pgadmin, pgadmin_login
-from keelson.docker.part import PartSpec
+from keelson.containers import pgadmin
+from keelson.containers.model import CONFIG
+from keelson.docker import answers, images, part, pgadmin_login
+from keelson.docker.part import DockerSpec
 from keelson.endpoint import Reference, resolve
 from keelson.errors import SettingsError, UnreachableError
 from tests.docker.ground import Ground, ground
@@ -42,7 +44,7 @@ def on(docker_host: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
             yield made
 
 
-def _spec(on: Ground, *entries: dict[str, str]) -> PartSpec:
+def _spec(on: Ground, *entries: dict[str, str]) -> DockerSpec:
     return on.spec("pgadmin", "pgadmin", "pgadmin", email=EMAIL, entries=[*entries], protected=False)
 
 
@@ -94,7 +96,7 @@ def test_it_follows_another_list_and_another_password_without_a_restart(on: Grou
 
 def test_the_official_image_is_given_the_administrators_password_of_now(on: Ground) -> None:
     """Its Python is elsewhere; the program and pgAdmin's models are the same."""
-    program = (Path(pgadmin.__file__).with_name("pgadmin_login.py")).read_text()
+    program = (Path(str(pgadmin_login.__file__))).read_text()
     container, folder = on.container("pgadmin"), "/usr/local/lib/python3.13/dist-packages/pgadmin4"
     answers.run(container, "sh", "-c", "printf 'set by the program' >/tmp/other")
     answers.run(container, "python3", "-c", AS_ITS_ENTRYPOINT)
@@ -117,11 +119,11 @@ def test_only_an_image_that_reads_its_list_at_the_start_gets_another_container_f
 
 
 def test_the_files_hold_what_the_official_image_reads(on: Ground) -> None:
-    found = json.loads(answers.run(on.container("pgadmin"), "cat", f"{names.CONFIG}/servers.json"))
+    found = json.loads(answers.run(on.container("pgadmin"), "cat", f"{CONFIG}/servers.json"))
     entry = found["Servers"]["1"]
     assert (entry["Host"], entry["Port"], entry["MaintenanceDB"]) == ("main", 5432, "postgres")
     assert entry["ConnectionParameters"]["sslmode"] == "verify-full"
-    listed = answers.run(on.container("pgadmin"), "stat", "-c", "%a %u", f"{names.CONFIG}/pgpass")
+    listed = answers.run(on.container("pgadmin"), "stat", "-c", "%a %u", f"{CONFIG}/pgpass")
     assert listed.split() == ["600", "5050"]
 
 

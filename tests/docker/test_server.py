@@ -14,8 +14,9 @@ import psycopg
 import pytest
 
 from keelson.agent import jobs
+from keelson.containers.model import DATA_PATH, STATE_PATH
 from keelson.docker import images, names, part, toolbox
-from keelson.docker.part import PartSpec
+from keelson.docker.part import DockerSpec
 from keelson.endpoint import Reference, resolve
 from keelson.errors import BackupError, KeelsonError, ServerError, SettingsError, UnreachableError
 from tests.docker.ground import Ground, ground
@@ -31,7 +32,7 @@ class Server:
     image: str = "postgres"
     timescaledb: bool = False
 
-    def spec(self, **parameters: str) -> PartSpec:
+    def spec(self, **parameters: str) -> DockerSpec:
         settings = {"version": "17", "timescaledb": self.timescaledb, "parameters": parameters}
         return self.on.spec(self.name, "server", self.image, **settings)
 
@@ -210,7 +211,7 @@ def test_data_of_an_older_stack_get_the_password_and_the_certificate_of_this_one
     kept.up()
     kept.ask("create table rows as select 7 as n")
     on.ask("forget_passwords", server="kept")
-    on.container(names.TOOLBOX).exec_run(["sh", "-c", f"rm -r {names.STATE_PATH}/keelson/stacks/{on.key}/tls"])
+    on.container(names.TOOLBOX).exec_run(["sh", "-c", f"rm -r {STATE_PATH}/keelson/stacks/{on.key}/tls"])
     spec = kept.spec()
     part.prepare(spec)
     with pytest.raises(UnreachableError, match="certificate"):
@@ -236,7 +237,7 @@ def test_another_minor_takes_the_data_over_after_a_backup_and_another_major_does
     newer = replace(old.spec(), image=other_version("17.99"))
     assert part.take_ground(newer).notes[0].endswith("to 17.99")
     listed = on.container(names.TOOLBOX).exec_run(
-        ["sh", "-c", f"cat {names.DATA_PATH}/keelson/backups/{on.key}/auth/*/manifest.json"]
+        ["sh", "-c", f"cat {DATA_PATH}/keelson/backups/{on.key}/auth/*/manifest.json"]
     )
     assert b'"before-upgrade"' in listed.output
     old.ask("drop database auth")

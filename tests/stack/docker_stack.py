@@ -15,6 +15,7 @@ import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
+from keelson.containers.model import DATA_PATH, STATE_PATH
 from keelson.docker import names
 from tests.stack.harness import CHECKOUT, StackUnderTest
 
@@ -42,8 +43,8 @@ class DockerStack(StackUnderTest):
     @property
     def folders(self) -> dict[str, str]:
         return {
-            "STATE": f"{names.STATE_PATH}/keelson/stacks/{self.key}",
-            "BACKUPS": f"{names.DATA_PATH}/keelson/backups/{self.key}",
+            "STATE": f"{STATE_PATH}/keelson/stacks/{self.key}",
+            "BACKUPS": f"{DATA_PATH}/keelson/backups/{self.key}",
         }
 
     def sh(self, script: str, *words: str) -> str:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from docker.models.containers import Container
 
+from keelson.containers.model import STATE_PATH
 from keelson.docker import names
 from tests.stack.docker_stack import DockerStack
 
@@ -147,7 +148,7 @@ def _reached(run_beside: Callable[..., str], network: str, servers: dict[str, in
 
 
 def test_no_password_stands_where_others_look(stack: DockerStack) -> None:
-    path = f"{names.STATE_PATH}/keelson/stacks/{stack.key}/secrets.json"
+    path = f"{STATE_PATH}/keelson/stacks/{stack.key}/secrets.json"
     code, text = _inside(stack.container("toolbox"), f"cat {path}")
     assert not code, text
     passwords = _texts(json.loads(text))

@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keelson import fingerprint
-from keelson.docker import names
+from keelson.containers.model import DATA_PATH, STATE_PATH
 from keelson.docker.images import archive
 from keelson.docker.images.archive import Member
 from keelson.docker.images.packages import PLACE, Packages
@@ -136,7 +136,7 @@ def traits(name: str) -> Traits:
         "timescaledb": (TIMESCALEDB, "/home/postgres/pgdata/data"),
         "redis": (REDIS, "/data"),
         "pgadmin": (PGADMIN, "/var/lib/pgadmin"),
-        "agent": (AGENT, names.STATE_PATH),
+        "agent": (AGENT, STATE_PATH),
     }[name]
     programs = "/usr/bin" if name == "redis" else str(root.binaries)
     edition = root.timescale_edition if name == "timescaledb" else ""
@@ -214,7 +214,7 @@ def _pgadmin(root: PrivateRoot) -> Recipe:
 def _agent(root: PrivateRoot) -> Recipe:
     instructions = (
         f"ENV PATH={root.binaries}:{_PATH} HOME=/tmp KEELSON_INSIDE=1",
-        f"ENV XDG_STATE_HOME={names.STATE_PATH} XDG_DATA_HOME={names.DATA_PATH}",
+        f"ENV XDG_STATE_HOME={STATE_PATH} XDG_DATA_HOME={DATA_PATH}",
         "ENV XDG_CACHE_HOME=/tmp/cache XDG_RUNTIME_DIR=/tmp/run",
         "ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 MALLOC_ARENA_MAX=1",
         f"USER {AGENT.uid}:{AGENT.gid}",
@@ -222,7 +222,7 @@ def _agent(root: PrivateRoot) -> Recipe:
     )
     members = [
         *AGENT.members(),
-        *AGENT.owns(names.STATE_PATH, names.DATA_PATH, mode=0o700),
+        *AGENT.owns(STATE_PATH, DATA_PATH, mode=0o700),
         *_sources(PLACE, [fingerprint.PACKAGE]),
     ]
     return _small("agent", _packages(root, _AGENT), instructions, members)

@@ -1,0 +1,105 @@
+"""A PostgreSQL server in a container, of the official image, Timescale's, or one made here.
+
+Its configuration lies on a volume of its own, which it can only read; PostgreSQL's own file in the data directory is included first. So an
+edited parameter is a reload, and never another container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from keelson.containers import state
+from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount, PartSpec
+from keelson.local import configuration
+from keelson.local.configuration import Place
+from keelson.local.spec import ServerSpec
+
+ADMINISTRATOR = "postgres"
+PORT = 5432
+DATA = "/var/lib/postgresql/data"
+DIRECTORY = "pgdata"  # below it: the volume's own may hold lost+found, and belongs to root
+SOCKETS = "/var/run/postgresql"
+CERTIFICATES = f"{CONFIG}/tls"
+INSIDE = Place("*", SOCKETS, CERTIFICATES)
+HBA = """\
+# Written by Keelson. Over the networks encrypted and with passwords only; the socket is for repairs from inside the container.
+# TYPE   DATABASE     USER      ADDRESS       METHOD
+local    all          postgres                peer
+hostssl  all          all       all           scram-sha-256
+hostssl  replication  postgres  127.0.0.1/32  scram-sha-256
+hostssl  replication  postgres  ::1/128       scram-sha-256
+"""
+# The password stands in the environment of one short process, and in no command line.
+QUESTION = (
+    f'PGPASSWORD="$(cat {CONFIG}/password)" exec psql --no-psqlrc --no-password --output=/dev/null --command="SELECT 1" '
+    f'"host=localhost port={PORT} user={ADMINISTRATOR} dbname=postgres sslmode=verify-full sslrootcert={CERTIFICATES}/ca.crt '
+    'connect_timeout=4 application_name=health"'
+)
+SECONDS_TO_RECOVER = 600
+SECONDS_TO_STOP = 120
+SHARED_MEMORY = 256  # MB
+BUILTIN_LOCALE = 17  # the major version from which PostgreSQL sorts by itself
+
+
+class ServerKind:
+    """See `keelson.containers.kinds.Kind` for what each method is for."""
+
+    logins = (ADMINISTRATOR,)
+    listens_on = PORT
+
+    def check(self, spec: PartSpec) -> None:
+        """Refuse parameters that are the platform's own, or whose name cannot be."""
+        configuration.check_names(server_of(spec))
+
+    def container(self, spec: PartSpec) -> ContainerSettings:
+        """Return the postmaster's: its data, its configuration, and a place for its sockets."""
+        return ContainerSettings(
+            command=(
+                "postgres",
+                *("-c", f"config_file={CONFIG}/postgresql.conf"),
+                *("-c", f"hba_file={CONFIG}/pg_hba.conf"),
+            ),
+            environment={
+                "PGDATA": f"{DATA}/{DIRECTORY}",
+                "POSTGRES_PASSWORD_FILE": f"{CONFIG}/password",
+                "POSTGRES_INITDB_ARGS": " ".join(_initdb_options(spec)),
+                "NO_TS_TUNE": "true",  # Timescale's image would guess parameters from the whole machine
+            },
+            volumes={"data": Mount(DATA), "config": Mount(CONFIG, read_only=True)},
+            memory={SOCKETS: Memory(16, private=True), "/tmp": Memory(64)},  # noqa: S108 - inside the container
+            healthcheck=Healthcheck(("sh", "-c", QUESTION), start_period=SECONDS_TO_RECOVER),
+            stop_signal="SIGINT",  # fast: SIGTERM would wait for clients
+            stop_timeout=SECONDS_TO_STOP,
+            shm_size=SHARED_MEMORY,
+            networks=("product", "admin"),
+        )
+
+    def files(self, spec: PartSpec) -> Mapping[str, str]:
+        """Return its configuration, the administrator's password, and its certificate."""
+        values = configuration.values(server_of(spec), PORT, INSIDE)
+        certificates = state.ask(spec.place, spec.key, "certificate", server=spec.name, names=[*spec.known_as])
+        return {
+            "postgresql.conf": f"include_if_exists '{DATA}/{DIRECTORY}/postgresql.conf'\n{configuration.render(values)}",
+            "pg_hba.conf": HBA,
+            "password": state.password(spec, ADMINISTRATOR),
+            **{f"tls/{name}": text for name, text in certificates.items()},
+        }
+
+
+def server_of(spec: PartSpec) -> ServerSpec:
+    """Return a part's specification as the configuration of a server is made from it."""
+    parameters = {name: str(value) for name, value in spec.settings.get("parameters", {}).items()}
+    return ServerSpec(
+        key=spec.key,
+        stack_id=spec.stack_id,
+        name=spec.name,
+        version_label=str(spec.settings.get("version", "")),
+        parameters=parameters,
+        timescale=bool(spec.settings.get("timescaledb")),
+    )
+
+
+def _initdb_options(spec: PartSpec) -> tuple[str, ...]:
+    label = str(spec.settings.get("version") or BUILTIN_LOCALE)
+    builtin = ("--locale-provider=builtin",) if int(label.partition(".")[0]) >= BUILTIN_LOCALE else ()
+    return ("--data-checksums", "--encoding=UTF8", "--locale=C.UTF-8", *builtin)
