@@ -178,7 +178,7 @@ def test_a_change_of_the_log_that_is_cut_off_loses_nothing_and_is_done_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"keelson.docker.redis._Log.{step}", cut)
+        patch.setattr(f"keelson.containers.redis.Log.{step}", cut)
         with pytest.raises(KeyboardInterrupt):
             store.up(append_only=step == "choose")
     store.kill()
