@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keelson.errors import PlatformError, SettingsError
+from keelson.reasons import reason
 
 if TYPE_CHECKING:
     import docker
@@ -78,8 +79,10 @@ def connect(place: str) -> docker.DockerClient:
             client.close()
             raise
     except (DockerException, OSError) as fault:  # OSError is also what requests raises
-        reason = (by_ssh and ssh.said(found.host)) or _reason(fault)
-        msg = f"no Docker daemon answers at {found.host} ({reason}); start it, or name another one in keelson:docker.context"
+        why = (by_ssh and ssh.said(found.host)) or reason(fault)
+        msg = (
+            f"no Docker daemon answers at {found.host} ({why}); start it, or name another one in keelson:docker.context"
+        )
         raise PlatformError(msg) from None
     return client
 
@@ -112,7 +115,7 @@ def sentences(place: str) -> Iterator[None]:
         msg = f"the Docker daemon at {find(place).host} refuses: {_explained(fault)}"
         raise PlatformError(msg) from None
     except (DockerException, OSError) as fault:
-        msg = f"the Docker daemon at {find(place).host} does not answer ({_reason(fault)}); start it and run the command again"
+        msg = f"the Docker daemon at {find(place).host} does not answer ({reason(fault)}); start it and run the command again"
         raise PlatformError(msg) from None
 
 
@@ -120,17 +123,6 @@ def _explained(fault: Exception) -> str:
     return " ".join(str(getattr(fault, "explanation", None) or fault).split()).removeprefix(
         "Error response from daemon: "
     )
-
-
-def _reason(fault: BaseException) -> str:
-    """Return what the operating system said, which the client wraps in exceptions of exceptions; else what the client said."""
-    seen: list[BaseException] = [fault]
-    for each in seen:
-        inner = [each.__cause__, each.__context__, *each.args, getattr(each, "reason", None)]
-        if isinstance(each, OSError) and each.strerror:
-            return each.strerror
-        seen += [one for one in inner if isinstance(one, BaseException) and one not in seen]
-    return " ".join(str(fault).split())
 
 
 def _certificates() -> Path | None:

@@ -6,23 +6,21 @@ import contextlib
 import io
 import socket
 import tarfile
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from keelson.containers.toolbox import PYTHON
 from keelson.docker import daemon, names
 from keelson.errors import PlatformError, UnreachableError
-from keelson.inside.session import GoneError, Session
+from keelson.inside import stream as streams
+from keelson.inside.session import Session, Sessions
 
 if TYPE_CHECKING:
     import docker
     from docker.models.containers import Container
 
-PYTHON = ("python3", "-I", "-m")
-STDERR = 2
 _HEADER = 8  # bytes before each block of a stream: which stream, 3 zeros, the block's length (Docker's API, attach)
-_KEPT = 4096  # bytes of what a process said last on standard error
 _BLOCK = 65536
 
 
@@ -36,7 +34,7 @@ class File:
     mode: int = 0o600
 
 
-class ExecStream:
+class ExecStream(streams.ExecStream):
     """Standard input and output of a process that runs in a container, whatever carries the daemon's answers.
 
     With a terminal what it writes on standard error comes with its output.
@@ -51,6 +49,7 @@ class ExecStream:
         terminal: bool = False,
         environment: Mapping[str, str] | None = None,
     ) -> None:
+        super().__init__()
         self._api = client.api
         started = self._api.exec_create(
             container.id,
@@ -69,30 +68,10 @@ class ExecStream:
         # The socket alone would miss what came in one piece with the daemon's answer, and lies in the response's buffer.
         self._response: Any = carrier._response  # noqa: SLF001
         self._reader: Any = self._response.raw._fp.fp  # noqa: SLF001
-        self._received = b""
-        self.said = b""  # on standard error
 
     def write(self, text: bytes) -> None:
         """Send all of it."""
         self._writer.sendall(text)
-
-    def read_line(self) -> bytes:
-        """Return the next line of its output; an empty one when the process is gone."""
-        while b"\n" not in self._received:
-            block = self.read()
-            if not block:
-                return b""
-            self._received += block
-        line, end, self._received = self._received.partition(b"\n")
-        return line + end
-
-    def read(self) -> bytes:
-        """Return the next block of its output; an empty one when the process is gone."""
-        while True:
-            stream, block = self.read_any()
-            if stream != STDERR or not block:
-                return block
-            self.said = (self.said + block)[-_KEPT:]
 
     def read_any(self) -> tuple[int, bytes]:
         """Return the next block with the number of the stream that it came on; an empty one when the process is gone."""
@@ -123,10 +102,6 @@ class ExecStream:
         return bytes(self._reader.read(size))
 
 
-_sessions: dict[tuple[str, str], Session] = {}
-_lock = threading.Lock()
-
-
 def ask(place: str, key: str, operation: str, **arguments: Any) -> Any:  # noqa: ANN401 - what the operation answers
     """Return what an operation of `keelson.inside.operations` answers in the stack's toolbox.
 
@@ -134,45 +109,17 @@ def ask(place: str, key: str, operation: str, **arguments: Any) -> Any:  # noqa:
         KeelsonError: the operation's own.
         UnreachableError: the stack has no toolbox, or it does not run.
     """
-    session, new = _session(place, key)
-    try:
-        return session.ask(operation, **arguments)
-    except GoneError:  # with its container, which another one may have followed
-        _forget(place, key, session)
-        if new:
-            raise
-    return _session(place, key)[0].ask(operation, **arguments)
+    return _sessions.ask(place, key, operation, **arguments)
 
 
 def ask_apart(place: str, key: str, operation: str, **arguments: Any) -> Any:  # noqa: ANN401 - what the operation answers
     """Return an operation's answer as `ask` does, in a session of its own: for what takes long, and keeps nobody waiting."""
-    session = _begin(place, key)
-    try:
-        return session.ask(operation, **arguments)
-    finally:
-        session.close()
-
-
-def _session(place: str, key: str) -> tuple[Session, bool]:
-    """Return the session with a stack's toolbox, and whether it was begun just now."""
-    with _lock:
-        if known := _sessions.get((place, key)):
-            return known, False
-        begun = _sessions[place, key] = _begin(place, key)
-        return begun, True
+    return _sessions.ask_apart(place, key, operation, **arguments)
 
 
 def close(place: str, key: str) -> None:
     """End the session with a stack's toolbox, if there is one; the next question begins another."""
-    if session := _sessions.get((place, key)):
-        _forget(place, key, session)
-
-
-def _forget(place: str, key: str, session: Session) -> None:
-    session.close()
-    with _lock:
-        if _sessions.get((place, key)) is session:
-            del _sessions[place, key]
+    _sessions.close(place, key)
 
 
 def find(place: str, key: str) -> Container:
@@ -208,6 +155,9 @@ def stream(
 
 def _begin(place: str, key: str) -> Session:
     return Session(stream(place, key, [*PYTHON, "keelson.inside.serve", key]), key)
+
+
+_sessions = Sessions(_begin)
 
 
 def write(place: str, key: str, image: str, volumes: Mapping[str, Mapping[str, File]]) -> None:

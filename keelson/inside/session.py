@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from keelson import errors
@@ -55,6 +56,53 @@ class Session:
     def close(self) -> None:
         """End the process inside."""
         self._stream.close()
+
+
+class Sessions:
+    """The sessions of this process, one with each stack's toolbox, begun at the first question by `begin(place, key)`."""
+
+    def __init__(self, begin: Callable[[str, str], Session]) -> None:
+        self._begin = begin
+        self._known: dict[tuple[str, str], Session] = {}
+        self._lock = threading.Lock()
+
+    def ask(self, place: str, key: str, operation: str, **arguments: Any) -> Any:  # noqa: ANN401 - what the operation answers
+        """Return an operation's answer; where the session's process is gone, another one is asked."""
+        session, new = self._session(place, key)
+        try:
+            return session.ask(operation, **arguments)
+        except GoneError:  # with its container, which another one may have followed
+            self._forget(place, key, session)
+            if new:
+                raise
+        return self._session(place, key)[0].ask(operation, **arguments)
+
+    def ask_apart(self, place: str, key: str, operation: str, **arguments: Any) -> Any:  # noqa: ANN401
+        """Return an operation's answer in a session of its own."""
+        session = self._begin(place, key)
+        try:
+            return session.ask(operation, **arguments)
+        finally:
+            session.close()
+
+    def close(self, place: str, key: str) -> None:
+        """End the session with a stack's toolbox, if there is one."""
+        if session := self._known.get((place, key)):
+            self._forget(place, key, session)
+
+    def _session(self, place: str, key: str) -> tuple[Session, bool]:
+        """Return the session with a stack's toolbox, and whether it was begun just now."""
+        with self._lock:
+            if known := self._known.get((place, key)):
+                return known, False
+            begun = self._known[place, key] = self._begin(place, key)
+            return begun, True
+
+    def _forget(self, place: str, key: str, session: Session) -> None:
+        session.close()
+        with self._lock:
+            if self._known.get((place, key)) is session:
+                del self._known[place, key]
 
 
 def _gone(stack: str, fault: Exception) -> GoneError:
