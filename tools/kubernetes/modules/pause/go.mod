@@ -1,0 +1,3 @@
+module keelson.invalid/pause
+
+go 1.24
