@@ -13,11 +13,16 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from keelson.errors import PlatformError
 
 SOCKET_PATH_LIMIT = 107  # bytes that fit into sockaddr_un.sun_path
+
+_state: ContextVar[Path | None] = ContextVar("state", default=None)
 
 
 def cache() -> Path:
@@ -32,7 +37,17 @@ def data() -> Path:
 
 def state() -> Path:
     """Return the directory of registries, logs and Pulumi's file backend."""
-    return _xdg("XDG_STATE_HOME", ".local/state") / "keelson"
+    return _state.get() or _xdg("XDG_STATE_HOME", ".local/state") / "keelson"
+
+
+@contextmanager
+def state_in(directory: Path) -> Iterator[None]:
+    """Let the block, in this thread, take `directory` for that of registries."""
+    before = _state.set(directory)
+    try:
+        yield
+    finally:
+        _state.reset(before)
 
 
 def runtime(name: str, longest: str) -> Path:

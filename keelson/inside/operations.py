@@ -5,6 +5,7 @@ What a question needs is imported when it is asked: a session starts for each co
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from keelson.inside.upgrades import back_up_server
 from keelson.local.registry import DaemonRecord, Registry, ServerRecord
 
 ID_BYTES = 6
+TAKEN = ".taken"  # which files `take_state` wrote last
 
 
 def find(name: str) -> Callable[..., Any]:
@@ -178,6 +180,19 @@ def disks(key: str, directory: str = "") -> dict[str, Any]:
     return asdict(look(key, Path(directory) if directory else None))
 
 
+def take_state(key: str, files: Mapping[str, str]) -> None:
+    """Replace the files of the stack's state that were taken before; where they are kept, and so changed, is elsewhere."""
+    from keelson.inside import files as kept  # noqa: PLC0415
+
+    directory = Registry(key).directory
+    note = directory / TAKEN
+    before = json.loads(note.read_text(encoding="utf-8")) if note.exists() else []
+    kept.write(directory, files)
+    for gone in set(before) - set(files):
+        (directory / gone).unlink(missing_ok=True)
+    paths.write_private(note, json.dumps(sorted(files)))
+
+
 def make_incoming(key: str, name: str) -> int:  # noqa: ARG001
     """Make a directory beside the backups for what is copied here, and return whose it is."""
     paths.private_directory(paths.data() / name)
@@ -212,6 +227,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         back_up,
         overview,
         disks,
+        take_state,
         make_incoming,
         remove_incoming,
     )

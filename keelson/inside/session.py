@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from keelson import errors
 from keelson.errors import KeelsonError, UnreachableError
@@ -58,24 +58,21 @@ class Session:
         self._stream.close()
 
 
-class Sessions:
+S = TypeVar("S", bound=Session)
+T = TypeVar("T")
+
+
+class Sessions(Generic[S]):
     """The sessions of this process, one with each stack's toolbox, begun at the first question by `begin(place, key)`."""
 
-    def __init__(self, begin: Callable[[str, str], Session]) -> None:
+    def __init__(self, begin: Callable[[str, str], S]) -> None:
         self._begin = begin
-        self._known: dict[tuple[str, str], Session] = {}
+        self._known: dict[tuple[str, str], S] = {}
         self._lock = threading.Lock()
 
     def ask(self, place: str, key: str, operation: str, **arguments: Any) -> Any:  # noqa: ANN401 - what the operation answers
-        """Return an operation's answer; where the session's process is gone, another one is asked."""
-        session, new = self._session(place, key)
-        try:
-            return session.ask(operation, **arguments)
-        except GoneError:  # with its container, which another one may have followed
-            self._forget(place, key, session)
-            if new:
-                raise
-        return self._session(place, key)[0].ask(operation, **arguments)
+        """Return an operation's answer."""
+        return self.use(place, key, lambda session: session.ask(operation, **arguments))
 
     def ask_apart(self, place: str, key: str, operation: str, **arguments: Any) -> Any:  # noqa: ANN401
         """Return an operation's answer in a session of its own."""
@@ -85,12 +82,23 @@ class Sessions:
         finally:
             session.close()
 
+    def use(self, place: str, key: str, question: Callable[[S], T]) -> T:
+        """Return what a session answers; where its process is gone, another one is asked."""
+        session, new = self._session(place, key)
+        try:
+            return question(session)
+        except GoneError:  # with its container, which another one may have followed
+            self._forget(place, key, session)
+            if new:
+                raise
+        return question(self._session(place, key)[0])
+
     def close(self, place: str, key: str) -> None:
         """End the session with a stack's toolbox, if there is one."""
         if session := self._known.get((place, key)):
             self._forget(place, key, session)
 
-    def _session(self, place: str, key: str) -> tuple[Session, bool]:
+    def _session(self, place: str, key: str) -> tuple[S, bool]:
         """Return the session with a stack's toolbox, and whether it was begun just now."""
         with self._lock:
             if known := self._known.get((place, key)):
@@ -98,7 +106,7 @@ class Sessions:
             begun = self._known[place, key] = self._begin(place, key)
             return begun, True
 
-    def _forget(self, place: str, key: str, session: Session) -> None:
+    def _forget(self, place: str, key: str, session: S) -> None:
         session.close()
         with self._lock:
             if self._known.get((place, key)) is session:

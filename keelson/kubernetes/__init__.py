@@ -1,0 +1,14 @@
+"""A stack's parts as objects of a Kubernetes cluster.
+
+| module | holds |
+|---|---|
+| `cluster` | which cluster is meant, and its API in plain JSON |
+| `credentials` | what the kubeconfig says: where the API answers, and as whom it is asked |
+| `faults` | one sentence of what the API refuses |
+| `websocket` | a connection through the API, of several channels |
+| `streams` | processes that run in pods |
+| `forward` | ports of this machine that lead to pods |
+| `state` | the stack's state, in a Secret |
+| `toolbox` | the pod through which what lies inside a stack is asked |
+| `shell` | commands of Keelson that run in there |
+"""

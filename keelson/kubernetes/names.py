@@ -1,0 +1,31 @@
+"""The labels and names by which the objects of a stack are known."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+STACK_LABEL = "keelson.dev/stack"  # also an annotation, which has the stack's whole key
+PART_LABEL = "keelson.dev/part"
+MANAGED_BY = {"app.kubernetes.io/managed-by": "keelson"}
+TOOLBOX = "toolbox"
+STATE = "keelson-state"  # the Secret
+
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+
+def stack_label(key: str) -> str:
+    """Return a stack's key as a label's value, which is at most 63 characters long and ends with a letter or digit."""
+    if _LABEL.fullmatch(key):
+        return key
+    return f"{key[:50]}-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def labels(key: str, part: str = "") -> dict[str, str]:
+    """Return the labels of what belongs to a stack, or to one of its parts."""
+    return {**MANAGED_BY, STACK_LABEL: stack_label(key), **({PART_LABEL: part} if part else {})}
+
+
+def selector(key: str, part: str) -> str:
+    """Return how a part's pods are found."""
+    return f"{STACK_LABEL}={stack_label(key)},{PART_LABEL}={part}"
