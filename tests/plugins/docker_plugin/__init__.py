@@ -4,6 +4,6 @@ It creates the official resource types with the official inputs on a real daemon
 follows kreuzwerker's Terraform provider 4.5.0, of which the official plugin is a bridge: defaults, what replaces, what
 is read back, how long it waits, also where that surprises. The product never imports it.
 
-`server` speaks to the engine, `shapes` knows the inputs from the SDK, `kinds` what is said about each resource type,
-and `containers`, `networks`, `volumes`, `images` do the work.
+`server` speaks to the engine, `kinds` knows what is said about each resource type, and `containers`, `networks`,
+`volumes`, `images` do the work.
 """

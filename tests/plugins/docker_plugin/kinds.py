@@ -11,6 +11,8 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from plugin.shapes import DEFAULTS, Shape, shape_of
+from plugin.wire import UNKNOWN, Bag, holds_unknown
 from pulumi_docker.container import ContainerArgs
 from pulumi_docker.network import NetworkArgs
 from pulumi_docker.remote_image import RemoteImageArgs
@@ -18,9 +20,18 @@ from pulumi_docker.volume import VolumeArgs
 
 from . import containers, images, networks, volumes
 from .session import Session
-from .shapes import DEFAULTS, UNKNOWN, Shape, holds_unknown, shape_of
 
-Bag = dict[str, Any]
+DURATION = r"^(0|([0-9.]+(ns|us|µs|ms|s|m|h))+)$"
+PATTERNS = {  # of the Terraform provider, by the last word of a path
+    "restart": r"^(no|on-failure|always|unless-stopped)$",
+    "permissions": r"^(0[0-7]{3}|[rwm]+)$",
+    "cpuSet": r"^\d+([,-]\d+)*$",
+    "type": r"^(bind|volume|tmpfs|mount|block)$",
+    "interval": DURATION,
+    "timeout": DURATION,
+    "startPeriod": DURATION,
+    "startInterval": DURATION,
+}
 ORDERED = frozenset({"command", "entrypoints", "ports", "tests"})  # the other lists are sets
 
 

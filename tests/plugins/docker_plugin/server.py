@@ -6,27 +6,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
-import select
-import signal
-import sys
 from collections.abc import Iterator
-from concurrent import futures
-from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2, json_format, struct_pb2
-from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
-from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc, status_pb2
+from google.protobuf import empty_pb2
+from plugin.server import change, refuse_but_keep, serve, token
+from plugin.shapes import faults
+from plugin.wire import Bag, bag, struct
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from .kinds import KINDS, Kind
+from .kinds import KINDS, PATTERNS, Kind
 from .session import SOCKET, InitError, PluginError, Session
-from .shapes import faults, whole
 
-Bag = dict[str, Any]
 VERSION = "5.1.0"
-THREADS = 32  # operations at once
 
 
 class Plugin(provider_pb2_grpc.ResourceProviderServicer):
@@ -55,15 +48,15 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.CheckRequest, _context: grpc.ServicerContext
     ) -> provider_pb2.CheckResponse:
         """Fill in the daemon's address."""
-        news = _bag(request.news)
+        news = bag(request.news)
         usual = {"host": os.environ.get("DOCKER_HOST") or SOCKET}
-        return provider_pb2.CheckResponse(inputs=_struct(usual | news))
+        return provider_pb2.CheckResponse(inputs=struct(usual | news))
 
     def DiffConfig(
         self, request: provider_pb2.DiffRequest, _context: grpc.ServicerContext
     ) -> provider_pb2.DiffResponse:
         """Tell whether the settings changed; that replaces nothing."""
-        same = _bag(request.olds) == _bag(request.news)
+        same = bag(request.olds) == bag(request.news)
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_NONE if same else provider_pb2.DiffResponse.DIFF_SOME
         )
@@ -72,7 +65,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         self, request: provider_pb2.ConfigureRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ConfigureResponse:
         """Take the settings; the daemon must answer, for a preview too."""
-        self.session = Session(_bag(request.args))
+        self.session = Session(bag(request.args))
         if not self.session.answers():
             context.abort(
                 grpc.StatusCode.UNKNOWN,
@@ -82,43 +75,45 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
         """Refuse what the SDK does not know, and fill in the defaults."""
-        kind, olds, news = _kind(request.urn, context), _bag(request.olds), _bag(request.news)
+        kind, olds, news = _kind(request.urn, context), bag(request.olds), bag(request.news)
         name = request.urn.rsplit("::", 1)[1]
         checked = kind.with_defaults(name, olds, news)
         failures = [
             provider_pb2.CheckFailure(reason=f"{reason}. Examine values at '{name}.{path}'.")
-            for path, reason in faults(kind.shape, checked)
+            for path, reason in faults(kind.shape, checked, patterns=PATTERNS)
         ]
-        return provider_pb2.CheckResponse(inputs=_struct(checked), failures=failures)
+        return provider_pb2.CheckResponse(inputs=struct(checked), failures=failures)
 
     def Diff(self, request: provider_pb2.DiffRequest, context: grpc.ServicerContext) -> provider_pb2.DiffResponse:
         """Compare the state with the inputs."""
-        kind, olds, news = _kind(request.urn, context), _bag(request.olds), _bag(request.news)
+        kind, olds, news = _kind(request.urn, context), bag(request.olds), bag(request.news)
         changed = [key for key in kind.changes(olds, news) if key not in request.ignoreChanges]
         replaces = [key for key in changed if key not in kind.updatable]
         return provider_pb2.DiffResponse(
             changes=provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=changed,
             replaces=replaces,
-            detailedDiff={key: _change(key in replaces, key in olds, key in news) for key in changed},
+            detailedDiff={
+                key: change(replaces=key in replaces, was=key in olds, is_now=key in news) for key in changed
+            },
             hasDetailedDiff=True,
             deleteBeforeReplace=bool(replaces) and kind.deletes_first(olds, news),
         )
 
     def Create(self, request: provider_pb2.CreateRequest, context: grpc.ServicerContext) -> provider_pb2.CreateResponse:
         """Create; in a preview say what is not known."""
-        kind, inputs = _kind(request.urn, context), _bag(request.properties)
+        kind, inputs = _kind(request.urn, context), bag(request.properties)
         if request.preview:
-            return provider_pb2.CreateResponse(properties=_struct(kind.planned(inputs)))
+            return provider_pb2.CreateResponse(properties=struct(kind.planned(inputs)))
         with _refusals(context, request.urn, inputs):
             identity, outputs = kind.create(self.session, {**kind.defaults, **inputs})
         return provider_pb2.CreateResponse(
-            id=identity, properties=_struct({**kind.defaults, **inputs, **outputs, "id": identity})
+            id=identity, properties=struct({**kind.defaults, **inputs, **outputs, "id": identity})
         )
 
     def Read(self, request: provider_pb2.ReadRequest, context: grpc.ServicerContext) -> provider_pb2.ReadResponse:
         """Read; an empty answer says that it is gone."""
-        kind, state, inputs = _kind(request.urn, context), _bag(request.properties), _bag(request.inputs)
+        kind, state, inputs = _kind(request.urn, context), bag(request.properties), bag(request.inputs)
         with _refusals(context, request.urn, inputs):
             found = kind.read(self.session, request.id, state)
         if found is None:
@@ -127,23 +122,23 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         drifted = set(kind.changes(outputs, inputs)) & set(inputs) & set(outputs)
         return provider_pb2.ReadResponse(
             id=request.id,
-            properties=_struct(outputs),
-            inputs=_struct(inputs | {key: outputs[key] for key in drifted}),
+            properties=struct(outputs),
+            inputs=struct(inputs | {key: outputs[key] for key in drifted}),
         )
 
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
         """Apply what can be applied; the state takes all, as the official plugin's does."""
-        kind, olds, news = _kind(request.urn, context), _bag(request.olds), _bag(request.news)
+        kind, olds, news = _kind(request.urn, context), bag(request.olds), bag(request.news)
         if not request.preview:
             with _refusals(context, request.urn, news):
                 kind.update(self.session, request.id, olds, news)
         dropped = set(kind.shape.fields) - set(news) - kind.filled_in - kind.kept
         kept = {key: value for key, value in olds.items() if key not in dropped}
-        return provider_pb2.UpdateResponse(properties=_struct(kept | news))
+        return provider_pb2.UpdateResponse(properties=struct(kept | news))
 
     def Delete(self, request: provider_pb2.DeleteRequest, context: grpc.ServicerContext) -> empty_pb2.Empty:
         """Delete; what is gone already is deleted."""
-        state = _bag(request.properties)
+        state = bag(request.properties)
         with _refusals(context, request.urn, state):
             _kind(request.urn, context).delete(self.session, request.id, state)
         return empty_pb2.Empty()
@@ -156,32 +151,15 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
 def main() -> None:
     """Serve until the engine, who reads standard output, is gone."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(0))
-    logging.getLogger("grpc").setLevel(logging.CRITICAL)  # calls that are not implemented are no news
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=THREADS), options=_GRPC_CHANNEL_OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Plugin(), server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    print(port, flush=True)  # noqa: T201 - tells the engine
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are always reported
-    while not poll.poll():
-        pass
-    os._exit(0)
+    serve(Plugin())
 
 
 def _kind(urn: str, context: grpc.ServicerContext) -> Kind:
-    token = urn.split("::")[2].rsplit("$", 1)[-1]
-    if token not in KINDS:
+    kind = token(urn)
+    if kind not in KINDS:
         known = ", ".join(KINDS)
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"the stand-in for the Docker plugin has {known}, and not {token}")
-    return KINDS[token]
-
-
-def _change(replaces: bool, was: bool, is_now: bool) -> provider_pb2.PropertyDiff:  # noqa: FBT001 - three facts of one key
-    name = "UPDATE" if was and is_now else "ADD" if is_now else "DELETE"
-    return provider_pb2.PropertyDiff(kind=provider_pb2.PropertyDiff.Kind.Value(f"{name}_REPLACE" if replaces else name))
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, f"the stand-in for the Docker plugin has {known}, and not {kind}")
+    return KINDS[kind]
 
 
 @contextlib.contextmanager
@@ -192,28 +170,13 @@ def _refusals(context: grpc.ServicerContext, urn: str, inputs: Bag) -> Iterator[
     except InitError as fault:
         outputs = inputs | fault.outputs | {"id": fault.identity}
         words = f"creating {urn}: {_official(fault)}"
-        details = provider_pb2.ErrorResourceInitFailed(
-            id=fault.identity, properties=_struct(outputs), reasons=[words], inputs=_struct(inputs)
+        kept = provider_pb2.ErrorResourceInitFailed(
+            id=fault.identity, properties=struct(outputs), reasons=[words], inputs=struct(inputs)
         )
-        packed = any_pb2.Any()
-        packed.Pack(details)
-        code = grpc.StatusCode.UNKNOWN
-        status = status_pb2.Status(code=code.value[0], message=words, details=[packed])
-        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-        context.abort(code, words)
+        refuse_but_keep(context, words, kept)
     except PluginError as fault:
         context.abort(grpc.StatusCode.UNKNOWN, _official(fault))
 
 
 def _official(fault: PluginError) -> str:
     return f"1 error occurred:\n\t* {fault}\n\n"
-
-
-def _bag(struct: struct_pb2.Struct) -> Bag:
-    return dict(whole(json_format.MessageToDict(struct)))
-
-
-def _struct(bag: Bag) -> struct_pb2.Struct:
-    made = struct_pb2.Struct()
-    made.update(bag)
-    return made

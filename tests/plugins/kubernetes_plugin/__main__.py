@@ -1,0 +1,5 @@
+"""Run the plugin: `python -m kubernetes_plugin ENGINE`."""
+
+from .server import main
+
+main()
