@@ -27,7 +27,7 @@ from keelson.postgres.names import RoleNames, validate_service_name
 from keelson.postgres.ownership import Owner, server_lock
 
 OBJECTS_AT_ONCE = 1000  # that pg_restore makes in one transaction, so that the locks of thousands of chunks have room
-DUMP = "data.dump"
+DUMP, ROLES = "data.dump", "roles.sql"
 PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 MAJOR = 10_000  # of a version's number: 170011 is 17.11
 
@@ -111,7 +111,7 @@ def new_copy(folder: Folder, contents: Contents, destination: Destination) -> It
         owner = _owner(admin, destination.service)
         with _held(admin, name):
             sweep(admin, owner.stack_id)
-            _refuse_missing(admin, folder, contents, destination.service)
+            _refuse_missing(admin, folder, contents, destination)
             _intend(admin, name, owner)
             try:
                 _create(admin, name, owner, contents, folder)
@@ -198,18 +198,26 @@ def _has_ownership(admin: psycopg.Connection) -> bool:
     return bool(row and row[0])
 
 
-def _refuse_missing(admin: psycopg.Connection, folder: Folder, contents: Contents, service: str) -> None:
+def _refuse_missing(admin: psycopg.Connection, folder: Folder, contents: Contents, destination: Destination) -> None:
+    """Refuse what the server lacks; its roles are made, where that was asked for, when all else is there."""
     facts = contents.facts
     backed_up, here = facts["server_version_num"] // MAJOR, catalog.server_version(admin) // MAJOR
     if here < backed_up:
         msg = f"the backup is of PostgreSQL {backed_up} and the server has {here}; restore it to a server of {backed_up} or later"
         raise BackupError(msg)
-    rows = admin.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY(%s)", [facts["roles"]]).fetchall()
-    if missing := set(facts["roles"]) - {row[0] for row in rows}:
-        how = f"keelson psql {service} --role admin -- -f {folder.path / 'roles.sql'}"
-        msg = f"the backup names roles that the server lacks: {', '.join(sorted(missing))}; make them with `{how}`"
-        raise BackupError(msg)
     _refuse_other_extensions(admin, facts)
+    rows = admin.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY(%s)", [facts["roles"]]).fetchall()
+    missing = set(facts["roles"]) - {row[0] for row in rows}
+    if missing and not destination.with_roles:
+        msg = (
+            f"the backup names roles that the server lacks: {', '.join(sorted(missing))}; "
+            "restore with --with-roles, and they are made as they were, without passwords"
+        )
+        raise BackupError(msg)
+    if missing:
+        with folder.open(ROLES) as file:
+            text = file.read().decode()
+        admin.execute(text)
 
 
 def _refuse_other_extensions(admin: psycopg.Connection, facts: Any) -> None:  # noqa: ANN401 - the manifest's JSON

@@ -36,10 +36,12 @@ class Destination:
     Attributes:
         service: the database or Redis that the backup was made of.
         reference: the new database, as its server's administrator; or the other Redis, as its administrator.
+        with_roles: whether roles that the server lacks are made first, without passwords.
     """
 
     service: str
     reference: Reference
+    with_roles: bool = False
 
 
 class Engine(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,8 +20,10 @@ from keelson.cli.progress import transfer
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
 from keelson.errors import BackupError, SettingsError
 
+_COUNTED = {"postgres": ("tables", "rows"), "redis": ("databases", "keys")}
 
-def restore(  # noqa: PLR0913, PLR0917 - the options of a command
+
+def restore(  # noqa: PLR0913 - the options of a command
     service: ServiceArgument,
     path: Annotated[
         Path | None, typer.Argument(help="A backup's directory, for example one of another machine.")
@@ -29,8 +31,11 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     stack: StackOption = None,
     into: Annotated[str | None, typer.Option("--into", help="The new database; for a Redis, another Redis.")] = None,
     backup: BackupOption = None,
-    discard: Annotated[str | None, typer.Option("--discard", help="Drop this copy.")] = None,
     *,
+    with_roles: Annotated[
+        bool, typer.Option("--with-roles", help="Make roles that the server lacks, without passwords.")
+    ] = False,
+    discard: Annotated[str | None, typer.Option("--discard", help="Drop this copy.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the service's copies.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,13 +50,15 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     source_of(chosen, service)  # an unknown one is told first
     named = {"--into": into, "--backup": backup, "--discard": discard}
     options = [word for name, value in named.items() if value for word in (name, value)]
-    flags = [name for name, given in {"--list": listing, "--json": as_json}.items() if given]
+    given = {"--list": listing, "--json": as_json, "--with-roles": with_roles}
+    flags = [name for name, asked in given.items() if asked]
     if path and not path.is_dir():
         msg = f"{path} is no directory; name a backup's own"
         raise BackupError(msg)
     run_where_files_lie(chosen, "restore", *options, *flags, service, *([path] if path else ()))
     if into:
-        _restore(chosen, service, into, backup, path)
+        destination = replace(_destination(chosen, service, into), with_roles=with_roles)
+        _restore(chosen, destination, into, Backup(path.resolve()) if path else store_of(chosen).find(service, backup))
     elif discard:
         discard_copy(_database(chosen, service), service, discard)
         say(f"{discard} is dropped")
@@ -59,14 +66,13 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
         _list(_database(chosen, service), service, as_json=as_json)
 
 
-def _restore(chosen: Context, service: str, into: str, identity: str | None, path: Path | None) -> None:
-    destination = _destination(chosen, service, into)
-    found = Backup(path.resolve()) if path else store_of(chosen).find(service, identity)
+def _restore(chosen: Context, destination: Destination, into: str, found: Backup) -> None:
+    service = destination.service
     with transfer("restore") as begin:
         restore_backup(found, destination, begin(into, found.manifest.bytes))
-    counts = found.manifest.counts
+    counts, (units, things) = found.manifest.counts, _COUNTED[found.manifest.engine]
     say(
-        f"{into} holds the backup {found.id} of {service}: {len(counts)} tables, {sum(counts.values())} rows, as backed up"
+        f"{into} holds the backup {found.id} of {service}: {len(counts)} {units}, {sum(counts.values())} {things}, as backed up"
     )
     if service in chosen.stack.databases:
         say(f"look at it:  keelson psql {service} --database {into}")

@@ -227,7 +227,10 @@ def edited(backup: Backup, *, counts: dict[str, int] | None = None, **facts: obj
         ({"extensions": {"postgis": "3.5"}}, "needs the extension postgis 3.5, and the server lacks it"),
         ({"timescaledb_edition": "community"}, "Community edition, and the server has the Apache edition"),
         ({"server_version_num": 180_001}, "of PostgreSQL 18 and the server has 17"),
-        ({"roles": ["nobody_here", "nor_this"]}, "roles that the server lacks: nobody_here, nor_this; make them with"),
+        (
+            {"roles": ["nobody_here", "nor_this"]},
+            "roles that the server lacks: nobody_here, nor_this; restore with --with-roles",
+        ),
     ],
 )
 def test_what_the_server_lacks_is_named_before_anything_is_made(
