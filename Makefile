@@ -27,7 +27,7 @@ check: setup ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: setup ## all tests, on real servers (ARGS='-k name' picks some)
+test: setup ## the tests, on real servers; CI=1 runs the thorough ones too (ARGS='-k name' picks some)
 	@tools/setup browser docker
 	@$(IN) pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.cluster import kubeconfig  # noqa: F401 - offered to all tests
 from tests.daemon import docker_host, pytest_unconfigure  # noqa: F401 - offered to all tests
 from tests.fixtures import admin, database, server, service  # noqa: F401 - offered to all tests
 from tests.stack.docker_stack import DockerStack
@@ -22,7 +24,8 @@ SERVERS = {"main": {}, "timescale": {"timescaledb": True}}
 WHOLE = {"servers": SERVERS, "redis": {"redis": {}}, "pgadmin": {"enabled": True}, "agent": {"enabled": True}}
 
 
-EVERYWHERE = "local, and what is marked `everywhere` on docker too"
+EVERYWHERE = "local; where CI is set, what is marked `everywhere` on docker too"
+COMPLETE = bool(os.environ.get("CI"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,18 +41,30 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "target" not in metafunc.fixturenames:
         return
     chosen = metafunc.config.option.target
-    everywhere = not chosen and metafunc.definition.get_closest_marker("everywhere")
+    everywhere = not chosen and COMPLETE and metafunc.definition.get_closest_marker("everywhere")
     params = [pytest.param(chosen or "local", id=pytest.HIDDEN_PARAM), *(["docker"] if everywhere else [])]
     metafunc.parametrize("target", params, indirect=True, scope="module")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     other = "local" if config.option.target == "docker" else "docker"
-    left_out = [item for item in items if item.get_closest_marker(other)]
+    left_out = [item for item in items if item.get_closest_marker(other) or _is_for_ci(config, item)]
     kept = [item for item in items if item not in left_out]
     # Whole stacks take longest: they come first, so that no worker begins one when the others have done their part.
     items[:] = sorted(kept, key=lambda item: item.path.parent.name != "stack")
     config.hook.pytest_deselected(items=left_out)
+
+
+def _is_for_ci(config: pytest.Config, item: pytest.Item) -> bool:
+    return not (COMPLETE or config.option.target) and item.get_closest_marker("thorough") is not None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was left out."""
+    if not COMPLETE and not terminalreporter.config.option.target:
+        terminalreporter.line(
+            "left out: what is marked `thorough`, and whole stacks of `everywhere` on docker; CI=1 runs them"
+        )
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,7 @@ from tests.stack.docker_stack import DockerStack
 from tests.stack.harness import wait_until
 from tests.stack.test_faults import kill_up_after
 
+pytestmark = pytest.mark.thorough
 KILLS = 6
 HUNGRY = "SELECT array_agg(repeat('x', 1000) || n) FROM generate_series(1, 10000000) AS n"
 
