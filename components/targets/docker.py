@@ -17,7 +17,7 @@ from keelson.docker.images.choice import chosen
 from keelson.docker.part import DockerSpec
 from keelson.endpoint import Reference
 from keelson.inside.settings import dump
-from keelson.settings.docker import ImageName
+from keelson.settings.images import ImageName
 from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
 from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob

@@ -10,6 +10,7 @@ PART_LABEL = "keelson.dev/part"
 MANAGED_BY = {"app.kubernetes.io/managed-by": "keelson"}
 TOOLBOX = "toolbox"
 STATE = "keelson-state"  # the Secret
+BACKUPS = "backups"  # the claim of their volume
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
@@ -29,3 +30,18 @@ def labels(key: str, part: str = "") -> dict[str, str]:
 def selector(key: str, part: str) -> str:
     """Return how a part's pods are found."""
     return f"{STACK_LABEL}={stack_label(key)},{PART_LABEL}={part}"
+
+
+def of(part: str) -> str:
+    """Return how a part's objects are called, and its Service, which is its name in the namespace."""
+    return part.replace("_", "-")
+
+
+def config(part: str) -> str:
+    """Return the Secret of a part's files."""
+    return f"{of(part)}-config"
+
+
+def data(part: str) -> str:
+    """Return the claim of the volume of a part's data."""
+    return f"{of(part)}-data"

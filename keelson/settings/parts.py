@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from keelson.settings.backup import BackupChanges
 from keelson.settings.database import Name
+from keelson.settings.kubernetes import Quantity
 from keelson.settings.model import Settings
 
 Port = Annotated[int, Field(ge=1024, le=65535)]
@@ -35,6 +36,7 @@ class PartSettings(Settings):
     preferred_port: Port
     memory: Bytes | None = None
     cpus: Annotated[float, Field(gt=0, le=1024)] | None = None
+    storage: Quantity | None = None  # of its volume, on kubernetes
 
 
 class RedisSettings(PartSettings):

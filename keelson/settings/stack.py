@@ -17,6 +17,7 @@ from keelson.postgres.names import RoleNames, validate_login_name, validate_serv
 from keelson.settings.backup import BackupSettings
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
+from keelson.settings.kubernetes import KubernetesSettings
 from keelson.settings.model import AbsolutePath, Settings
 from keelson.settings.parts import (
     RESERVED_PARTS,
@@ -80,6 +81,7 @@ class StackSettings(Settings):
     pgadmin: PgAdminSettings = PgAdminSettings()
     agent: AgentSettings = AgentSettings()
     docker: DockerSettings = DockerSettings()
+    kubernetes: KubernetesSettings = KubernetesSettings()
     backup: BackupSettings = BackupSettings()  # of every database and Redis, which may change parts of it
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
@@ -92,7 +94,13 @@ class StackSettings(Settings):
 
     @property
     def place(self) -> str:
-        """The target as references name it: with the Docker daemon, where that is not the one that docker itself would ask."""
+        """The target as references name it: with the Docker daemon, where that is not the one that docker itself would ask.
+
+        On Kubernetes with the namespace, and with the context where that is not the current one.
+        """
+        if self.target == "kubernetes":
+            context = f"@{self.kubernetes.context}" if self.kubernetes.context else ""
+            return f"kubernetes:{self.kubernetes.namespace}{context}"
         return f"docker@{self.docker.context}" if self.target == "docker" and self.docker.context else self.target
 
     @property
@@ -164,6 +172,7 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     values = {key.removeprefix(prefix): _value(text) for key, text in config.items() if key.startswith(prefix)}
     settings = StackSettings.read(values, source, prefix)
     _refuse_published_passphrase(settings, source)
+    settings = _with_namespace(settings, stack_key(project, name))
     databases = {}
     for database in _names(settings, root, source):
         validate_service_name(database)
@@ -175,6 +184,15 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     _refuse_shared_names(settings, databases, source)
     _refuse_of_other_targets(settings, source)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
+
+
+def _with_namespace(settings: StackSettings, key: str) -> StackSettings:
+    """Return the settings with the namespace that a stack of this key has where they name none."""
+    if settings.target != "kubernetes" or settings.kubernetes.namespace:
+        return settings
+    usual = re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")
+    kubernetes = settings.kubernetes.model_copy(update={"namespace": usual[:63].rstrip("-")})
+    return settings.model_copy(update={"kubernetes": kubernetes})
 
 
 def _refuse_published_passphrase(settings: StackSettings, source: str) -> None:
@@ -278,6 +296,12 @@ def _refuse_of_other_targets(settings: StackSettings, source: str) -> None:
             if part.memory or part.cpus:
                 msg = f"{source}: 'memory' and 'cpus' of {name} need the target docker or kubernetes; take them out for local"
                 raise SettingsError(msg)
+    if settings.target != "kubernetes":
+        for name, part in settings.settings_of_parts.items():
+            if part.storage:
+                msg = f"{source}: 'storage' of {name} needs the target kubernetes; take it out for {settings.target}"
+                raise SettingsError(msg)
+    if settings.target == "local":
         return
     for name, server in settings.servers.items():
         if server.data_directory:

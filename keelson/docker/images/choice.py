@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from keelson.docker.images import official, recipes
 from keelson.docker.images.traits import Traits
-from keelson.settings.docker import DockerSettings, ImageName, ImageSettings
+from keelson.settings.images import ImageName, ImageSettings, ImagesSettings
 
 _AGENT = Traits(reference="", uid=recipes.AGENT.uid, gid=recipes.AGENT.gid, data="", programs="")
 
 
-def chosen(settings: DockerSettings, name: ImageName) -> Traits:
+def chosen(settings: ImagesSettings, name: ImageName) -> Traits:
     """Return the image of the user's own, else the official one or the one made here, as the settings say.
 
     The agent's is always made here, or the user's own: nobody else has one. Raises PlatformError as `recipes.find` does.

@@ -1,0 +1,30 @@
+"""What a stack of the target `kubernetes` says of its cluster."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from keelson.settings.images import ImagesSettings
+
+Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+Quantity = Annotated[str, Field(pattern=r"^[1-9]\d*(Mi|Gi|Ti)$")]
+_UNITS = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+class KubernetesSettings(ImagesSettings):
+    """The cluster, the stack's namespace, its volumes, and who may reach its servers."""
+
+    context: Annotated[str, Field(pattern=r"^\S+$")] | None = None  # of the kubeconfig; None: the current one
+    namespace: Namespace | None = None  # None: the stack's key
+    storage_class: str | None = None  # None: the cluster's default
+    storage: Quantity = "10Gi"  # of each volume whose part says nothing else
+    backup_storage: Quantity = "20Gi"
+    pull_secrets: tuple[str, ...] = ()  # of the namespace, for a private registry
+    clients: tuple[Namespace, ...] = ()  # whose pods may connect to servers and Redis
+
+
+def count_quantity(text: str) -> int:
+    """Return the number of bytes that a text such as 10Gi stands for."""
+    return int(text[:-2]) * _UNITS[text[-2:]]
