@@ -19,8 +19,7 @@ PORT = 5432
 DATA = "/var/lib/postgresql/data"
 DIRECTORY = "pgdata"  # below it: the volume's own may hold lost+found, and belongs to root
 SOCKETS = "/var/run/postgresql"
-CERTIFICATES = f"{CONFIG}/tls"
-INSIDE = Place("*", SOCKETS, CERTIFICATES)
+INSIDE = Place("*", SOCKETS, CONFIG)
 HBA = """\
 # Written by Keelson. Over the networks encrypted and with passwords only; the socket is for repairs from inside the container.
 # TYPE   DATABASE     USER      ADDRESS       METHOD
@@ -32,8 +31,16 @@ hostssl  replication  postgres  ::1/128       scram-sha-256
 # The password stands in the environment of one short process, and in no command line.
 QUESTION = (
     f'PGPASSWORD="$(cat {CONFIG}/password)" exec psql --no-psqlrc --no-password --output=/dev/null --command="SELECT 1" '
-    f'"host=localhost port={PORT} user={ADMINISTRATOR} dbname=postgres sslmode=verify-full sslrootcert={CERTIFICATES}/ca.crt '
+    f'"host=localhost port={PORT} user={ADMINISTRATOR} dbname=postgres sslmode=verify-full sslrootcert={CONFIG}/ca.crt '
     'connect_timeout=4 application_name=health"'
+)
+UNRECORDED = """\
+SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';
+SET pg_stat_statements.track_utility = 'off'; SET standard_conforming_strings = on;
+"""
+REPAIR = (  # runs statements from its standard input as the administrator, by the container's own socket
+    *("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"),
+    *(f"--host={SOCKETS}", f"--username={ADMINISTRATOR}", "--dbname=postgres", "--output=/dev/null"),
 )
 SECONDS_TO_RECOVER = 600
 SECONDS_TO_STOP = 120
@@ -82,8 +89,22 @@ class ServerKind:
             "postgresql.conf": f"include_if_exists '{DATA}/{DIRECTORY}/postgresql.conf'\n{configuration.render(values)}",
             "pg_hba.conf": HBA,
             "password": state.password(spec, ADMINISTRATOR),
-            **{f"tls/{name}": text for name, text in certificates.items()},
+            **certificates,
         }
+
+
+def repair(spec: PartSpec, said: str) -> tuple[str, str] | None:
+    """Return what to tell, and the statements, by which `REPAIR` lets the administrator in again; None where nothing helps.
+
+    A volume that was kept from an older stack knows another password, a server that runs since before has another certificate.
+    """
+    if "password authentication failed" in said:
+        quoted = state.password(spec, ADMINISTRATOR).replace("'", "''")
+        statements = f"{UNRECORDED}ALTER ROLE {ADMINISTRATOR} PASSWORD '{quoted}';\n\\q\n"
+        return "its data knew another password of the administrator; it has that of the stack now", statements
+    if "certificate" in said:
+        return "it read its new certificate", "SELECT pg_reload_conf();\n\\q\n"
+    return None
 
 
 def server_of(spec: PartSpec) -> ServerSpec:

@@ -7,17 +7,13 @@ in a module that `kind` names, with the small interface `Kind`. The container it
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import hmac
 import io
-import json
-import secrets
 import tarfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from keelson.containers import kinds
+from keelson.containers import digest, kinds
 from keelson.containers.model import ContainerSettings, Mount, PartSpec
 from keelson.docker import daemon, names, toolbox
 from keelson.docker.toolbox import File
@@ -30,8 +26,6 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-DIGEST = ".keelson"  # of the files of a volume, beside them: a random salt and what it gives with their content
-SALT_BYTES = 16
 USUAL_ADDRESSES = ("127.0.0.1", "::1", "0.0.0.0", "::")  # noqa: S104 - in each certificate, or no client's
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - of the daemon's machine, which has names that are not known here
 
@@ -212,7 +206,7 @@ def write_files(spec: DockerSpec, image_id: str, chosen_passwords: Mapping[str, 
             toolbox.ask(spec.place, spec.key, "ensure_password", server=spec.name, role=login, chosen=chosen)
         wanted = of_kind.files(spec)
         _record(spec, of_kind.listens_on)
-        return _digest_of(_write_volume(spec, image_id, wanted)) if wanted else ""
+        return digest.told(_write_volume(spec, image_id, wanted)) if wanted else ""
 
 
 def written(spec: DockerSpec, image_id: str) -> str:
@@ -221,7 +215,7 @@ def written(spec: DockerSpec, image_id: str) -> str:
         return ""
     with daemon.sentences(spec.place):
         found = _read_digest(spec, image_id)
-    return _digest_of(found) if found else ""
+    return digest.told(found)
 
 
 def bring(spec: DockerSpec) -> tuple[int, tuple[str, ...]]:
@@ -345,32 +339,17 @@ def _record(spec: DockerSpec, listens_on: int) -> None:
 
 def _write_volume(spec: DockerSpec, image_id: str, texts: Mapping[str, str]) -> str:
     """Write the files of its configuration if any differs from what lies there; return what lies beside them then."""
-    parents = {f"{path.rpartition('/')[0]}/" for path in texts if "/" in path}
-    files = {path: spec.file("", 0o700) for path in parents} | {path: spec.file(text) for path, text in texts.items()}
-    volume = names.config_volume(spec.key, spec.name)
     old = _read_digest(spec, image_id)
-    salt = old.partition(" ")[0]
-    if old and hmac.compare_digest(old, _digest(salt, files)):
-        return old
-    new = _digest(secrets.token_hex(SALT_BYTES), files)
-    toolbox.write(spec.place, spec.key, image_id, {volume: {**files, DIGEST: spec.file(new)}})
+    new = digest.beside(texts, old, spec.uid, spec.gid)
+    if new != old:
+        files = {path: spec.file(text) for path, text in {**texts, digest.FILE: new}.items()}
+        toolbox.write(spec.place, spec.key, image_id, {names.config_volume(spec.key, spec.name): files})
     return new
 
 
 def _read_digest(spec: DockerSpec, image_id: str) -> str:
-    found = read(spec, image_id, names.config_volume(spec.key, spec.name), DIGEST)
+    found = read(spec, image_id, names.config_volume(spec.key, spec.name), digest.FILE)
     return found.text if found else ""
-
-
-def _digest_of(beside: str) -> str:
-    """Return what the engine's state holds of what lies beside the files."""
-    return hashlib.sha256(beside.encode()).hexdigest()
-
-
-def _digest(salt: str, files: Mapping[str, File]) -> str:
-    """Return the salt and a digest; the digest stands in the stack's state, where a short password must not be guessed from it."""
-    content = json.dumps({path: asdict(file) for path, file in sorted(files.items())})
-    return f"{salt} {hmac.new(salt.encode(), content.encode(), 'sha256').hexdigest()}"
 
 
 def _choose_port(spec: DockerSpec, listens_on: int, old: Container | None) -> Choice:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,13 +14,12 @@ import psycopg
 from keelson.containers import server as neutral
 from keelson.containers.model import PartSpec
 from keelson.containers.server import (
-    ADMINISTRATOR,
     DIRECTORY,
     INSIDE,
     PORT,
+    REPAIR,
     SECONDS_TO_RECOVER,
     SECONDS_TO_STOP,
-    SOCKETS,
     server_of,
 )
 from keelson.docker import daemon, names, part, toolbox
@@ -35,10 +34,6 @@ from keelson.timescale import updates
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-UNRECORDED = """\
-SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';
-SET pg_stat_statements.track_utility = 'off'; SET standard_conforming_strings = on;
-"""
 SECONDS_TO_ANSWER = 120  # a server that neither ends nor recovers must answer within; the first start makes its data
 SECONDS_OF_A_TRIAL = 60
 RESTARTS = 2  # after so many ends in a row it is not waited for any longer
@@ -222,12 +217,12 @@ def _await_answer(spec: DockerSpec) -> tuple[str, ...]:
     Raises:
         ServerError: it ends again and again, was never started, or does not answer in time.
     """
-    begun, patience, notes = time.monotonic(), SECONDS_TO_ANSWER, dict[str, str]()
+    begun, patience, notes = time.monotonic(), SECONDS_TO_ANSWER, list[str]()
     first = _running(spec).attrs
     while True:
         try:
             _connect(spec).close()
-            return tuple(notes.values())
+            return tuple(notes)
         except UnreachableError as fault:
             said = str(fault)
         if "starting up" in said or "recovery" in said:
@@ -279,50 +274,18 @@ def _log(found: Container, since: Mapping[str, Any]) -> list[str]:
     return found.logs(since=int(max(started, 0)), tail=LOG_LINES).decode(errors="replace").splitlines()
 
 
-def _repair(spec: DockerSpec, found: Container, said: str, done: dict[str, str]) -> None:
-    """Do once what lets the administrator in again, by the container's own socket, and add to `done` what that was.
-
-    A volume that was kept from an older stack knows another password, a server that runs since before has another certificate.
-    """
-    for fault, (note, statements) in REPAIRS.items():
-        if fault in said and fault not in done:
-            _ask_inside(spec, found, statements(spec))
-            done[fault] = note
-
-
-def _password_statements(spec: DockerSpec) -> str:
-    """Return what gives the administrator the stack's password, and stands in no log."""
-    password = str(toolbox.ask(spec.place, spec.key, "password", server=spec.name, role=ADMINISTRATOR))
-    quoted = password.replace("'", "''")
-    return f"{UNRECORDED}ALTER ROLE {ADMINISTRATOR} PASSWORD '{quoted}';\n"
-
-
-def _reload_statements(_: DockerSpec) -> str:
-    return "SELECT pg_reload_conf();\n"
-
-
-REPAIRS: Mapping[str, tuple[str, Callable[[DockerSpec], str]]] = {
-    "password authentication failed": (
-        "its data knew another password of the administrator; it has that of the stack now",
-        _password_statements,
-    ),
-    "certificate": ("it read its new certificate", _reload_statements),
-}
+def _repair(spec: DockerSpec, found: Container, said: str, done: list[str]) -> None:
+    """Do once what lets the administrator in again, and add to `done` what that was."""
+    if (repair := neutral.repair(spec, said)) and repair[0] not in done:
+        note, statements = repair
+        _ask_inside(spec, found, statements)
+        done.append(note)
 
 
 def _ask_inside(spec: DockerSpec, found: Container, statements: str) -> None:
-    """Run statements as the administrator, by psql's standard input."""
-    command = [
-        "psql",
-        "--no-psqlrc",
-        "--quiet",
-        "--set=ON_ERROR_STOP=1",
-        f"--host={SOCKETS}",
-        f"--username={ADMINISTRATOR}",
-    ]
-    stream = ExecStream(daemon.connect(spec.place), found, [*command, "--dbname=postgres", "--output=/dev/null"])
+    stream = ExecStream(daemon.connect(spec.place), found, REPAIR)
     try:
-        stream.write(f"{statements}\\q\n".encode())
+        stream.write(statements.encode())
         while stream.read():
             pass
         if stream.status():
