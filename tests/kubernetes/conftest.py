@@ -1,0 +1,32 @@
+"""A namespace of a real cluster, and a pod in it in which processes run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import cluster
+from tests.kubernetes.ground import Ground, ground
+
+
+@pytest.fixture(scope="module")
+def place(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    """A namespace without pods."""
+    with pytest.MonkeyPatch.context() as patch, ground(patch, kubeconfig, tmp_path_factory.mktemp("state")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def bare(kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of an image in the cluster that holds a few links, and no program."""
+    archive = cluster.archive_of_links(tmp_path_factory.mktemp("image") / "bare.tar", "keelson-test/bare:2")
+    return cluster.load(kubeconfig, archive)[0]
+
+
+@pytest.fixture(scope="module")
+def toolbox(place: Ground, bare: str) -> Ground:
+    """A namespace with a stack's state and its toolbox."""
+    place.make_toolbox(bare)
+    return place
