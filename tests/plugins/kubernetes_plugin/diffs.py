@@ -97,18 +97,6 @@ def changes(old: Any, new: Any, path: Path = ()) -> Iterator[Change]:
         yield Change(path, old, new)
 
 
-def worth_telling(change: Change, asked_before: Any) -> bool:
-    """Tell whether a change is one: what is empty and asked for as before is left out by the API server."""
-    if change.was is not MISSING or change.becomes not in ("", 0, [], {}, None):
-        return True
-    for step in change.path:
-        try:
-            asked_before = asked_before[step]
-        except (KeyError, IndexError, TypeError):
-            return True
-    return bool(asked_before != change.becomes)
-
-
 def replaces(thing: Bag, *, mutable_secrets: bool, mutable_config: bool) -> tuple[str, ...]:
     """Return what replaces an object of this kind."""
     kind, fixed = thing.get("kind", ""), thing.get("immutable") is True

@@ -39,6 +39,7 @@ QUANTITIES = frozenset(
     allocatable capacity default defaultRequest hard limits max maxLimitRequestRatio min overhead podFixed requests
     """.split()  # noqa: SIM905 - a table of names
 )
+EMPTY: tuple[Any, ...] = ("", 0, [], {}, None)  # and false, which is 0; the API server leaves out most of these
 LONE_QUANTITIES = frozenset({"divisor", "sizeLimit"})
 BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
 DECIMAL = {"E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "": 0, "m": -3, "u": -6, "n": -9}
@@ -188,9 +189,10 @@ def _scaled(amount: Decimal, suffixes: list[tuple[str, Decimal]]) -> str:
 
 
 def pruned(source: Any, target: Any) -> Any:
-    """Return what `source` says of the places that `target` has."""
+    """Return what `source` says of the places that `target` has; what is empty there and left out here stays."""
     if isinstance(source, dict) and isinstance(target, dict):
-        return {key: pruned(each, target[key]) for key, each in source.items() if key in target}
+        empty = {key: each for key, each in target.items() if key not in source and each in EMPTY}
+        return {key: pruned(each, target[key]) for key, each in source.items() if key in target} | empty
     if isinstance(source, list) and isinstance(target, list):
         return [pruned(each, wanted) for each, wanted in zip(source, target, strict=False)]
     return source

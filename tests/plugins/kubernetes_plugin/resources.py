@@ -113,9 +113,12 @@ def _created(operation: Operation, inputs: Bag, manager: str) -> Bag:
     for attempt in range(TRIES):
         try:
             return _create_once(operation, inputs, manager)
-        except (NoMatchError, RefusedError) as fault:
-            missing = isinstance(fault, NoMatchError) or fault.code == 404
-            if not missing or operation.preview or attempt == TRIES - 1:
+        except RefusedError as fault:
+            if fault.code != 404 or operation.preview or attempt == TRIES - 1:
+                raise
+            session.engine.status(operation.urn, f"Retry #{attempt}; creation failed: {fault}")
+        except NoMatchError as fault:
+            if attempt == TRIES - 1:
                 raise _explained(fault, operation.urn, inputs) from fault
             session.engine.status(operation.urn, f"Retry #{attempt}; creation failed: {fault}")
         if session.cancelled.wait(pause * 2**attempt):
@@ -124,9 +127,7 @@ def _created(operation: Operation, inputs: Bag, manager: str) -> Bag:
     raise AssertionError
 
 
-def _explained(fault: PluginError, urn: str, inputs: Bag) -> PluginError:
-    if not isinstance(fault, NoMatchError):
-        return fault
+def _explained(fault: NoMatchError, urn: str, inputs: Bag) -> PluginError:
     kind = f"{inputs.get('apiVersion')}/{inputs.get('kind')}"
     words = (
         "reported that the apiVersion for this resource does not exist. Verify that any required CRDs have been created"

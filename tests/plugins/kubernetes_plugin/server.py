@@ -187,8 +187,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         old |= {key: inputs[key] for key in ("apiVersion", "kind") if key not in old and key in inputs}
         if name_of(inputs):
             old["metadata"]["name"] = name_of(live)
-        found = diffs.changes(old, inputs)
-        return [each for each in found if diffs.worth_telling(each, old_inputs) and not diffs.is_ignored(each, ignored)]
+        return [each for each in diffs.changes(old, inputs) if not diffs.is_ignored(each, ignored)]
 
     def _is_unready(self, live: Bag) -> bool:
         try:
@@ -266,8 +265,7 @@ def main() -> None:
 
 
 def _refuse_left_out(api_version: str, kind: str) -> None:
-    builtin = kinds.shape(api_version, kind)
-    if not builtin and kind.endswith("Patch") and kinds.shape(api_version, kind.removesuffix("Patch")):
+    if kind.endswith("Patch") and kinds.shape(api_version, kind.removesuffix("Patch")):
         msg = f"the stand-in for the Kubernetes plugin has no patch resources, and not {kind}; use the official plugin"
         raise PluginError(msg)
     if kind.endswith("List") and kinds.shape(api_version, kind.removesuffix("List")):

@@ -82,6 +82,7 @@ class Session:
             self._cluster = Cluster(_configuration(kubeconfig, self.settings))
         except (config.ConfigException, OSError, ValueError, yaml.YAMLError) as fault:
             self.unreachable = f"failed to parse kubeconfig data in `kubernetes:config:kubeconfig`- {fault}"
+            self.namespace = self.namespace or ("" if self.settings.get("kubeconfig") else "default")
             return
         try:
             self._cluster.request("GET", "/version")

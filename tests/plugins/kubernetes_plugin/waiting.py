@@ -91,7 +91,7 @@ class Wait:
             NotReadyError: it failed, the time is over, or the engine cancels.
         """
         deadline = time.monotonic() + (self.limit if self.fixed else seconds or self.limit)
-        while not self.look():
+        while not self._is_ready_now():
             late = time.monotonic() > deadline
             if (late or self.session.cancelled.wait(POLL)) and self.good_enough():
                 break
@@ -100,9 +100,20 @@ class Wait:
             if self.session.cancelled.is_set():
                 sentence = f'Resource operation was cancelled for "{self.name}"'
                 raise NotReadyError(sentence, self.live, self.reasons())
-            self._tell_events()
         self.say("")
         return self.live
+
+    def _is_ready_now(self) -> bool:
+        """Look, and tell what the events say; a look that fails does not end the wait: the object exists."""
+        try:
+            if self.look():
+                return True
+            self._tell_events()
+        except NotReadyError:
+            raise
+        except PluginError as fault:
+            self.say(str(fault))
+        return False
 
     def as_read(self) -> Bag:
         """Look once.
