@@ -8,8 +8,9 @@ from typing import ClassVar
 from pulumi import Output
 
 from keelson.containers.toolbox import GID, UID
-from keelson.docker import daemon, images, purging, toolbox, toolbox_setup
+from keelson.docker import daemon, images, purging, toolbox_setup
 from providers.base import Bag, Managed, Provider
+from providers.state import StateEntryProvider, StateIdentityProvider, StateSettingsProvider
 
 
 @dataclass(frozen=True)
@@ -59,29 +60,8 @@ class DockerGround(Managed, module="keelson", name="DockerGround"):
     image_id: Output[str]
 
 
-@dataclass(frozen=True)
-class DockerIdentityInputs:
-    """The names of a stack, and its daemon."""
-
-    place: str
-    key: str
-    environment: str
-
-
-class DockerIdentityProvider(Provider[DockerIdentityInputs]):
-    """A random id that marks what the stack owns. Nothing updates it, or a preview could not say what follows from it."""
-
-    inputs = DockerIdentityInputs
-    compared: ClassVar = ()
-    fixed: ClassVar = {"key": "a stack keeps its name: make a new stack and restore into it"}
-
-    def identify(self, inputs: DockerIdentityInputs) -> str:
-        """Return the key."""
-        return inputs.key
-
-    def make(self, inputs: DockerIdentityInputs) -> Bag:
-        """Make the entry, or recognise the one that is there."""
-        return {"stack_id": toolbox.ask(inputs.place, inputs.key, "register", environment=inputs.environment)}
+class DockerIdentityProvider(StateIdentityProvider):
+    """See there; the state lies on a volume."""
 
 
 class DockerIdentity(Managed, module="keelson", name="DockerIdentity"):
@@ -93,36 +73,13 @@ class DockerIdentity(Managed, module="keelson", name="DockerIdentity"):
     stack_id: Output[str]
 
 
-@dataclass(frozen=True)
-class DockerEntryInputs:
-    """The stack with its id."""
+class DockerEntryProvider(StateEntryProvider):
+    """See there; the state lies on a volume."""
 
-    place: str
-    key: str
-    environment: str
-    stack_id: str
-
-
-class DockerEntryProvider(Provider[DockerEntryInputs]):
-    """The state volume knows whose it is; one that was lost learns it again, and its new mark has all parts looked after."""
-
-    inputs = DockerEntryInputs
-    compared: ClassVar = ("environment",)
-
-    def identify(self, inputs: DockerEntryInputs) -> str:
-        """Return `stack/entry`."""
-        return f"{inputs.key}/entry"
-
-    def make(self, inputs: DockerEntryInputs) -> Bag:
-        """Write down whose the volume is, and read its mark."""
-        own = {"environment": inputs.environment, "stack_id": inputs.stack_id}
-        toolbox.ask(inputs.place, inputs.key, "register", **own)
-        return {"mark": toolbox.ask(inputs.place, inputs.key, "mark")}
-
-    def look(self, state: Bag) -> Bag | None:
-        """Read the mark, which is another one where it was lost; nothing where the volume itself is gone."""
-        place, key = state["place"], state["key"]
-        return {"mark": toolbox.ask(place, key, "mark")} if toolbox_setup.has_state(place, key) else None
+    @staticmethod
+    def has_state(place: str, key: str) -> bool:
+        """Say whether the volume is there."""
+        return toolbox_setup.has_state(place, key)
 
 
 class DockerEntry(Managed, module="keelson", name="DockerEntry"):
@@ -134,30 +91,8 @@ class DockerEntry(Managed, module="keelson", name="DockerEntry"):
     mark: Output[str]
 
 
-@dataclass(frozen=True)
-class DockerSettingsInputs:
-    """The stack's settings without secrets, as the toolbox reads them, and the mark of the volume that they lie on."""
-
-    place: str
-    key: str
-    settings: str
-    mark: str
-
-
-class DockerSettingsProvider(Provider[DockerSettingsInputs]):
-    """Written to the state volume, for toolbox and agent."""
-
-    inputs = DockerSettingsInputs
-    compared: ClassVar = ("settings", "mark")
-
-    def identify(self, inputs: DockerSettingsInputs) -> str:
-        """Return `stack/settings`."""
-        return f"{inputs.key}/settings"
-
-    def make(self, inputs: DockerSettingsInputs) -> Bag:
-        """Write them down."""
-        toolbox.ask(inputs.place, inputs.key, "put_settings", text=inputs.settings)
-        return {}
+class DockerSettingsProvider(StateSettingsProvider):
+    """See there; the state lies on a volume."""
 
 
 class DockerSettings(Managed, module="keelson", name="DockerSettings"):

@@ -115,17 +115,17 @@ def _hardening(spec: PartSpec) -> dict[str, str]:
 
 
 def _list(spec: PartSpec) -> str:
-    entries = {str(number): _entry(entry) for number, entry in enumerate(spec.settings["entries"], 1)}
+    entries = {str(number): _entry(spec, entry) for number, entry in enumerate(spec.settings["entries"], 1)}
     return json.dumps({"Servers": entries}, indent=2) + "\n"
 
 
-def _entry(entry: Mapping[str, str]) -> dict[str, Any]:
+def _entry(spec: PartSpec, entry: Mapping[str, str]) -> dict[str, Any]:
     database = entry.get("database", "")
     restriction = {"DBRestriction": database, "DBRestrictionType": "databases"} if database else {}
     return {
         "Group": entry["group"],
         "Name": entry["name"],
-        "Host": entry["server"],
+        "Host": spec.host_of(entry["server"]),
         "Port": SERVERS_PORT,
         "MaintenanceDB": database or MAINTENANCE_DATABASE,
         "Username": entry["role"],
@@ -138,7 +138,9 @@ def _password_lines(spec: PartSpec) -> list[str]:
     lines = []
     for server, role in sorted({(entry["server"], entry["role"]) for entry in spec.settings["entries"]}):
         password = str(state.ask(spec.place, spec.key, "ensure_password", server=server, role=role))
-        lines.append(f"{server}:{SERVERS_PORT}:*:{role}:" + password.replace("\\", "\\\\").replace(":", "\\:"))
+        lines.append(
+            f"{spec.host_of(server)}:{SERVERS_PORT}:*:{role}:" + password.replace("\\", "\\\\").replace(":", "\\:")
+        )
     return lines
 
 

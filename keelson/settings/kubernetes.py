@@ -22,7 +22,9 @@ class KubernetesSettings(ImagesSettings):
     storage: Quantity = "10Gi"  # of each volume whose part says nothing else
     backup_storage: Quantity = "20Gi"
     pull_secrets: tuple[str, ...] = ()  # of the namespace, for a private registry
-    clients: tuple[Namespace, ...] = ()  # whose pods may connect to servers and Redis
+    clients: dict[Namespace, tuple[str, ...]] = Field(
+        default_factory=dict
+    )  # whose pods may connect, and to which services
 
 
 def count_quantity(text: str) -> int:

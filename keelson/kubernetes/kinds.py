@@ -1,0 +1,130 @@
+"""What a cluster needs done around each kind of part once its pod runs; what is in it stands in `keelson.containers`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import psycopg
+
+from keelson.containers import agent, pgadmin, redis, server
+from keelson.containers.model import PartSpec
+from keelson.containers.server import ADMINISTRATOR, REPAIR, SECONDS_TO_RECOVER, SECONDS_TO_STOP
+from keelson.endpoint import Reference, resolve
+from keelson.errors import KeelsonError, ServerError
+from keelson.kubernetes import part, pods
+from keelson.kubernetes.cluster import Json
+from keelson.kubernetes.part import Kind, KubernetesSpec
+from keelson.local import configuration
+from keelson.redis.server import BUSY_SECONDS
+from keelson.timescale import updates
+
+SECONDS_TO_START = 180.0  # for a node to get the image and attach the volume
+SECONDS_TO_PREPARE = 60.0  # from its start until its pages must be there
+
+
+class ServerKind(server.ServerKind):
+    """See `keelson.kubernetes.part.Kind` for what each method is for."""
+
+    def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
+        """Wait for an answer, update TimescaleDB in its databases, let it read its files, and restart it if PostgreSQL asks for that."""
+        notes = _await_server(spec)
+        if spec.settings.get("timescaledb"):
+            notes = (*notes, *updates.update(_reference(spec)))
+        part.await_files(spec)
+        with _connect(spec) as connection:
+            waiting = configuration.reload(connection, spec.name)
+        if waiting:
+            part.restart(spec, SECONDS_TO_STOP)
+            notes = (*notes, f"restarted for {', '.join(waiting)}", *_await_server(spec))
+        return notes
+
+
+class RedisKind(redis.RedisKind):
+    """See `keelson.kubernetes.part.Kind` for what each method is for."""
+
+    def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
+        """Wait until it has loaded its data, and set all that it takes while it runs.
+
+        Only one that refuses its administrator starts anew, with the passwords of the stack.
+        """
+        seconds = SECONDS_TO_START + BUSY_SECONDS
+        part.wait(spec, lambda: redis.fault(spec), seconds)
+        part.await_files(spec)
+        command = partial(part.run, spec)
+        if not redis.update(spec, command):
+            part.restart(spec, redis.SAVE_SECONDS)
+            part.wait(spec, lambda: redis.fault(spec), seconds)
+            if not redis.update(spec, command):
+                msg = f"{spec.name} refuses the password of its administrator; see `keelson logs {spec.name}`"
+                raise ServerError(msg)
+        return ()
+
+
+class PgAdminKind(pgadmin.PgAdminKind):
+    """See `keelson.kubernetes.part.Kind` for what each method is for."""
+
+    def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
+        """See that it has a pod; its pages may come later."""
+        part.wait(spec, lambda: "" if part.pod_of(spec) else "it has no pod", SECONDS_TO_START)
+        return ()
+
+
+class AgentKind(agent.AgentKind):
+    """See `keelson.kubernetes.part.Kind` for what each method is for."""
+
+    def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
+        """Wait until the agent itself works."""
+        part.wait(spec, lambda: agent.fault(spec), SECONDS_TO_START)
+        return ()
+
+
+BY_NAME: Mapping[str, type[Kind]] = {
+    "server": ServerKind,
+    "redis": RedisKind,
+    "pgadmin": PgAdminKind,
+    "agent": AgentKind,
+}
+
+
+def _await_server(spec: KubernetesSpec) -> tuple[str, ...]:
+    """Wait until the administrator is let in; return what was repaired for that."""
+    notes: list[str] = []
+
+    def fault() -> str:
+        try:
+            _connect(spec).close()
+        except KeelsonError as found:
+            _repair(spec, notes)
+            return str(found)
+        return ""
+
+    part.wait(spec, fault, SECONDS_TO_START + SECONDS_TO_RECOVER)
+    return tuple(notes)
+
+
+def _repair(spec: KubernetesSpec, notes: list[str]) -> None:
+    """Where the server runs and refuses its administrator, do once what lets that in again, from inside the pod."""
+    pod = part.pod_of(spec)
+    if pod is None or pods.is_ready(pod) or not _runs(pod):
+        return
+    try:
+        part.run(spec, "sh", "-c", server.QUESTION)
+    except KeelsonError as found:
+        if (repair := server.repair(spec, str(found))) and repair[0] not in notes:
+            note, statements = repair
+            part.run(spec, *REPAIR, given=statements)
+            notes.append(note)
+
+
+def _runs(pod: Json) -> bool:
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    return any("running" in (each.get("state") or {}) for each in statuses)
+
+
+def _connect(spec: KubernetesSpec) -> psycopg.Connection:
+    return resolve(_reference(spec)).connect(patience=0)
+
+
+def _reference(spec: PartSpec) -> Reference:
+    return Reference(stack=spec.key, target=spec.place, server=spec.name, role=ADMINISTRATOR)

@@ -1,0 +1,239 @@
+"""A part of a stack as a pod: what is written before its workload is made, and what is done once that runs.
+
+What is the same for all stands here (passwords, registry, files, waiting for an answer); what is particular to one kind in
+`keelson.kubernetes.kinds`. The workload itself is the engine's, made between the two.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from keelson.containers import digest, kinds
+from keelson.containers.model import CONFIG, ContainerSettings, PartSpec
+from keelson.errors import KeelsonError, ServerError, UnreachableError
+from keelson.kubernetes import cluster, names, pods, state
+from keelson.kubernetes.cluster import Cluster, Json
+from keelson.kubernetes.streams import ExecStream
+from keelson.local.registry import DaemonRecord, ServerRecord
+from keelson.local.root import telling
+
+REFRESH = "keelson.dev/files"  # an annotation: when a pod changes, the kubelet looks at its volumes at once
+SECONDS_TO_REFRESH = 150.0  # else at the latest every minute and a half
+POLL = 0.25
+
+
+@dataclass(frozen=True)
+class KubernetesSpec(PartSpec):
+    """One part of a stack in a cluster."""
+
+    @property
+    def service(self) -> str:
+        """The name of its objects."""
+        return names.of(self.name)
+
+    @property
+    def known_as(self) -> tuple[str, ...]:
+        """By which names its clients reach it, from its own namespace and from others."""
+        inside = f"{self.service}.{cluster.find(self.place).namespace}"
+        return (self.service, inside, f"{inside}.svc", f"{inside}.svc.cluster.local")
+
+    @property
+    def hosts(self) -> tuple[str, ...] | None:
+        """By any: NetworkPolicies decide who asks."""
+        return None
+
+    @property
+    def found(self) -> Cluster:
+        """The cluster and namespace."""
+        return cluster.connect(self.place)
+
+    def host_of(self, part: str) -> str:
+        """Return by which name a part of the stack is reached."""
+        return names.of(part)
+
+
+class Kind(kinds.Kind, Protocol):
+    """What is particular to one kind of part, in a cluster."""
+
+    def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
+        """Wait until its pod answers, and bring it to what its files say now; restart it only if it must be.
+
+        Returns what the user should know.
+
+        Raises:
+            ServerError: it does not answer; the sentence says why.
+        """
+
+
+def kind(name: str) -> Kind:
+    """Return the kind `name`. A kind is imported when it is used: what one needs is not loaded for the others."""
+    from keelson.kubernetes import kinds as ours  # noqa: PLC0415
+
+    return ours.BY_NAME[name]()
+
+
+def check(spec: KubernetesSpec) -> None:
+    """Check a specification without changing anything, and without the cluster; raises KeelsonError."""
+    kind(spec.kind).check(spec)
+
+
+def container(spec: KubernetesSpec) -> ContainerSettings:
+    """Return what a part's container is like; asks no cluster."""
+    return kind(spec.kind).container(spec)
+
+
+def write_files(spec: KubernetesSpec, chosen_passwords: Mapping[str, str]) -> str:
+    """Keep or make the passwords, record the part, and write its files to a Secret if they differ; return their digest.
+
+    Args:
+        spec: what it shall be.
+        chosen_passwords: those that the user chose, by login; others are kept, or made.
+
+    Raises:
+        KeelsonError: the settings cannot work, or the cluster refuses; nothing was written.
+    """
+    of_kind = kind(spec.kind)
+    of_kind.check(spec)
+    for login in sorted({*of_kind.logins, *chosen_passwords}):
+        chosen = chosen_passwords.get(login)
+        state.ask(spec.place, spec.key, "ensure_password", server=spec.name, role=login, chosen=chosen)
+    files = of_kind.files(spec)
+    _record(spec, of_kind.listens_on)
+    if not files:
+        return ""
+    old = _texts(spec).get(digest.FILE, "")
+    new = digest.beside(files, old)
+    if new != old:
+        spec.found.apply(spec.found.at("secrets", names.config(spec.name)), _secret(spec, {**files, digest.FILE: new}))
+    return digest.told(new)
+
+
+def written(spec: KubernetesSpec) -> str:
+    """Return the digest of the files as it lies beside them; empty where they are missing."""
+    return digest.told(_texts(spec).get(digest.FILE, ""))
+
+
+def bring(spec: KubernetesSpec) -> tuple[str, ...]:
+    """Wait for the running pod, and bring it up to date; return what is to be said; raises ServerError."""
+    return kind(spec.kind).bring(spec)
+
+
+def forget(spec: KubernetesSpec) -> None:
+    """Remove its Secret, and strike it out of the registry, with its passwords where its data go too."""
+    spec.found.delete(spec.found.at("secrets", names.config(spec.name)))
+    with contextlib.suppress(UnreachableError):
+        state.ask(spec.place, spec.key, "forget", name=spec.name)
+        if not spec.data_stays:
+            state.ask(spec.place, spec.key, "forget_passwords", server=spec.name)
+
+
+def pod_of(spec: KubernetesSpec) -> Json | None:
+    """Return the newest pod of a part that is not about to end, ready or not."""
+    found = spec.found.items(spec.found.at("pods"), names.selector(spec.key, spec.name))
+    living = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
+    return max(living, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+
+
+def wait(spec: KubernetesSpec, fault: Callable[[], str], seconds: float) -> None:
+    """Wait until there is no fault any more; raises ServerError with the last one, and with what the pod says."""
+    until = time.monotonic() + seconds
+    while said := _asked(fault):
+        if time.monotonic() > until:
+            pod = pod_of(spec)
+            why = pods.why(spec.found, [pod] if pod else [])
+            msg = f"{spec.name} does not answer: {said}; its pod {why}; see `keelson logs {spec.name}`"
+            raise ServerError(msg)
+        time.sleep(POLL)
+
+
+def run(spec: KubernetesSpec, *command: str, given: str = "") -> str:
+    """Run a small command in a part's container, and return its output; raises ServerError when it fails."""
+    pod = pod_of(spec)
+    if pod is None:
+        msg = f"{spec.name} has no pod; run `keelson start {spec.name}`"
+        raise ServerError(msg)
+    stream = ExecStream(spec.found, pod, command)
+    try:
+        if given:
+            stream.write(given.encode())
+        stream.end_input()
+        said = b"".join(iter(stream.read, b"")).decode(errors="replace")
+        if stream.status():
+            reason = telling(stream.said.decode(errors="replace").splitlines())
+            msg = f"a command in the pod of {spec.name} failed ({reason}); see `keelson logs {spec.name}`"
+            raise ServerError(msg)
+    finally:
+        stream.close()
+    return said
+
+
+def await_files(spec: KubernetesSpec) -> None:
+    """Wait until the pod sees the files as they were written, and hurry the kubelet."""
+    wanted = _texts(spec).get(digest.FILE, "")
+
+    def fault() -> str:
+        pod = pod_of(spec)
+        if pod is None:
+            return "it has no pod"
+        if (pod["metadata"].get("annotations") or {}).get(REFRESH) != digest.told(wanted)[:16]:
+            path = spec.found.at("pods", pod["metadata"]["name"])
+            spec.found.patch(path, {"metadata": {"annotations": {REFRESH: digest.told(wanted)[:16]}}})
+        return "" if run(spec, "cat", f"{CONFIG}/{digest.FILE}") == wanted else "it does not see its files yet"
+
+    wait(spec, fault, SECONDS_TO_REFRESH)
+
+
+def restart(spec: KubernetesSpec, seconds: int) -> None:
+    """Have the pod made anew, after an end that may take so many seconds, and wait until the old one is gone."""
+    if (pod := pod_of(spec)) is None:
+        return
+    path = spec.found.at("pods", pod["metadata"]["name"])
+    spec.found.delete(path)
+    until = time.monotonic() + seconds + SECONDS_TO_REFRESH
+    while (left := spec.found.get(path)) and left["metadata"]["uid"] == pod["metadata"]["uid"]:
+        if time.monotonic() > until:
+            look = spec.found.kubectl(f"describe pod {pod['metadata']['name']}")
+            msg = f"the pod of {spec.name} does not end; see `{look}`"
+            raise ServerError(msg)
+        time.sleep(POLL)
+
+
+def _asked(fault: Callable[[], str]) -> str:
+    try:
+        return fault()
+    except KeelsonError as found:
+        return str(found)
+
+
+def _texts(spec: KubernetesSpec) -> dict[str, str]:
+    secret = spec.found.get(spec.found.at("secrets", names.config(spec.name)))
+    return {path: base64.b64decode(text).decode() for path, text in ((secret or {}).get("data") or {}).items()}
+
+
+def _secret(spec: KubernetesSpec, files: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "Opaque",
+        "metadata": {"name": names.config(spec.name), "labels": names.labels(spec.key, spec.name)},
+        "data": {path: base64.b64encode(text.encode()).decode() for path, text in files.items()},
+    }
+
+
+def _record(spec: KubernetesSpec, listens_on: int) -> None:
+    """Write down where the part answers in its namespace."""
+    common: dict[str, Any] = {"name": spec.name, "host": spec.service, "port": listens_on}
+    record: ServerRecord | DaemonRecord
+    if spec.kind == "server":
+        parameters = {name: str(value) for name, value in spec.settings.get("parameters", {}).items()}
+        timescale, version = bool(spec.settings.get("timescaledb")), str(spec.settings.get("version", ""))
+        record = ServerRecord(**common, version_label=version, timescale=timescale, parameters=parameters)
+    else:
+        record = DaemonRecord(**common, kind=spec.kind, settings=dict(spec.settings))
+    operation = "record_server" if spec.kind == "server" else "record_daemon"
+    state.ask(spec.place, spec.key, operation, stack_id=spec.stack_id, record=asdict(record))
