@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import shlex
 import ssl
 import tempfile
 import threading
@@ -48,7 +49,7 @@ class Link:
     @property
     def option(self) -> str:
         """How kubectl is told of the same cluster."""
-        return "" if self.context == IN_CLUSTER else f" --context {self.context}"
+        return "" if self.context == IN_CLUSTER else f" --context {shlex.quote(self.context)}"
 
     def headers(self) -> dict[str, str]:
         """Return what says who asks; a token that has expired is got anew."""
