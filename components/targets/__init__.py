@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from keelson.errors import SettingsError
-
 if TYPE_CHECKING:
     import pulumi
 
@@ -69,7 +67,7 @@ class Target(Protocol):
 
 
 def target_for(stack: Stack, parent: pulumi.Resource) -> Target:
-    """Return the target that the settings name; raises SettingsError where this version has none."""
+    """Return the target that the settings name."""
     if stack.settings.target == "local":
         from components.targets.local import LocalTarget  # noqa: PLC0415 - a target loads only what it needs
 
@@ -78,5 +76,6 @@ def target_for(stack: Stack, parent: pulumi.Resource) -> Target:
         from components.targets.docker import DockerTarget  # noqa: PLC0415
 
         return DockerTarget(stack, parent)
-    msg = f"Pulumi.{stack.name}.yaml: the target {stack.settings.target!r} is not built yet; set keelson:target to local or docker"
-    raise SettingsError(msg)
+    from components.targets.kubernetes import KubernetesTarget  # noqa: PLC0415
+
+    return KubernetesTarget(stack, parent)

@@ -1,0 +1,353 @@
+"""Servers and daemons as pods, made by pulumi-kubernetes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pulumi_kubernetes as kubernetes
+from pulumi import Output, Resource, ResourceOptions
+
+from components.targets import Backups, RunningDaemon, RunningServer, jobs, pods
+from components.targets.pods import Json
+from keelson.containers import job, toolbox
+from keelson.docker.images.choice import chosen
+from keelson.docker.images.traits import Traits
+from keelson.endpoint import Reference
+from keelson.inside.settings import dump
+from keelson.kubernetes import names, part
+from keelson.kubernetes.part import KubernetesSpec
+from keelson.settings.images import ImageName
+from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
+from keelson.settings.stack import Stack
+from providers.kubernetes_part import KubernetesFiles, KubernetesPart
+from providers.kubernetes_stack import (
+    KubernetesEntry,
+    KubernetesGround,
+    KubernetesIdentity,
+    KubernetesStackSettings,
+    KubernetesVolume,
+)
+
+MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb", "toolbox": "1gb"}  # where the settings say nothing
+REDIS_OVERHEAD = 2  # times maxmemory: a snapshot is written by a copy of the process, and clients have buffers
+REDIS_LEAST = 128 * 2**20
+LATEST_START = 3600  # seconds after which a backup that could not be begun is left to the next day
+KEPT_RUNS = {"successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 5}
+JOB = "backup"  # the part that the pods of all backup jobs are
+WAITED_FOR = {"pulumi.com/skipAwait": "true"}  # by what follows, which says better why something does not answer
+
+
+class KubernetesTarget:
+    """All parts as workloads of one namespace.
+
+    Makes: Provider, KubernetesGround <stack>-ground, KubernetesIdentity <stack>, KubernetesEntry <stack>-entry, KubernetesStackSettings <stack>-settings,
+    KubernetesVolume backups, NetworkPolicies, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
+    <part>-files, Service and StatefulSet <part> (the agent: Deployment), KubernetesPart <part>-process; for what is backed up BackupJob and
+    CronJob <name>-backup.
+    """
+
+    name = "kubernetes"
+
+    def __init__(self, stack: Stack, parent: Resource) -> None:
+        self._stack, self._key, self._place = stack, stack.key, stack.settings.place
+        self._settings = stack.settings.kubernetes
+        self._namespace = str(self._settings.namespace)
+        self._provider = kubernetes.Provider(
+            self._key,
+            context=self._settings.context,
+            namespace=self._namespace,
+            cluster_identifier=self._key,
+            upsert_existing_objects=True,
+            opts=ResourceOptions(parent=parent),
+        )
+        at = {"place": self._place, "key": self._key}
+        keeps = stack.settings.protected
+        self._ground = KubernetesGround(f"{stack.name}-ground", at | {"keeps": keeps}, ResourceOptions(parent=parent))
+        self._identity, self._entry = self._make_entry(at, parent)
+        self.stack_id: Output[str] = self._identity.stack_id
+        self.marks: Mapping[str, Output[str]] = {"mark": self._entry.mark}
+        self._backups = self._volume(JOB, names.BACKUPS, self._settings.backup_storage, parent, kept=True)
+        self._policies = self._make_policies(parent)
+        self._toolbox = self._make_toolbox(parent)
+
+    def server(self, name: str, parent: Resource) -> RunningServer:
+        """Make volume, files and pod of a PostgreSQL server."""
+        settings = self._stack.settings.servers[name]
+        image: ImageName = "timescaledb" if settings.timescaledb else "postgres"
+        values = {
+            "timescaledb": settings.timescaledb,
+            "parameters": self._stack.settings.parameters_of(name),
+            "version": settings.version,
+        }
+        volume, process = self._part(name, "server", image, values, {}, parent)
+        reference = Reference(stack=self._key, target=self._place, server=name)
+        return RunningServer(reference, volume, process, process.listens_on)
+
+    def redis(self, name: str, parent: Resource) -> RunningServer:
+        """Make volume, files and pod of a Redis."""
+        settings = self._stack.settings.redis[name]
+        values = settings.model_dump(
+            include={"maxmemory", "maxmemory_policy", "databases", "notify_keyspace_events", "append_only"}
+        )
+        passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
+        volume, process = self._part(name, "redis", "redis", values, passwords, parent)
+        reference = Reference(stack=self._key, target=self._place, server=name, database="0", role="admin")
+        return RunningServer(reference, volume, process, process.listens_on)
+
+    def pgadmin(
+        self, entries: Sequence[Mapping[str, str]], after: Sequence[Resource], parent: Resource
+    ) -> RunningDaemon:
+        """Make volume, files and pod of pgAdmin, which may answer later."""
+        settings = self._stack.settings.pgadmin
+        values = {
+            "email": settings.email,
+            "entries": [dict(entry) for entry in entries],
+            "protected": self._stack.settings.protected,
+        }
+        passwords = {"admin": settings.password.get_secret_value()} if settings.password else {}
+        _, process = self._part("pgadmin", "pgadmin", "pgadmin", values, passwords, parent, after)
+        return RunningDaemon(process, process.listens_on)
+
+    def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
+        """Make the agent's pod, which runs no job: CronJobs do."""
+        process = self._workload("agent", "agent", "agent", {"jobs_elsewhere": True}, {}, parent, after)
+        return RunningDaemon(process, process.listens_on)
+
+    def backup_job(self, backups: Backups, opts: ResourceOptions) -> Resource:
+        """Make the CronJob that backs something up, and write it down for those who ask whether a backup is due."""
+        written = jobs.backup_job(backups, opts, self.marks)
+        name = f"{names.of(backups.name)}-{JOB}"
+        image = chosen(self._settings, "agent")
+        template = self._pod(JOB, image, job.container(self._key, f"{JOB}-{backups.name}"), "agent")
+        template["spec"]["restartPolicy"] = "Never"
+        settings = backups.settings
+        made: Resource = kubernetes.batch.v1.CronJob(
+            name,
+            metadata=self._named(name, JOB, {"keelson.dev/job": f"{JOB}-{backups.name}"}),
+            spec={
+                "schedule": settings.schedule,
+                "timeZone": settings.time_zone,
+                "concurrencyPolicy": "Forbid",
+                "startingDeadlineSeconds": LATEST_START,
+                **KEPT_RUNS,
+                "jobTemplate": {"spec": {"backoffLimit": 1, "activeDeadlineSeconds": job.LIMIT, "template": template}},
+            },
+            opts=self._options(opts.parent or written, depends_on=[written, self._toolbox]),
+        )
+        return made
+
+    def _part(  # noqa: PLR0913, PLR0917 - what a part is made of
+        self,
+        name: str,
+        kind: str,
+        image: ImageName,
+        values: Mapping[str, Any],
+        passwords: Mapping[str, str],
+        parent: Resource,
+        after: Sequence[Resource] = (),
+    ) -> tuple[KubernetesVolume, KubernetesPart]:
+        """Make a part with a volume for its data."""
+        size = self._stack.settings.settings_of_parts[name].storage or self._settings.storage
+        data = self._volume(name, names.data(name), size, parent)
+        return data, self._workload(name, kind, image, values, passwords, parent, [data, *after])
+
+    def _workload(  # noqa: PLR0913, PLR0917
+        self,
+        name: str,
+        kind: str,
+        image: ImageName,
+        values: Mapping[str, Any],
+        passwords: Mapping[str, str],
+        parent: Resource,
+        after: Sequence[Resource],
+    ) -> KubernetesPart:
+        """Make what a part's pod reads, its Service and workload, and what is done once it runs."""
+        traits = chosen(self._settings, image)
+        spec = self._spec(name, kind, traits, values)
+        inputs = asdict(spec) | {"stack_id": self.stack_id}
+        inside = ResourceOptions(parent=parent, deleted_with=self._ground, depends_on=[self._ground])
+        files = KubernetesFiles(
+            f"{name}-files",
+            inputs | {**self.marks, "passwords": Output.secret(passwords)},
+            _after(inside, after),
+        )
+        port = part.kind(kind).listens_on
+        service = self._service(name, port, parent)
+        template = self._pod(name, traits, part.container(spec), kind, port)
+        made = self._set(name, template, self._options(parent, depends_on=[files, service, *self._policies]))
+        return KubernetesPart(
+            f"{name}-process",
+            inputs | {"workload": made.metadata["uid"], "digest": files.digest},
+            _after(inside, [made]),
+        )
+
+    def _spec(self, name: str, kind: str, image: Traits, values: Mapping[str, Any]) -> KubernetesSpec:
+        return KubernetesSpec(
+            place=self._place,
+            key=self._key,
+            stack_id="",
+            name=name,
+            kind=kind,
+            image=image.reference,
+            uid=image.uid,
+            gid=image.gid,
+            settings=values,
+            data_stays=self._stack.settings.protected,
+        )
+
+    def _pod(self, name: str, image: Traits, settings: Any, kind: str, port: int = 0) -> Json:  # noqa: ANN401
+        part_settings = self._stack.settings.settings_of_parts.get(name)
+        return pods.pod(
+            self._key,
+            name,
+            image,
+            settings,
+            limits=_limits(part_settings, kind),
+            port=port,
+            pull_secrets=self._settings.pull_secrets,
+        )
+
+    def _set(self, name: str, template: Json, opts: ResourceOptions) -> kubernetes.apps.v1.StatefulSet:
+        """Make the StatefulSet of one pod."""
+        return kubernetes.apps.v1.StatefulSet(
+            names.of(name),
+            metadata=self._named(names.of(name), name),
+            spec={
+                "replicas": 1,
+                "serviceName": names.of(name),
+                "selector": {"matchLabels": names.labels(self._key, name)},
+                "template": template,
+            },
+            opts=opts,
+        )
+
+    def _service(self, name: str, port: int, parent: Resource) -> kubernetes.core.v1.Service:
+        return kubernetes.core.v1.Service(
+            names.of(name),
+            metadata=self._named(names.of(name), name),
+            spec={
+                "selector": names.labels(self._key, name),
+                "ports": [{"name": "main", "port": port, "targetPort": port}],
+            },
+            opts=self._options(parent, depends_on=[self._ground]),
+        )
+
+    def _make_entry(self, at: Mapping[str, str], parent: Resource) -> tuple[KubernetesIdentity, KubernetesEntry]:
+        """Make what the state knows of the stack: its id, which never changes, and its settings."""
+        inside = ResourceOptions(parent=parent, deleted_with=self._ground, depends_on=[self._ground])
+        stack, named = self._stack, {**at, "environment": self._stack.settings.environment}
+        identity = KubernetesIdentity(stack.name, named, inside)
+        entry = KubernetesEntry(f"{stack.name}-entry", named | {"stack_id": identity.stack_id}, inside)
+        settings = {**at, "settings": dump(stack), "mark": entry.mark}
+        KubernetesStackSettings(f"{stack.name}-settings", settings, inside)
+        return identity, entry
+
+    def _make_toolbox(self, parent: Resource) -> kubernetes.apps.v1.Deployment:
+        """Make the pod through which the volume of the backups is reached."""
+        image = chosen(self._settings, "agent")
+        template = self._pod(toolbox.NAME, image, toolbox.container(state_in_memory=True), toolbox.NAME)
+        return kubernetes.apps.v1.Deployment(
+            toolbox.NAME,
+            metadata=self._named(toolbox.NAME, toolbox.NAME),
+            spec={
+                "replicas": 1,
+                "strategy": {"type": "Recreate"},  # its volume may serve one node alone
+                "selector": {"matchLabels": names.labels(self._key, toolbox.NAME)},
+                "template": template,
+            },
+            opts=self._options(parent, depends_on=[self._backups, *self._policies]),
+        )
+
+    def _make_policies(self, parent: Resource) -> list[Resource]:
+        """Close the namespace, and open what the parts need."""
+        own: Json = {"podSelector": {}}
+        clients = [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+            for name in self._settings.clients
+        ]
+        dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+        named = self._stack.settings
+        within = [toolbox.NAME, "agent", JOB]
+        wanted: dict[str, Json] = {
+            "closed": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+            "names": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": dns}]},
+            "inside": {
+                "podSelector": _one_of([*within, "pgadmin"]),
+                "policyTypes": ["Egress"],
+                "egress": [{"to": [own]}],
+            },
+            "servers": _opened([*named.servers], [{"podSelector": _one_of([*within, "pgadmin"])}, *clients], 5432),
+            "redis": _opened([*named.redis], [{"podSelector": _one_of(within)}, *clients], 6379),
+            "pgadmin": _opened(["pgadmin"], [{"podSelector": _one_of(["agent"])}], 5050),
+        }
+        return [
+            kubernetes.networking.v1.NetworkPolicy(
+                f"{name}-policy",
+                metadata=self._named(name, "network"),
+                spec=spec,
+                opts=self._options(parent, depends_on=[self._ground]),
+            )
+            for name, spec in wanted.items()
+        ]
+
+    def _volume(self, name: str, claim: str, size: str, parent: Resource, *, kept: bool = False) -> KubernetesVolume:
+        """Make a claim that is never replaced: what its volume holds would be lost."""
+        protected = self._stack.settings.protected
+        return KubernetesVolume(
+            claim,
+            {
+                "place": self._place,
+                "key": self._key,
+                "name": name,
+                "claim": claim,
+                "size": size,
+                "storage_class": self._settings.storage_class or "",
+            },
+            ResourceOptions(
+                parent=parent,
+                depends_on=[self._ground],
+                protect=protected,
+                retain_on_delete=protected or kept,
+            ),
+        )
+
+    def _named(self, name: str, part: str, more: Mapping[str, str] | None = None) -> Json:
+        return {
+            "name": name,
+            "namespace": self._namespace,
+            "labels": names.labels(self._key, part) | dict(more or {}),
+            "annotations": WAITED_FOR,
+        }
+
+    def _options(self, parent: Resource | None, **more: Any) -> ResourceOptions:  # noqa: ANN401 - a resource's options
+        return ResourceOptions(parent=parent, provider=self._provider, **more)
+
+
+def _after(opts: ResourceOptions, resources: Sequence[Resource]) -> ResourceOptions:
+    return ResourceOptions.merge(opts, ResourceOptions(depends_on=list(resources)))
+
+
+def _one_of(parts: Sequence[str]) -> Json:
+    return {"matchExpressions": [{"key": names.PART_LABEL, "operator": "In", "values": list(parts)}]}
+
+
+def _opened(parts: Sequence[str], to: Sequence[Json], port: int) -> Json:
+    return {
+        "podSelector": _one_of(parts),
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": list(to), "ports": [{"port": port, "protocol": "TCP"}]}],
+    }
+
+
+def _limits(settings: PartSettings | None, kind: str) -> dict[str, str]:
+    """Return what a part may take of a node."""
+    if settings and settings.memory:
+        memory = count_bytes(settings.memory)
+    elif isinstance(settings, RedisSettings):
+        memory = max(REDIS_LEAST, REDIS_OVERHEAD * count_bytes(settings.maxmemory))
+    else:
+        memory = count_bytes(MEMORY[kind])
+    cpus = {"cpu": f"{settings.cpus:g}"} if settings and settings.cpus else {}
+    return {"memory": f"{memory // pods.MEGABYTE}Mi", **cpus}
