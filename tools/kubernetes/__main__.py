@@ -24,6 +24,7 @@ def _arguments() -> argparse.Namespace:
     up.add_argument("--until", type=int, metavar="PID", help="remove the cluster when this process has ended")
     load = verbs.add_parser("load", help="import archives of `docker save`")
     load.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE")
+    load.add_argument("--as", dest="alias", metavar="NAME", help="one more name for them, with any tag or digest")
     down = verbs.add_parser("down", help="end a cluster and remove all of it")
     for each in (up, load, down):
         each.add_argument("--directory", type=Path, required=True, help="where the cluster's files lie")
@@ -35,7 +36,7 @@ def _up(given: argparse.Namespace) -> None:
 
 
 def _load(given: argparse.Namespace) -> None:
-    for name in cluster.load(given.directory, given.archives):
+    for name in cluster.load(given.directory, given.archives, given.alias):
         print(name)
 
 

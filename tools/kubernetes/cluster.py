@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -18,9 +19,10 @@ from typing import TYPE_CHECKING
 
 from keelson import paths
 from keelson.errors import PlatformError
-from tools.kubernetes import groups, parts, place, programs
+from tools.kubernetes import groups, keeper, parts, place, programs
 from tools.kubernetes.api import Api, RefusedError
 from tools.kubernetes.place import NODE, Place
+from tools.machine.kubernetes import lacking
 from tools.machine.places import PROJECT
 
 if TYPE_CHECKING:
@@ -28,11 +30,8 @@ if TYPE_CHECKING:
 
 DEADLINE = 180.0  # seconds for a cluster to be ready
 POLL = 0.05  # seconds between two looks
-LAST_LINES = 6  # of each log, shown after a failure
-NEEDED = {
-    "api": ("unshare", "nsenter", "ip"),
-    "node": ("unshare", "nsenter", "ip", "containerd", "ctr", "runc", "iptables", "conntrack"),
-}
+LAST_LINES = 3  # of each log, shown after a failure
+WIDTH = 300  # characters of such a line
 
 
 def up(directory: Path, level: str = "node", until: int | None = None) -> Path:
@@ -54,20 +53,20 @@ def up(directory: Path, level: str = "node", until: int | None = None) -> Path:
     try:
         where.write()
         parts.write(where)
-        keeper = _keep(where, lock, until)
+        process = _keep(where, lock, until)
     finally:
         os.close(lock)
     try:
-        _await(where, keeper)
+        _await(where, process)
     except BaseException as fault:
         lines = _last_lines(where)
         down(directory)
-        keeper.wait()
+        process.wait()
         if isinstance(fault, (TimeoutError, ChildProcessError)):
             msg = f"the test cluster in {directory} {fault}; the last lines of its programs are:\n{lines}"
             raise PlatformError(msg) from None
         raise
-    keeper.returncode = 0  # it outlives this process, which need not wait for it
+    process.returncode = 0  # it outlives this process, which need not wait for it
     return where.kubeconfig
 
 
@@ -78,46 +77,80 @@ def down(directory: Path) -> None:
         where = place.read(directory)
     except PlatformError:
         return
-    if (keeper := keeper_of(where)) is not None:
-        _end(keeper)
+    if (process := keeper_of(where)) is not None:
+        _end(process)
     if (lock := _free(where.slot)) is not None:  # none runs here any more, so what is left is of a killed keeper's
+        keeper.disconnect(where)
         groups.remove(where.link)
         os.close(lock)
-    shutil.rmtree(directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
-def load(directory: Path, archives: Iterable[Path]) -> list[str]:
-    """Import archives of `docker save` into the cluster's images; return the names that they have there.
+def load(directory: Path, archives: Iterable[Path], alias: str | None = None) -> list[str]:
+    """Import archives of `docker save` into the node's images; return the names by which pods get them.
+
+    Args:
+        directory: of the cluster.
+        archives: what to import.
+        alias: one more name for each, whatever its digest says: that of an image which cannot be pulled here.
 
     Raises:
         PlatformError: no cluster with a node runs there, or an archive cannot be read.
     """
     where = place.read(directory.resolve())
-    keeper = keeper_of(where)
-    if keeper is None or where.level == "api":
+    process = keeper_of(where)
+    if process is None or where.level == "api":
         msg = f"no test cluster with a node runs in {directory}; `tools/cluster up --directory {directory}` starts one"
         raise PlatformError(msg)
-    inside = _children(_children(keeper)[0])[0]
-    enter = ["nsenter", "--target", str(inside), "--mount", "--net", "--"]
+    ctr = _inside(process, "ctr", "-a", parts.CONTAINERD, "-n", "k8s.io", "images")
     names: list[str] = []
     for archive in archives:
-        names += _import(
-            [*enter, "ctr", "-a", parts.CONTAINERD, "-n", "k8s.io", "images", "import", "--digests", "-"], archive
-        )
+        for name, digest in _import(ctr, archive):
+            further = [f"{_repository(name)}@{digest}", *([_complete(alias)] if alias else [])]
+            subprocess.run([*ctr, "tag", "--force", name, *further], check=True, stdout=subprocess.DEVNULL)
+            names += [name, *further]
     return names
 
 
-def _import(command: list[str], archive: Path) -> list[str]:
+def _inside(process: int, *command: str) -> list[str]:
+    """Return a command as it is run among the cluster's own files and addresses."""
+    (first,) = _children(_children(process)[0])
+    return ["nsenter", "--target", str(first), "--mount", "--net", "--", *command]
+
+
+def _import(ctr: list[str], archive: Path) -> list[tuple[str, str]]:
     try:
         with archive.open("rb") as content:
-            done = subprocess.run(command, stdin=content, capture_output=True, text=True, check=False)
+            done = subprocess.run([*ctr, "import", "-"], stdin=content, capture_output=True, text=True, check=False)
     except OSError as fault:
         msg = f"cannot read the archive {archive}: {fault.strerror}; make one with `docker save`"
         raise PlatformError(msg) from None
-    if done.returncode:
-        msg = f"{archive} could not be imported: {done.stderr.strip()}; make it with `docker save`"
+    found = re.findall(r"^unpacking (\S+) \((sha256:\w+)\)", done.stdout, re.MULTILINE)
+    if done.returncode or not found:
+        msg = f"{archive} could not be imported ({done.stderr.strip() or 'it names no image'}); make it with `docker save NAME`"
         raise PlatformError(msg)
-    return [line.split()[1] for line in done.stdout.splitlines() if line.startswith("unpacking ")]
+    return found
+
+
+def _repository(name: str) -> str:
+    """Return an image's name without its tag; a colon before the last slash belongs to a port."""
+    path, slash, last = name.rpartition("/")
+    return f"{path}{slash}{last.partition(':')[0]}"
+
+
+def _complete(name: str) -> str:
+    """Return the name that a node gives an image of which a pod names no registry."""
+    first, slash, _ = name.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return name
+    return f"docker.io/{name}" if slash else f"docker.io/library/{name}"
+
+
+def runs(directory: Path) -> bool:
+    """Tell whether a cluster runs in a directory."""
+    with contextlib.suppress(PlatformError):
+        return keeper_of(place.read(directory.resolve())) is not None
+    return False
 
 
 def keeper_of(where: Place) -> int | None:
@@ -135,40 +168,37 @@ def _require(level: str) -> None:
     if os.geteuid():
         msg = "only root can make a test cluster's namespaces; run this as root"
         raise PlatformError(msg)
-    if lacking := [name for name in NEEDED[level] if not shutil.which(name)]:
-        msg = f"this machine lacks {', '.join(lacking)}; `tools/setup kubernetes` installs what a test cluster needs"
+    if packages := lacking():
+        msg = f"this machine lacks {', '.join(packages)}; `tools/setup kubernetes` installs what a test cluster needs"
         raise PlatformError(msg)
 
 
 def _refuse_running(directory: Path) -> None:
-    with contextlib.suppress(PlatformError):
-        if keeper_of(place.read(directory)) is not None:
-            running = (
-                f"a test cluster runs in {directory} already; end it with `tools/cluster down --directory {directory}`"
-            )
-            raise PlatformError(running)
-        down(directory)
+    if runs(directory):
+        msg = f"a test cluster runs in {directory} already; end it with `tools/cluster down --directory {directory}`"
+        raise PlatformError(msg)
+    down(directory)
 
 
 def _keep(where: Place, lock: int, until: int | None) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tools.kubernetes.keeper", str(where.directory), *([str(until)] if until else [])]
     with (where.logs / "keeper.log").open("w") as log:
-        keeper = subprocess.Popen(
+        process = subprocess.Popen(
             command, cwd=PROJECT, pass_fds=[lock], start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
-    (where.directory / "keeper").write_text(str(keeper.pid))
-    return keeper
+    (where.directory / "keeper").write_text(str(process.pid))
+    return process
 
 
-def _await(where: Place, keeper: subprocess.Popen[bytes]) -> None:
+def _await(where: Place, process: subprocess.Popen[bytes]) -> None:
     """Wait until the cluster can be used: API, objects, and with a node also that it is ready and names resolve."""
     api = Api(where.kubeconfig)
     deadline = time.monotonic() + DEADLINE
 
     def until(what: str, holds: Callable[[], bool]) -> None:
         while not _true(holds):
-            if keeper.poll() is not None:
+            if process.poll() is not None:
                 msg = "ended as soon as it had started"
                 raise ChildProcessError(msg)
             if time.monotonic() > deadline:
@@ -208,17 +238,17 @@ def _last_lines(where: Place) -> str:
     found = []
     for log in sorted(where.logs.glob("*.log")):
         lines = log.read_text(errors="replace").splitlines()[-LAST_LINES:]
-        found += [f"    {log.stem}: {line}" for line in lines]
+        found += [f"    {log.stem}: {line[:WIDTH]}" for line in lines]
     return "\n".join(found)
 
 
-def _end(keeper: int) -> None:
+def _end(process: int) -> None:
     """End a keeper and wait until all of its cluster has ended, though the keeper be killed meanwhile."""
-    family = [keeper, *(boxes := _children(keeper)), *(each for box in boxes for each in _children(box))]
+    family = [process, *(boxes := _children(process)), *(each for box in boxes for each in _children(box))]
     handles = []
-    for process in family:
+    for each in family:
         with contextlib.suppress(ProcessLookupError):
-            handles.append(os.pidfd_open(process))
+            handles.append(os.pidfd_open(each))
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(handles[0], signal.SIGTERM)
     for handle in handles:

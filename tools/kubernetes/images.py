@@ -56,9 +56,15 @@ def ensure(program: programs.Program) -> None:
 def _write(target: Path, name: str, program: Path, places: list[str], config: dict[str, object]) -> None:
     """Write an archive of one layer, in which the program stands at all `places`."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}")
-    layer = _layer(fresh.with_suffix(".layer"), program, places)
-    digest = hashlib.sha256(layer.read_bytes()).hexdigest()
+    layer = _layer(target.with_name(f".{target.name}.layer"), program, places)
+    write(target, name, layer, config)
+    layer.unlink()
+
+
+def write(target: Path, name: str, layer: Path, config: dict[str, object]) -> None:
+    """Write the archive of an image of one layer, which is a tar file."""
+    with layer.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
     described = json.dumps(
         {
             "architecture": ARCHITECTURE[platform.machine()],
@@ -69,11 +75,11 @@ def _write(target: Path, name: str, program: Path, places: list[str], config: di
     ).encode()
     identity = hashlib.sha256(described).hexdigest()
     manifest = [{"Config": f"{identity}.json", "RepoTags": [name], "Layers": [f"{digest}/layer.tar"]}]
+    fresh = target.with_name(f".{target.name}")
     with tarfile.open(fresh, "w") as tar:
         tar.add(layer, f"{digest}/layer.tar")
         _add(tar, f"{identity}.json", described)
         _add(tar, "manifest.json", json.dumps(manifest).encode())
-    layer.unlink()
     fresh.replace(target)
 
 

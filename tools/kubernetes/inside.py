@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import http.client
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -86,6 +87,8 @@ def _copy_settings() -> None:
 def prepare_network(where: Place) -> None:
     """Bring up the link to the machine, and the pods' bridge."""
     _wait(lambda: Path("/sys/class/net/eth0").exists(), "the link to this machine")
+    # A killed pod's connections would keep this network, and with it the link, for minutes.
+    (Path("/proc/sys") / "net/ipv4/tcp_orphan_retries").write_text("1\n")
     _ip("link", "set", "lo", "up")
     _ip("address", "add", f"{where.address}/30", "dev", "eth0")
     _ip("link", "set", "eth0", "up")
@@ -170,7 +173,7 @@ def main(directory: Path) -> None:
     where = place.read(directory)
     prepare_mounts(directory)
     prepare_network(where)
-    subprocess.run(["hostname", NODE], check=True)
+    socket.sethostname(NODE)
     cluster = Cluster(where)
     cluster.start()
     cluster.wait()

@@ -1,13 +1,14 @@
 """Keeps a test cluster: makes its namespaces, waits for its end or that of a process, and removes what the kernel does not.
 
 `unshare` ends with the keeper and takes the first process inside along, with which all others end; network, link and mounts go
-with them. Only control groups and files are left for the keeper, or for the next one of the slot.
+with them. Control groups and files are what is left for the keeper, or for `down` and the next cluster of its slot.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,11 +36,14 @@ def main(directory: Path, until: int | None) -> None:
     box = _start(where)
     try:
         connect(where, first_inside(box))
-        select.select([*ends, os.pidfd_open(box.pid)], [], [])
+        asked, _, _ = select.select([*ends, os.pidfd_open(box.pid)], [], [])
     finally:
         box.kill()
         box.wait()
+        disconnect(where)
         groups.remove(where.link)
+    if set(asked) & set(ends):  # else its logs say why it ended by itself
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _start(where: place.Place) -> subprocess.Popen[bytes]:
@@ -70,11 +74,16 @@ def first_inside(box: subprocess.Popen[bytes]) -> int:
 
 def connect(where: place.Place, inside: int) -> None:
     """Make the link between this machine and the cluster."""
-    subprocess.run(["ip", "link", "delete", where.link], check=False, stderr=subprocess.DEVNULL)
+    disconnect(where)
     peer = ["peer", "name", "eth0", "netns", str(inside)]
     _ip("link", "add", where.link, "type", "veth", *peer)
     _ip("address", "add", f"{where.host_address}/30", "dev", where.link)
     _ip("link", "set", where.link, "up")
+
+
+def disconnect(where: place.Place) -> None:
+    """Remove the link; the kernel does so too, some time after the last process inside has ended."""
+    subprocess.run(["ip", "link", "delete", where.link], check=False, stderr=subprocess.DEVNULL)
 
 
 def _ip(*words: str) -> None:

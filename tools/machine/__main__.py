@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from keelson.errors import KeelsonError
-from tools.machine import browser, docker, engine, environment, host, pgadmin, root, shell
+from tools.machine import browser, docker, engine, environment, host, kubernetes, pgadmin, root, shell
 from tools.machine.progress import say
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ EXTRAS: dict[str, Callable[[], object]] = {
     "lock": _lock,
     "browser": browser.ensure,
     "docker": docker.ensure,
+    "kubernetes": kubernetes.ensure,
 }
 
 
