@@ -35,6 +35,9 @@ UNWELL = frozenset({429, 500, 502, 503, 504})
 NOT_DONE = frozenset({429, 503})  # so that even a create may be asked again
 
 Json = dict[str, Any]
+_ALL = "application/json"
+_METADATA = f"{_ALL};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_OF_MANY = f"{_ALL};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _VERBS = {"GET": "get", "POST": "create", "PATCH": "change", "PUT": "replace", "DELETE": "delete"}
 
@@ -133,17 +136,17 @@ class Cluster:
 
     def get(self, path: str, *, metadata: bool = False) -> Json | None:
         """Return an object, or with `metadata` that of it alone; None where there is none."""
-        only = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1" if metadata else "application/json"
         try:
-            found: Json = self._ask(Question("GET", path, {}, accept=only))
+            found: Json = self._ask(Question("GET", path, {}, accept=_METADATA if metadata else _ALL))
         except MissingError:
             return None
         return found
 
-    def items(self, path: str, labels: str = "", fields: str = "") -> list[Json]:
-        """Return the objects of a kind that both selectors choose."""
+    def items(self, path: str, labels: str = "", fields: str = "", *, metadata: bool = False) -> list[Json]:
+        """Return the objects of a kind that both selectors choose, or with `metadata` that of them alone."""
         query = {"labelSelector": labels, "fieldSelector": fields}
-        found = self._ask(Question("GET", path, {name: value for name, value in query.items() if value}))
+        given = {name: value for name, value in query.items() if value}
+        found = self._ask(Question("GET", path, given, accept=_METADATA_OF_MANY if metadata else _ALL))
         return list(found.get("items") or [])
 
     def create(self, path: str, body: Mapping[str, Any]) -> Json:
@@ -186,10 +189,10 @@ class Cluster:
                 renewed = True
                 self._known = _link(self._context, stale=self._known)
                 continue
-            pause = _pause(attempt, answer.headers.get("Retry-After", ""))
-            if not question.may_repeat(answer.status) or time.monotonic() + pause > until:
+            wait = pause(attempt, answer.headers.get("Retry-After", ""))
+            if not question.may_repeat(answer.status) or time.monotonic() + wait > until:
                 raise faults.refused(self.link, question.verb, question.path, answer.status, answer.data)
-            time.sleep(pause)
+            time.sleep(wait)
         raise AssertionError  # the count has no end
 
     def _send(self, question: Question) -> urllib3.BaseHTTPResponse:
@@ -224,7 +227,7 @@ class Cluster:
         )
 
 
-def _pause(attempt: int, asked: str) -> float:
+def pause(attempt: int, asked: str) -> float:
     """Return how long to wait: what the API asks for, else longer each time and not in step with others."""
     if asked.isdigit():
         return float(asked)

@@ -8,6 +8,7 @@ is not dropped.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import select
 import socket
 import ssl
@@ -19,13 +20,14 @@ from urllib.parse import urlencode
 
 from keelson.errors import PlatformError
 from keelson.kubernetes import faults
-from keelson.kubernetes.cluster import MANAGER, SECONDS_TO_ANSWER, Cluster
-from keelson.kubernetes.credentials import proxied
+from keelson.kubernetes.cluster import MANAGER, NOT_DONE, SECONDS_TO_ANSWER, Cluster, pause
+from keelson.kubernetes.credentials import Link, proxied
 from keelson.reasons import reason
 
 BLOCK = 32768  # bytes of a message
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"  # with v5 a channel can be closed; API servers have it since 1.30
 ENDED = 255  # the channel on which v5 tells of a channel's end
+SECONDS_TO_OPEN = 10.0  # while the API is not well
 HEARTBEAT = 15.0  # seconds of silence after which a ping is sent
 SILENCE = 30.0  # seconds without an answer to it, after which the connection is taken for dropped
 LONG_SILENCE = 900.0  # the same, where the other side may be busy handing on what was sent to it
@@ -167,25 +169,36 @@ class _Socket:
 
 def _opened(cluster: Cluster, path: str, query: Sequence[tuple[str, str]], protocols: Sequence[str]) -> Any:  # noqa: ANN401
     """Return the library's WebSocket, connected; raises faults.ApiError where the API refuses or does not answer."""
-    from websocket import WebSocket, WebSocketBadStatusException, WebSocketException  # noqa: PLC0415
+    from websocket import WebSocketBadStatusException, WebSocketException  # noqa: PLC0415
 
-    link = cluster.link
-    url = f"{link.server}{path}?{urlencode(query)}".replace("http", "ws", 1)
+    link, until = cluster.link, time.monotonic() + SECONDS_TO_OPEN
+    for attempt in itertools.count():
+        try:
+            return _tried(link, f"{path}?{urlencode(query)}", protocols)
+        except WebSocketBadStatusException as fault:
+            wait = pause(attempt, (fault.resp_headers or {}).get("retry-after", ""))
+            if fault.status_code not in NOT_DONE or time.monotonic() + wait > until:
+                raise faults.refused(link, "reach", path, fault.status_code, fault.resp_body or b"") from None
+            time.sleep(wait)
+        except (WebSocketException, OSError) as fault:
+            raise faults.unanswered(link, reason(fault)) from None
+    raise AssertionError  # the count has no end
+
+
+def _tried(link: Link, path: str, protocols: Sequence[str]) -> Any:  # noqa: ANN401
+    from websocket import WebSocket  # noqa: PLC0415
+
+    url = f"{link.server}{path}".replace("http", "ws", 1)
     name = link.configuration.tls_server_name
     options = {"context": link.tls, **({"server_hostname": name} if name else {})}
     web: Any = WebSocket(sslopt=options, sockopt=[*_KEEPALIVE], skip_utf8_validation=True)
     header = [f"{key}: {value}" for key, value in link.headers().items()]
-    try:
-        web.connect(
-            url,
-            header=[*header, f"User-Agent: {MANAGER}"],
-            subprotocols=list(protocols),
-            suppress_origin=True,
-            timeout=SECONDS_TO_ANSWER,
-            **proxied(link.configuration, url),
-        )
-    except WebSocketBadStatusException as fault:
-        raise faults.refused(link, "reach", path, fault.status_code, fault.resp_body or b"") from None
-    except (WebSocketException, OSError) as fault:
-        raise faults.unanswered(link, reason(fault)) from None
+    web.connect(
+        url,
+        header=[*header, f"User-Agent: {MANAGER}"],
+        subprotocols=list(protocols),
+        suppress_origin=True,
+        timeout=SECONDS_TO_ANSWER,
+        **proxied(link.configuration, url),
+    )
     return web

@@ -25,6 +25,7 @@ from keelson.errors import PlatformError, SettingsError
 from keelson.kubernetes import cluster
 from keelson.kubernetes.cluster import Cluster, Found
 from keelson.kubernetes.faults import ApiError, UnansweredError
+from keelson.kubernetes.websocket import Connection
 from keelson.local import tls
 
 GOOD = (200, {}, {"kind": "Thing"})
@@ -250,6 +251,18 @@ def test_a_create_is_repeated_only_where_nothing_was_done(connect: Callable[...,
     with pytest.raises(ApiError, match="create things: an internal error; wait until the cluster is well"):
         found.create("/api/v1/things", {})
     assert api.methods == ["POST"] * 3
+
+
+def test_a_stream_is_asked_for_again_too_and_its_refusal_told(connect: Callable[..., Cluster], api: Api) -> None:
+    api.answers = [
+        refusal(503, "it starts"),
+        refusal(429, "too many", Retry_After="0"),
+        refusal(400, "no such container"),
+    ]
+    found = connect()
+    with pytest.raises(ApiError, match=r"refuses to reach pods/one/exec in namespace prod: no such container"):
+        Connection(found, f"{found.at('pods', 'one')}/exec", [("command", "true")])
+    assert len(api.asked) == 3
 
 
 def test_an_api_that_stays_unwell_is_told_in_time(
