@@ -204,7 +204,10 @@ class Left:
         self.directory, self.where = directory, place.read(directory)
         self.keeper = cluster.keeper_of(self.where)
         assert self.keeper
-        self.processes = [os.pidfd_open(each) for each in self._all()]
+        self.processes: list[int] = []
+        for each in self._all():
+            with contextlib.suppress(ProcessLookupError):  # some are short-lived
+                self.processes.append(os.pidfd_open(each))
 
     def _all(self) -> set[int]:
         return {
