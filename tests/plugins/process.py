@@ -118,6 +118,11 @@ class Plugin:
         reply = self.stub.Create(request)
         return reply.id, bag(reply.properties)
 
+    def invoke(self, token: str, arguments: Bag) -> Bag:
+        """Call a function."""
+        reply = self.stub.Invoke(provider_pb2.InvokeRequest(tok=token, args=struct(arguments)))
+        return bag(getattr(reply, "return"))
+
     def read(self, kind: str, identity: str, state: Bag, inputs: Bag) -> tuple[str, Bag, Bag]:
         request = provider_pb2.ReadRequest(urn=urn(kind), id=identity, properties=struct(state), inputs=struct(inputs))
         reply = self.stub.Read(request)

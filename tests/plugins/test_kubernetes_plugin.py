@@ -30,6 +30,7 @@ from tests.plugins.process import (
     secret,
 )
 from tests.stack.harness import CHECKOUT, wait_until
+from tools.kubernetes import images
 
 pytestmark = pytest.mark.kubernetes
 
@@ -50,7 +51,7 @@ TOKENS = {
     "Service": "kubernetes:core/v1:Service",
     "StatefulSet": "kubernetes:apps/v1:StatefulSet",
 }
-CONTAINER = {"name": "c", "image": "localhost/pause:v1", "imagePullPolicy": "Never"}
+CONTAINER = {"name": "c", "image": images.pause(), "imagePullPolicy": "Never"}
 TEMPLATE = {
     "metadata": {"labels": {"app": "a"}},
     "spec": {"containers": [CONTAINER], "terminationGracePeriodSeconds": 0},
@@ -188,6 +189,29 @@ def test_quantities_are_as_the_api_server_gives_them_back(offline: KubernetesPlu
     limits = {"spec": {"containers": [CONTAINER | {"resources": {"limits": {"memory": given}}}]}}
     inputs = offline.check(TOKENS["Pod"], limits)[0]
     assert inputs["spec"]["containers"][0]["resources"] == {"limits": {"memory": canonical}}
+
+
+def test_a_definition_is_written_with_dashes_or_underscores(offline: KubernetesPlugin):
+    for name in ("x-kubernetes-preserve-unknown-fields", "x_kubernetes_preserve_unknown_fields"):
+        version = {"name": "v1", "schema": {"openAPIV3Schema": {"type": "object", name: True}}}
+        spec = {
+            "group": "g",
+            "names": {},
+            "scope": "Cluster",
+            "versions": [version | {"served": True, "storage": True}],
+        }
+        faults = offline.check(TOKENS["Definition"], {"spec": spec})[1]
+        assert set(faults) <= {"spec.names.kind", "spec.names.plural"}
+
+
+def test_a_text_of_yaml_is_read(offline: KubernetesPlugin):
+    text = "kind: ConfigMap\napiVersion: v1\ndata: {a: 2026-01-01}\n---\n---\nkind: Namespace\napiVersion: v1\n"
+    found = offline.invoke("kubernetes:yaml:decode", {"text": text, "defaultNamespace": "n"})["result"]
+    assert [(each["kind"], each.get("metadata")) for each in found] == [
+        ("ConfigMap", {"namespace": "n"}),
+        ("Namespace", None),
+    ]
+    assert found[0]["data"] == {"a": "2026-01-01"}
 
 
 def test_without_any_kubeconfig_a_preview_says_what_it_was_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -663,7 +687,7 @@ word = kubernetes.core.v1.Secret("word", string_data={"word": pulumi.Output.secr
 plain = kubernetes.core.v1.ConfigMap("plain", data={"size": settings.require("size")}, opts=inside)
 pod = {
     "containers": [{
-        "name": "c", "image": "localhost/pause:v1", "imagePullPolicy": "Never",
+        "name": "c", "image": settings.require("image"), "imagePullPolicy": "Never",
         "env_from": [{"config_map_ref": {"name": plain.metadata.name}}, {"secret_ref": {"name": word.metadata.name}}],
         "resources": {"limits": {"memory": "65536Ki", "cpu": "100m"}},
     }],
@@ -697,7 +721,8 @@ def pulumi(bench: Bench, tmp_path: Path):
         return done.stdout
 
     run("stack", "init")
-    for name, value in {"kubeconfig": bench.kubeconfig, "namespace": bench.namespace, "size": "1"}.items():
+    values = {"kubeconfig": bench.kubeconfig, "namespace": bench.namespace, "image": images.pause(), "size": "1"}
+    for name, value in values.items():
         run("config", "set", name, value)
     return run
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
 from decimal import ROUND_UP, Decimal, InvalidOperation
 from typing import Any
 
@@ -48,6 +47,11 @@ DECIMAL = {"E": 18, "P": 15, "T": 12, "G": 9, "M": 6, "k": 3, "": 0, "m": -3, "u
 def thing(values: Bag) -> Bag:
     """Return an object as the API server knows it, from the engine's values."""
     return dict(_renamed(plain(values), TO_DASHES))
+
+
+def as_sdk(values: Any) -> Any:
+    """Return values with the SDK's names: those of a definition's own fields have underscores there."""
+    return _renamed(values, TO_UNDERSCORES)
 
 
 def _renamed(value: Any, names: dict[str, str]) -> Any:
@@ -220,9 +224,8 @@ def with_secrets(outs: Bag, ins: Bag) -> Bag:
 
 def checkpoint(inputs: Bag, live: Bag, given: Bag, first_version: str, manager: str) -> Bag:
     """Return the state to keep: the live object, and beside it what was asked for and whose fields these are."""
-    as_named: Callable[[Bag], Bag] = lambda found: dict(_renamed(found, TO_UNDERSCORES))  # noqa: E731 - twice, one line
-    outputs = with_secrets(as_named(live), given)
-    return outputs | {INPUTS: with_secrets(as_named(inputs), given), API_VERSION: first_version, MANAGER: manager}
+    outputs = with_secrets(as_sdk(live), given)
+    return outputs | {INPUTS: with_secrets(as_sdk(inputs), given), API_VERSION: first_version, MANAGER: manager}
 
 
 def parsed(state: Bag) -> tuple[Bag, Bag]:

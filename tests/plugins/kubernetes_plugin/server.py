@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 
 import grpc
+import yaml
 from google.protobuf import empty_pb2
 from plugin.server import change, refuse_but_keep, serve, token
 from plugin.shapes import faults
@@ -21,6 +22,7 @@ from . import diffs, kinds, resources
 from .cluster import PluginError
 from .objects import (
     annotation,
+    as_sdk,
     group_of,
     is_definition,
     is_unknown,
@@ -45,6 +47,16 @@ LEFT_OUT = {  # settings of the official plugin that the stand-in does not have,
 }
 NONE, SOME = provider_pb2.DiffResponse.DIFF_NONE, provider_pb2.DiffResponse.DIFF_SOME
 AUTONAMED = "pulumi.com/autonamed"
+
+
+class _Loader(yaml.CSafeLoader):
+    """Leaves a time what it is in JSON: text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [each for each in found if each[0] != "tag:yaml.org,2002:timestamp"]
+    for first, found in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 class Plugin(provider_pb2_grpc.ResourceProviderServicer):
@@ -246,9 +258,29 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
-        """Refuse: there are no functions."""
+        """Return the objects of a YAML text; there is no other function."""
+        arguments = plain(bag(request.args))
+        if request.tok != "kubernetes:yaml:decode":
+            words = f"the stand-in for the Kubernetes plugin has kubernetes:yaml:decode, and not {request.tok}"
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, words)
+        try:
+            found = [dict(each) for each in yaml.load_all(arguments["text"], _Loader) if each]
+        except yaml.YAMLError as fault:
+            context.abort(grpc.StatusCode.UNKNOWN, f"the text is no YAML: {fault}")
+        objects = [each for each in found if each.get("kind") and each.get("apiVersion")]
+        if namespace := arguments.get("defaultNamespace"):
+            for each in filter(self._is_namespaced, objects):
+                each["metadata"] = {"namespace": namespace} | (each.get("metadata") or {})
+        reply = provider_pb2.InvokeResponse()
+        getattr(reply, "return").CopyFrom(struct({"result": objects}))  # a word of Python's
+        return reply
+
+    def Construct(
+        self, request: provider_pb2.ConstructRequest, context: grpc.ServicerContext
+    ) -> provider_pb2.ConstructResponse:
+        """Refuse: there are no components."""
         words = (
-            f"the stand-in for the Kubernetes plugin has no functions, and not {request.tok}; use the official plugin"
+            f"the stand-in for the Kubernetes plugin has no components, and not {request.type}; use the official plugin"
         )
         context.abort(grpc.StatusCode.UNIMPLEMENTED, words)
         raise AssertionError  # abort raises
@@ -280,7 +312,7 @@ def _faults(api_version: str, kind: str, given: Bag) -> Iterator[tuple[str, str]
     """Yield what the SDK does not know; of a custom resource it knows the metadata."""
     known = kinds.shape(api_version, kind)
     if known:
-        yield from faults(known, given)
+        yield from faults(known, as_sdk(given))
     else:
         yield from faults(kinds.metadata_shape(), given.get("metadata"), "metadata")
 
