@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from keelson.containers import digest, kinds
 from keelson.containers.model import CONFIG, ContainerSettings, PartSpec
-from keelson.errors import KeelsonError, ServerError, UnreachableError
-from keelson.kubernetes import cluster, names, pods, state
+from keelson.errors import BackupError, KeelsonError, ServerError, UnreachableError
+from keelson.kubernetes import cluster, names, pods, state, toolbox
 from keelson.kubernetes.cluster import Cluster, Json
 from keelson.kubernetes.streams import ExecStream
 from keelson.local.registry import DaemonRecord, ServerRecord
@@ -121,6 +121,17 @@ def written(spec: KubernetesSpec) -> str:
 def bring(spec: KubernetesSpec) -> tuple[str, ...]:
     """Wait for the running pod, and bring it up to date; return what is to be said; raises ServerError."""
     return kind(spec.kind).bring(spec)
+
+
+def back_up_before(spec: KubernetesSpec) -> None:
+    """Back up each database of a server that runs, before another image takes its data over; raises BackupError."""
+    if spec.kind != "server" or pod_of(spec) is None:
+        return
+    try:
+        toolbox.ask_apart(spec.place, spec.key, "back_up_server", server=spec.name)
+    except (BackupError, UnreachableError) as fault:
+        msg = f"server {spec.name} keeps its image, as no backup could be made before the change: {fault}"
+        raise BackupError(msg) from None
 
 
 def forget(spec: KubernetesSpec) -> None:

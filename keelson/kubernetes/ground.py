@@ -1,0 +1,127 @@
+"""What a stack stands on in a cluster: its namespace, and the volumes, which are found again by their names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keelson.errors import OwnershipError, SettingsError
+from keelson.kubernetes import cluster, names
+from keelson.kubernetes.cluster import Cluster, Json
+from keelson.settings.kubernetes import count_quantity
+
+ENFORCED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+_UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def ensure_namespace(place: str, key: str) -> None:
+    """Make the stack's namespace, where pods without rights alone may run; one that is there is taken as it is.
+
+    Raises:
+        OwnershipError: it is another stack's.
+        PlatformError: the cluster refuses.
+    """
+    found = cluster.connect(place)
+    path = f"/api/v1/namespaces/{found.namespace}"
+    known = found.get(path)
+    if known is None:
+        body = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": found.namespace, "labels": names.labels(key) | ENFORCED},
+        }
+        found.create("/api/v1/namespaces", body)
+        return
+    owner = (known["metadata"].get("labels") or {}).get(names.STACK_LABEL)
+    if owner not in {None, names.stack_label(key)}:
+        msg = f"namespace {found.namespace} of the cluster {found.name} is that of stack {owner}; set another keelson:kubernetes.namespace"
+        raise OwnershipError(msg)
+
+
+def has_namespace(place: str) -> bool:
+    """Say whether the stack's namespace is there, and stays."""
+    found = cluster.connect(place)
+    known = found.get(f"/api/v1/namespaces/{found.namespace}", metadata=True)
+    return bool(known) and not (known or {})["metadata"].get("deletionTimestamp")
+
+
+def ensure_claim(place: str, key: str, part: str, name: str, size: str, storage_class: str = "") -> None:  # noqa: PLR0913, PLR0917
+    """Make a volume's claim, take the one that is there into service again, or let it grow.
+
+    Args:
+        place: the cluster and namespace.
+        key: the stack's key.
+        part: whose volume it is.
+        name: the claim's.
+        size: what it holds, for example 10Gi.
+        storage_class: the cluster's usual one where it is empty.
+
+    Raises:
+        OwnershipError: the claim is another stack's.
+        SettingsError: it is larger already.
+        PlatformError: the cluster refuses, for example as its storage class lets no volume grow.
+    """
+    found = cluster.connect(place)
+    path = found.at("persistentvolumeclaims", name)
+    known = found.get(path)
+    if known is None:
+        found.create(found.at("persistentvolumeclaims"), _claim(key, part, name, size, storage_class))
+        return
+    _refuse_foreign(found, key, known)
+    held = known["spec"]["resources"]["requests"]["storage"]
+    refuse_shrink(part, held, size)
+    if _bytes(held) < count_quantity(size):
+        found.patch(path, {"spec": {"resources": {"requests": {"storage": size}}}})
+
+
+def refuse_shrink(part: str, held: str, wanted: str) -> None:
+    """Raise SettingsError where a volume would have to become smaller."""
+    if _bytes(held) > count_quantity(wanted):
+        msg = f"the volume of {part} holds {held} and cannot shrink to {wanted}; keep {held}, or restore a backup into another server"
+        raise SettingsError(msg)
+
+
+def size_of(place: str, name: str) -> str:
+    """Return what a claim asks for; nothing where there is none."""
+    found = cluster.connect(place)
+    known = found.get(found.at("persistentvolumeclaims", name))
+    return str(known["spec"]["resources"]["requests"]["storage"]) if known else ""
+
+
+def drop_claim(place: str, name: str) -> None:
+    """Delete a volume's claim, and with it what the volume holds where its storage class says so; a second time is fine."""
+    found = cluster.connect(place)
+    found.delete(found.at("persistentvolumeclaims", name))
+
+
+def drop_state(place: str) -> None:
+    """Delete the stack's state; a second time is fine."""
+    found = cluster.connect(place)
+    found.delete(found.at("secrets", names.STATE))
+
+
+def _claim(key: str, part: str, name: str, size: str, storage_class: str) -> dict[str, Any]:
+    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name, "labels": names.labels(key, part)},
+        "spec": spec | ({"storageClassName": storage_class} if storage_class else {}),
+    }
+
+
+def _refuse_foreign(found: Cluster, key: str, claim: Json) -> None:
+    owner = (claim["metadata"].get("labels") or {}).get(names.STACK_LABEL)
+    if owner != names.stack_label(key):
+        msg = (
+            f"the claim {claim['metadata']['name']} in namespace {found.namespace} of the cluster {found.name} is not of stack {key}; "
+            "use another namespace, or remove the claim if nobody needs what it holds"
+        )
+        raise OwnershipError(msg)
+
+
+def _bytes(quantity: str) -> int:
+    """Return the bytes of a quantity as the API has it."""
+    for unit, factor in _UNITS.items():
+        if quantity.endswith(unit):
+            return int(float(quantity.removesuffix(unit)) * factor)
+    return int(quantity)

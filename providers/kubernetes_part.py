@@ -1,0 +1,137 @@
+"""A server or daemon as a pod: what it reads, and that it answers; the workload between the two is the engine's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+from pulumi import Output
+from pulumi.output import Unknown
+
+from keelson.kubernetes import part
+from keelson.kubernetes.part import KubernetesSpec
+from providers import values
+from providers.base import Bag, Managed, Provider
+
+FIXED = {
+    "key": "a stack keeps its name: make a new stack and restore into it",
+    "name": "a part keeps its name: add another one and restore into it",
+    "kind": "a part keeps its kind: add another one",
+    "place": "volumes do not move: destroy the stack, or make a new one in the other place and restore into it",
+}
+
+
+@dataclass(frozen=True)
+class KubernetesPartInputs:
+    """What `keelson.kubernetes.part.KubernetesSpec` has."""
+
+    place: str
+    key: str
+    stack_id: str
+    name: str
+    kind: str
+    image: str
+    uid: int
+    gid: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    data_stays: bool = False
+
+    @property
+    def spec(self) -> KubernetesSpec:
+        """What the library takes."""
+        given: Any = {each.name: getattr(self, each.name) for each in fields(KubernetesSpec)}
+        return KubernetesSpec(**given | {"settings": values.plain(self.settings)})
+
+
+@dataclass(frozen=True)
+class KubernetesFilesInputs(KubernetesPartInputs):
+    """Beside that, the mark of the stack's state, and the passwords that the user chose, by login."""
+
+    mark: str = ""
+    passwords: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class KubernetesProcessInputs(KubernetesPartInputs):
+    """Beside that, what changes with the workload, and the digest of the files that it reads."""
+
+    workload: str = ""
+    digest: str = ""
+
+
+class KubernetesFilesProvider(Provider[KubernetesFilesInputs]):
+    """Written to the Secret that the pod mounts; before another image takes data over, they are backed up."""
+
+    inputs = KubernetesFilesInputs
+    compared: ClassVar = ("image", "settings", "passwords", "data_stays", "mark")
+    fixed: ClassVar = FIXED
+
+    def identify(self, inputs: KubernetesFilesInputs) -> str:
+        """Return `stack/part/files`."""
+        return f"{inputs.key}/{inputs.name}/files"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:
+        """Let its kind look at settings that changed; no cluster is asked."""
+        if not isinstance(inputs.get("settings"), Unknown) and inputs.get("settings") != old.get("settings"):
+            part.check(_spec({key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()}))
+        return inputs
+
+    def make(self, inputs: KubernetesFilesInputs) -> Bag:
+        """Write what differs."""
+        return {"digest": part.write_files(inputs.spec, inputs.passwords)}
+
+    def change(self, inputs: KubernetesFilesInputs, state: Bag) -> Bag:
+        """Back up what another image would take over, and write what differs."""
+        if inputs.image != state["image"]:
+            part.back_up_before(inputs.spec)
+        return self.make(inputs)
+
+    def look(self, state: Bag) -> Bag | None:
+        """Read what lies beside the files."""
+        spec = _spec(state)
+        found = part.written(spec)
+        return {"digest": found} if found or not state["digest"] else None
+
+    def remove(self, state: Bag) -> None:
+        """Strike it out; its volume is a resource of its own."""
+        part.forget(_spec(state))
+
+
+class KubernetesFiles(Managed, module="keelson", name="KubernetesFiles"):
+    """What a part's pod reads; `digest` changes with it."""
+
+    provider = KubernetesFilesProvider
+    computed = ("digest",)
+
+    digest: Output[str]
+
+
+class KubernetesPartProvider(Provider[KubernetesProcessInputs]):
+    """Waited for, and brought to what its files say; the workload itself is another resource."""
+
+    inputs = KubernetesProcessInputs
+    compared: ClassVar = ("image", "workload", "digest", "settings")
+    fixed: ClassVar = FIXED
+
+    def identify(self, inputs: KubernetesProcessInputs) -> str:
+        """Return `stack/part`."""
+        return f"{inputs.key}/{inputs.name}"
+
+    def make(self, inputs: KubernetesProcessInputs) -> Bag:
+        """Wait until it answers as its files say now."""
+        for note in part.bring(inputs.spec):
+            print(f"{inputs.name}: {note}", flush=True)  # noqa: T201 - the engine shows what a provider prints
+        return {"listens_on": part.kind(inputs.kind).listens_on}
+
+
+class KubernetesPart(Managed, module="keelson", name="KubernetesPart"):
+    """A part that answers; `listens_on` is its Service's port."""
+
+    provider = KubernetesPartProvider
+    computed = ("listens_on",)
+
+    listens_on: Output[int]
+
+
+def _spec(bag: Bag) -> KubernetesSpec:
+    return values.decode(KubernetesPartInputs, bag).spec

@@ -1,0 +1,152 @@
+"""A stack's ground in a cluster: its namespace, its volumes, and its entry in its own state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pulumi import Output
+from pulumi.output import Unknown
+
+from keelson.kubernetes import ground
+from providers.base import Bag, Managed, Provider
+from providers.state import StateEntryProvider, StateIdentityProvider, StateSettingsProvider
+
+
+@dataclass(frozen=True)
+class KubernetesGroundInputs:
+    """The cluster with the namespace, and the stack."""
+
+    place: str
+    key: str
+    keeps: bool = False
+
+
+class KubernetesGroundProvider(Provider[KubernetesGroundInputs]):
+    """The namespace is there. It stays when the stack goes: backups lie in it. Its state goes, unless its data stay."""
+
+    inputs = KubernetesGroundInputs
+    compared: ClassVar = ("keeps",)
+    fixed: ClassVar = {
+        "place": "a stack does not move: destroy it, or make a new one in the other place and restore into it",
+    }
+
+    def identify(self, inputs: KubernetesGroundInputs) -> str:
+        """Return `stack/ground`."""
+        return f"{inputs.key}/ground"
+
+    def make(self, inputs: KubernetesGroundInputs) -> Bag:
+        """Make the namespace, or recognise the one that is there."""
+        ground.ensure_namespace(inputs.place, inputs.key)
+        return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether the namespace is there."""
+        return state if ground.has_namespace(state["place"]) else None
+
+    def remove(self, state: Bag) -> None:
+        """Remove the stack's state."""
+        if not state["keeps"]:
+            ground.drop_state(state["place"])
+
+
+class KubernetesGround(Managed, module="keelson", name="KubernetesGround"):
+    """The namespace that all else is in."""
+
+    provider = KubernetesGroundProvider
+
+
+@dataclass(frozen=True)
+class KubernetesVolumeInputs:
+    """A claim: whose it is, its name, and what it holds."""
+
+    place: str
+    key: str
+    name: str
+    claim: str
+    size: str
+    storage_class: str = ""
+
+
+class KubernetesVolumeProvider(Provider[KubernetesVolumeInputs]):
+    """It is made, found again, or grows; it never shrinks, and is never replaced."""
+
+    inputs = KubernetesVolumeInputs
+    compared: ClassVar = ("size",)
+    fixed: ClassVar = {
+        "key": "a stack keeps its name: make a new stack and restore into it",
+        "claim": "a volume keeps its name: add another part and restore into it",
+        "storage_class": "a volume keeps its class: add another server and restore into it",
+    }
+
+    def identify(self, inputs: KubernetesVolumeInputs) -> str:
+        """Return `stack/claim`."""
+        return f"{inputs.key}/{inputs.claim}"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:
+        """Refuse a smaller one."""
+        if old and not isinstance(inputs.get("size"), Unknown):
+            ground.refuse_shrink(inputs["name"], old["size"], inputs["size"])
+        return inputs
+
+    def make(self, inputs: KubernetesVolumeInputs) -> Bag:
+        """Make it, take it into service again, or let it grow."""
+        storage = (inputs.size, inputs.storage_class)
+        ground.ensure_claim(inputs.place, inputs.key, inputs.name, inputs.claim, *storage)
+        return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Read its size."""
+        size = ground.size_of(state["place"], state["claim"])
+        return {"size": size} if size else None
+
+    def remove(self, state: Bag) -> None:
+        """Delete it with what it holds."""
+        ground.drop_claim(state["place"], state["claim"])
+
+
+class KubernetesVolume(Managed, module="keelson", name="KubernetesVolume"):
+    """The claim of a part's volume."""
+
+    provider = KubernetesVolumeProvider
+
+
+class KubernetesIdentityProvider(StateIdentityProvider):
+    """See there; the state is a Secret."""
+
+
+class KubernetesIdentity(Managed, module="keelson", name="KubernetesIdentity"):
+    """A stack's entry in a cluster."""
+
+    provider = KubernetesIdentityProvider
+    computed = ("stack_id",)
+
+    stack_id: Output[str]
+
+
+class KubernetesEntryProvider(StateEntryProvider):
+    """See there; the state is a Secret."""
+
+    @staticmethod
+    def has_state(place: str, key: str) -> bool:  # noqa: ARG004 - the namespace is the stack's own
+        """Say whether the namespace is there, in which a lost Secret is made again."""
+        return ground.has_namespace(place)
+
+
+class KubernetesEntry(Managed, module="keelson", name="KubernetesEntry"):
+    """What the Secret holds; `mark` is another one when that was lost."""
+
+    provider = KubernetesEntryProvider
+    computed = ("mark",)
+
+    mark: Output[str]
+
+
+class KubernetesSettingsProvider(StateSettingsProvider):
+    """See there; the state is a Secret."""
+
+
+class KubernetesStackSettings(Managed, module="keelson", name="KubernetesStackSettings"):
+    """The settings of a stack inside."""
+
+    provider = KubernetesSettingsProvider
