@@ -8,9 +8,10 @@
 | `loop` | which job is due, and its run |
 | `run` | the process of one run |
 | `child` | the agent's hold on that process |
+| `onlooker` | in place of the loop, where others run the jobs |
 | `looks` | looks that may hang, with a deadline |
 | `health`, `metrics` | the two pages |
 | `live` | whether an agent works, asked from outside |
 | `pages` | the server of the pages |
-| `service` | all of it in one process: `python -m keelson.agent KEY --port N` |
+| `service` | all of it in one process: `python -m keelson.agent KEY --port N [--state FILE]` |
 """

@@ -66,6 +66,7 @@ class BackupFigures:
     """The newest good backup, whoever asked for it."""
 
     size: int
+    begun: float
     ended: float
 
 
@@ -103,7 +104,10 @@ def of_redis(reference: Reference) -> RedisFigures:
 def of_backups(job: Job) -> BackupFigures | None:
     """Return the figures of the newest good backup of what `job` backs up, None where there is none; raises KeelsonError."""
     backup = Store.of_job(job).last(name_of(job.engine, job.reference))
-    return BackupFigures(backup.manifest.bytes, backup.manifest.ended.timestamp()) if backup else None
+    if backup is None:
+        return None
+    manifest = backup.manifest
+    return BackupFigures(manifest.bytes, manifest.begun.timestamp(), manifest.ended.timestamp())
 
 
 @cache

@@ -78,6 +78,19 @@ def find(key: str, name: str) -> Job | None:
         return None
 
 
+def load(key: str, name: str) -> Job:
+    """Return one job that is to be done.
+
+    Raises:
+        SettingsError: it is not written down.
+        PlatformError: nobody can read it.
+    """
+    if _file(key, name) not in files(key):
+        msg = f"stack {key} has no job {name} any more; nothing is to be done"
+        raise SettingsError(msg)
+    return _read(_file(key, name))
+
+
 def every(key: str) -> list[Job]:
     """Return the jobs of a stack in the order of their names; raises PlatformError when a file cannot be read."""
     return [_read(path) for path in files(key)]

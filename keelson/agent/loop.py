@@ -161,7 +161,7 @@ class Loop:
         attempts = entry.known.attempts + 1 if due == entry.known.handled else 1
         entry.remember(replace(entry.known, handled=due, attempts=attempts, begun=now, unfinished=True))
         self._write(entry)
-        _say(f"{name}: begun, due {datetime.fromtimestamp(due, UTC):%Y-%m-%d %H:%M:%S} UTC")
+        say(f"{name}: begun, due {datetime.fromtimestamp(due, UTC):%Y-%m-%d %H:%M:%S} UTC")
         try:
             limit = float(entry.job.settings.get("time_limit", LIMIT))
             self._running = (entry, Child(self._key, name, limit, self._command))
@@ -181,7 +181,7 @@ class Loop:
             self._faults.pop(about, None)
         except KeelsonError as fault:
             if about not in self._faults:
-                _say(str(fault))
+                say(str(fault))
             self._faults[about] = str(fault)
 
     def _runs(self, entry: Entry) -> bool:
@@ -200,10 +200,11 @@ def _after_run(known: JobState, outcome: Outcome, now: float) -> JobState:
 
 
 def _report(entry: Entry, outcome: Outcome) -> None:
-    _say(f"{entry.job.name}: {outcome.error or 'done'} ({outcome.seconds:.1f} s)")
+    say(f"{entry.job.name}: {outcome.error or 'done'} ({outcome.seconds:.1f} s)")
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Write a line to the agent's log; one that cannot be written is lost."""
     try:
         print(text, flush=True)  # noqa: T201 - the agent's log
     except OSError:

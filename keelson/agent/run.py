@@ -18,8 +18,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 from keelson.agent import jobs, kinds
-from keelson.agent.jobs import Job
-from keelson.errors import KeelsonError, SettingsError
+from keelson.errors import KeelsonError
 from keelson.local.runner import die_with_parent
 
 CLEARING = 20.0  # seconds that a run has to clear up after TERM
@@ -30,7 +29,7 @@ TERMINATED = 128 + signal.SIGTERM
 def main(argv: list[str]) -> int:
     """Run the job, tell the agent how it went, and return 1 if it failed."""
     key, name, options = argv[0], argv[1], dict(zip(argv[2::2], argv[3::2], strict=True))
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     die_with_parent(signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the agent blocks what it waits for
     if os.getppid() != int(options["--parent"]):  # it was gone before the kernel was asked
@@ -41,17 +40,20 @@ def main(argv: list[str]) -> int:
     return 1 if outcome["error"] else 0
 
 
-def attempt(key: str, name: str) -> dict[str, object]:
-    """Do what the job says and return what came of it: `error` (empty if it went well) and `figures`."""
+def attempt(key: str, name: str, where: str = "see `keelson logs agent`") -> dict[str, object]:
+    """Do what the job says and return what came of it: `error` (empty if it went well) and `figures`.
+
+    A defect's traceback is printed; `where` says where the reader finds it.
+    """
     try:
-        job = _job(key, name)
+        job = jobs.load(key, name)
         with alone(key):
             figures = kinds.function(job.kind)(job) or {}
     except KeelsonError as fault:
         return {"error": str(fault), "figures": {}}
     except Exception as fault:  # noqa: BLE001 - a defect of a job is told like any other failure
         traceback.print_exc()
-        return {"error": f"unexpected {type(fault).__name__}: {fault}; see `keelson logs agent`", "figures": {}}
+        return {"error": f"unexpected {type(fault).__name__}: {fault}; {where}", "figures": {}}
     return {"error": "", "figures": {each: float(figure) for each, figure in figures.items()}}
 
 
@@ -66,15 +68,7 @@ def alone(key: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _job(key: str, name: str) -> Job:
-    job = jobs.find(key, name)
-    if job is None:
-        msg = f"stack {key} has no job {name} any more; nothing is to be done"
-        raise SettingsError(msg)
-    return job
-
-
-def _leave(_number: int, _frame: FrameType | None) -> None:
+def leave(_number: int, _frame: FrameType | None) -> None:
     """Unwind, so that what is half made is removed; what does not unwind in time is cut off."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     last = threading.Timer(CLEARING, os._exit, [TERMINATED])

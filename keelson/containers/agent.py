@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from keelson.agent import live, pages
 from keelson.containers import toolbox
-from keelson.containers.model import ContainerSettings, Healthcheck, PartSpec
+from keelson.containers.model import STATE_FILE, ContainerSettings, Healthcheck, PartSpec
 from keelson.target import target
 
 PORT = 9180
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - its networks decide who reaches it
 PATIENCE = 30.0  # until it must be there
 STOPPING = 30  # seconds for runs to clear up
+PROGRAM = (*toolbox.PYTHON, "keelson.agent")
 HEALTH = (
     "import sys, urllib.request; "
     f"sys.exit(urllib.request.urlopen('http://127.0.0.1:{PORT}/live', timeout=4).status != 200)"
@@ -21,7 +23,11 @@ HEALTH = (
 
 
 class AgentKind:
-    """What is particular to the agent; see `keelson.containers.kinds.Kind` for what each method is for."""
+    """What is particular to the agent; see `keelson.containers.kinds.Kind` for what each method is for.
+
+    Settings: `backups`, a directory of the machine that runs it; `jobs_elsewhere`, that the platform itself runs the jobs and mounts
+    the stack's state.
+    """
 
     logins: ClassVar[tuple[str, ...]] = ()
     listens_on = PORT
@@ -32,19 +38,30 @@ class AgentKind:
     def container(self, spec: PartSpec) -> ContainerSettings:
         """Return what its container is like."""
         asked_as = pages.ANYHOW if spec.hosts is None else ",".join(spec.hosts)
-        program = ("python3", "-I", "-m", "keelson.agent", spec.key)
-        return ContainerSettings(
-            command=(*program, "--port", str(PORT), "--host", EVERYWHERE, "--names", asked_as),
+        command = (*PROGRAM, spec.key, "--port", str(PORT), "--host", EVERYWHERE, "--names", asked_as)
+        settings = ContainerSettings(
+            command=command,
             volumes=toolbox.mounts(str(spec.settings.get("backups") or "")),
             networks=("product", "admin"),  # the latter for a look at pgAdmin
             memory=toolbox.MEMORY,
             healthcheck=Healthcheck(("python3", "-I", "-c", HEALTH)),
             stop_timeout=STOPPING,
         )
+        return _looking_on(settings) if spec.settings.get("jobs_elsewhere") else settings
 
     def files(self, spec: PartSpec) -> Mapping[str, str]:  # noqa: ARG002 - the interface of a kind
         """Return nothing: it reads the stack's own files."""
         return {}
+
+
+def _looking_on(settings: ContainerSettings) -> ContainerSettings:
+    """Return the agent that runs no job: it reads the mounted state, and backups that others make."""
+    return replace(
+        settings,
+        command=(*settings.command, "--state", STATE_FILE),
+        volumes={role: replace(mount, read_only=True) for role, mount in toolbox.MOUNTS_WITH_SECRET.items()},
+        memory={**settings.memory, **toolbox.STATE_IN_MEMORY},
+    )
 
 
 def fault(spec: PartSpec) -> str:

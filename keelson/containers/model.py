@@ -9,8 +9,10 @@ from typing import Any, Literal
 CONFIG = "/etc/keelson"  # where a part sees its configuration, read-only
 STATE_PATH = "/var/lib/keelson/state"  # XDG_STATE_HOME of toolbox and agent
 DATA_PATH = "/var/lib/keelson/data"  # their XDG_DATA_HOME
+MOUNTED_PATH = "/run/keelson"  # where the state is mounted, on a platform that keeps it as a secret
+STATE_FILE = f"{MOUNTED_PATH}/state.json"  # all of it, as texts by their paths
 
-Role = str  # of a volume: data, config, state or backups; or a directory of the machine that runs the container
+Role = str  # of a volume: data, config, state, backups or secret; or a directory of the machine that runs the container
 Network = Literal["product", "admin"]  # product: servers, Redis and applications; admin: servers and pgAdmin
 
 
@@ -46,6 +48,10 @@ class PartSpec:
     def known_as(self) -> tuple[str, ...]:
         """By which names its clients reach it, beside `localhost`."""
         return (self.name,)
+
+    def host_of(self, part: str) -> str:
+        """Return by which name a part of the stack is reached."""
+        return part
 
     @property
     def hosts(self) -> tuple[str, ...] | None:
@@ -88,7 +94,7 @@ class ContainerSettings:
     Attributes:
         command: what the image's entrypoint is given.
         environment: variables, without secrets.
-        volumes: by the volume's role.
+        volumes: by the volume's role; `secret` is the stack's state as its platform keeps it, read-only.
         memory: file systems in memory, by path.
         healthcheck: how it is seen whether it answers.
         stop_signal: what ends it cleanly.

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keelson.containers.model import DATA_PATH, STATE_PATH, ContainerSettings, Memory, Mount, Role
+from keelson.containers.model import DATA_PATH, MOUNTED_PATH, STATE_PATH, ContainerSettings, Memory, Mount, Role
 
 NAME = "toolbox"
 UID = GID = 10001  # of the agent's image
 PYTHON = ("python3", "-I", "-m")
 MEMORY: Mapping[str, Memory] = {"/tmp": Memory(256, programs=True)}  # noqa: S108 - inside the container
+# Where a platform keeps the state as a secret, a copy of it lies in memory: handed over in a session, or read where that is mounted.
+MOUNTS_WITHOUT_STATE: Mapping[Role, Mount] = {"backups": Mount(DATA_PATH)}
+MOUNTS_WITH_SECRET = {**MOUNTS_WITHOUT_STATE, "secret": Mount(MOUNTED_PATH, read_only=True)}
+STATE_IN_MEMORY: Mapping[str, Memory] = {STATE_PATH: Memory(16, private=True)}
 # The shell reaps what processes of the toolbox leave behind, and ends at once when it is asked to.
 COMMAND = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 86400 & wait $!; done")
 
@@ -23,8 +27,12 @@ def mounts(backups: str = "") -> Mapping[Role, Mount]:
     return {"state": Mount(STATE_PATH), "backups": Mount(DATA_PATH), **({backups: Mount(backups)} if backups else {})}
 
 
-def container(backups: str = "") -> ContainerSettings:
-    """Return what the toolbox's container is like."""
+def container(backups: str = "", *, state_in_memory: bool = False) -> ContainerSettings:
+    """Return what the toolbox's container is like; with the state in memory, each session hands it over."""
     return ContainerSettings(
-        command=COMMAND, volumes=mounts(backups), networks=("product", "admin"), memory=MEMORY, stop_timeout=5
+        command=COMMAND,
+        volumes=MOUNTS_WITHOUT_STATE if state_in_memory else mounts(backups),
+        networks=("product", "admin"),
+        memory={**MEMORY, **STATE_IN_MEMORY} if state_in_memory else MEMORY,
+        stop_timeout=5,
     )

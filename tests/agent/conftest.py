@@ -110,12 +110,11 @@ class Agents:
 
     made: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self, key: str = KEY, port: int = 0) -> tuple[subprocess.Popen[bytes], int]:
+    def start(self, key: str = KEY, port: int = 0, *more: str, **variables: str) -> tuple[subprocess.Popen[bytes], int]:
         """Start an agent and return it with its port, 0 if it ended."""
-        environment = {**os.environ, processes.MARK: str(registry.directory(key))}
-        made = subprocess.Popen(
-            [*PROGRAM, key, "--port", str(port)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
-        )
+        environment = {**os.environ, processes.MARK: str(registry.directory(key)), **variables}
+        command = [*PROGRAM, key, "--port", str(port), *more]
+        made = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
         self.made.append(made)
         assert made.stdout
         line = made.stdout.readline().decode()

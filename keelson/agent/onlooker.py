@@ -1,0 +1,117 @@
+"""The agent where others run the jobs: it runs none, and says of each whether a backup was due and is there.
+
+There are no notes of runs: what is known of a job is what stands in the manifests of the backups.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+from keelson.agent import figures, jobs
+from keelson.agent.figures import BackupFigures
+from keelson.agent.jobs import Job
+from keelson.agent.looks import Look
+from keelson.agent.loop import JobView, View, say
+from keelson.agent.state import JobState
+from keelson.backups.engines import name_of
+from keelson.errors import KeelsonError
+from keelson.inside.mounted import Mounted
+
+PATIENCE = timedelta(hours=1)  # from the time that a backup is due until it is overdue
+LEEWAY = timedelta(minutes=1)  # by which clocks may differ
+DEADLINE = 3.0  # seconds for the directories of all backups
+
+Newest = BackupFigures | str | None  # the newest good backup, or why nobody can look; None where there is none
+
+
+class Onlooker:
+    """The jobs of one stack, whose state is mounted; `step` is called again and again by one thread.
+
+    Args:
+        key: the stack's key.
+        mounted: the state, which was taken over once.
+        clock: the time in seconds since 1970.
+    """
+
+    def __init__(self, key: str, mounted: Mounted, clock: Callable[[], float] = time.time) -> None:
+        self.view = View()
+        self._key, self._mounted, self._clock = key, mounted, clock
+        self._look = Look(self._look_at_backups, DEADLINE)
+        self._fault = ""
+
+    def step(self) -> None:
+        """Follow the state, look at the backups, and say how things are; where their volume hangs, it waits for that once."""
+        self._follow()
+        now = datetime.fromtimestamp(self._clock(), UTC)
+        found, faults = jobs.read(self._key)
+        newest = self._newest(found)
+        states = {job.name: _state(job, newest[job.name], now) for job in found if job.name in newest}
+        views = tuple(
+            JobView(job, states.get(job.name, JobState()), job.due.after(now).timestamp(), running=False)
+            for job in found
+        )
+        self.view = View(views, tuple(filter(None, [self._fault, *faults])), time.monotonic())
+
+    def end(self) -> None:
+        """End: nothing runs."""
+
+    def _follow(self) -> None:
+        """Take the state over where it was replaced; what cannot be taken is told once, and what was taken before stays."""
+        try:
+            self._mounted.follow()
+            fault = ""
+        except KeelsonError as found:
+            fault = str(found)
+        if fault and fault != self._fault:
+            say(fault)
+        self._fault = fault
+
+    def _newest(self, found: list[Job]) -> Mapping[str, Newest]:
+        """Return what was seen, by job; one that came a moment ago may be missing."""
+        try:
+            return self._look.result()
+        except TimeoutError:
+            fault = f"the backups could not be looked at within {DEADLINE:.0f} s; see whether their volume answers"
+            return dict.fromkeys([job.name for job in found], fault)
+
+    def _look_at_backups(self) -> dict[str, Newest]:
+        return {job.name: _look_at(job) for job in jobs.read(self._key)[0] if job.kind == "backup"}
+
+
+def overdue(job: Job, newest: BackupFigures | None, now: datetime) -> str:
+    """Return that a backup was due and is not there, in one sentence; nothing where all is in time."""
+    due = job.due.before(now - PATIENCE)
+    registered = job.registered if job.registered <= now.timestamp() else 0  # by a clock that was wrong then
+    begun = datetime.fromtimestamp(newest.begun, UTC) if newest else None
+    if due.timestamp() <= registered or (begun and begun >= due - LEEWAY):
+        return ""
+    name = name_of(job.engine, job.reference)
+    since = f"the last good one is of {begun:%Y-%m-%d %H:%M} UTC" if begun else "there is no good one"
+    return f"a backup of {name} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup run {name}`"
+
+
+def _look_at(job: Job) -> Newest:
+    try:
+        return figures.of_backups(job)
+    except KeelsonError as fault:
+        return str(fault)
+
+
+def _state(job: Job, newest: Newest, now: datetime) -> JobState:
+    """Return what would stand in the notes of runs. How many failed nobody knows: one at least, where a backup is overdue."""
+    if isinstance(newest, str):
+        return JobState(error=newest)
+    fault = overdue(job, newest, now)
+    if newest is None:
+        return JobState(error=fault, failures=int(bool(fault)))
+    return JobState(
+        begun=newest.begun,
+        ended=newest.ended,
+        seconds=newest.ended - newest.begun,
+        error=fault,
+        failures=int(bool(fault)),
+        succeeded=newest.ended,
+        figures={"bytes": newest.size},
+    )
