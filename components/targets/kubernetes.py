@@ -179,7 +179,7 @@ class KubernetesTarget:
         made = self._set(name, template, self._options(parent, depends_on=[files, service, *self._policies]))
         return KubernetesPart(
             f"{name}-process",
-            inputs | {"workload": made.metadata["uid"], "digest": files.digest},
+            inputs | {"workload": pods.digest(template), "digest": files.digest},
             _after(inside, [made]),
         )
 
@@ -279,9 +279,10 @@ class KubernetesTarget:
                 "egress": [{"to": [own]}],
             },
             "servers": _opened([*named.servers], [{"podSelector": _one_of([*within, "pgadmin"])}, *clients], 5432),
-            "redis": _opened([*named.redis], [{"podSelector": _one_of(within)}, *clients], 6379),
             "pgadmin": _opened(["pgadmin"], [{"podSelector": _one_of(["agent"])}], 5050),
         }
+        if named.redis:
+            wanted["redis"] = _opened([*named.redis], [{"podSelector": _one_of(within)}, *clients], 6379)
         return [
             kubernetes.networking.v1.NetworkPolicy(
                 f"{name}-policy",

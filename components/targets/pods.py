@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +14,6 @@ from keelson.kubernetes import names
 
 MEGABYTE = 2**20
 CPU = "100m"  # asked for where the settings say nothing
-SCRATCH = "1Gi"  # of a node's disk, for logs
 READABLE = 0o440  # for the part's group alone
 SECONDS_OF_A_START = 60
 PERIOD = 5
@@ -64,6 +65,11 @@ def pod(  # noqa: PLR0913 - what a pod is made of
     }
 
 
+def digest(template: Json) -> str:
+    """Return what changes with a template, and so with the pods that are made of it."""
+    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
+
+
 def _beside(key: str, part: str) -> Json:
     """Return the affinity of a pod that must run on the node of another one, whose volume it shares."""
     term = {"labelSelector": {"matchLabels": names.labels(key, part)}, "topologyKey": "kubernetes.io/hostname"}
@@ -71,7 +77,6 @@ def _beside(key: str, part: str) -> Json:
 
 
 def _container(part: str, image: Traits, settings: ContainerSettings, limits: Mapping[str, str], port: int) -> Json:
-    resources = {"cpu": CPU, "ephemeral-storage": SCRATCH, **limits}
     return {
         "name": names.of(part),
         "image": image.reference,
@@ -83,7 +88,7 @@ def _container(part: str, image: Traits, settings: ContainerSettings, limits: Ma
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "resources": {"requests": resources, "limits": {**limits, "ephemeral-storage": SCRATCH}},
+        "resources": {"requests": {"cpu": CPU, **limits}, "limits": dict(limits)},
         "volumeMounts": _mounts(settings),
         **({"ports": [{"name": "main", "containerPort": port}]} if port else {}),
         **_probes(settings, port),
