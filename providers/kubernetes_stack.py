@@ -45,9 +45,9 @@ class KubernetesGroundProvider(Provider[KubernetesGroundInputs]):
         return state if ground.has_namespace(state["place"]) else None
 
     def remove(self, state: Bag) -> None:
-        """Remove the stack's state."""
+        """Remove the stack's state and its parts' files, which are not deleted one by one."""
         if not state["keeps"]:
-            ground.drop_state(state["place"])
+            ground.drop_secrets(state["place"], state["key"])
 
 
 class KubernetesGround(Managed, module="keelson", name="KubernetesGround"):

@@ -93,10 +93,11 @@ def drop_claim(place: str, name: str) -> None:
     found.delete(found.at("persistentvolumeclaims", name))
 
 
-def drop_state(place: str) -> None:
-    """Delete the stack's state; a second time is fine."""
+def drop_secrets(place: str, key: str) -> None:
+    """Delete the stack's state and its parts' files; a second time is fine."""
     found = cluster.connect(place)
-    found.delete(found.at("secrets", names.STATE))
+    for secret in found.items(found.at("secrets"), f"{names.STACK_LABEL}={names.stack_label(key)}"):
+        found.delete(found.at("secrets", secret["metadata"]["name"]))
 
 
 def _claim(key: str, part: str, name: str, size: str, storage_class: str) -> dict[str, Any]:
