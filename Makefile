@@ -28,7 +28,7 @@ check: setup ## format, lint and types
 	$(BIN)/mypy
 
 test: setup ## the tests, on real servers; CI=1 runs the thorough ones too (ARGS='-k name' picks some)
-	@tools/setup browser docker
+	@tools/setup browser docker $(if $(CI),kubernetes)
 	@$(IN) pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-docker: setup ## all tests of whole stacks on a Docker daemon, and of the equipment for that

@@ -216,14 +216,6 @@ def test_a_database_changes_what_the_stack_says_about_backups(
     return platform.databases["notes"].backup.urn.apply(look)
 
 
-def test_a_target_that_is_not_built_yet_is_refused_by_name(recorder: Recorder, tmp_path: Path) -> None:
-    with pytest.raises(
-        Exception, match="the target 'kubernetes' is not built yet; set keelson:target to local or docker"
-    ):
-        _platform(_stack(tmp_path, target="kubernetes"))
-    assert not {name for name in recorder.resources if name.startswith("notes")}
-
-
 def test_every_test_of_this_module_that_looks_at_outputs_is_run_by_the_engine_loop() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     looking = re.findall(r"^(@pulumi.runtime.test\n)?def test_\w+\([^)]*\)( -> pulumi.Output)?", text, re.MULTILINE)

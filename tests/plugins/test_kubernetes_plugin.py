@@ -32,7 +32,7 @@ from tests.plugins.process import (
 from tests.stack.harness import CHECKOUT, wait_until
 from tools.kubernetes import images
 
-pytestmark = pytest.mark.kubernetes
+pytestmark = [pytest.mark.kubernetes, pytest.mark.thorough]
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 TOKENS = {
