@@ -32,6 +32,7 @@ class Platform(ComponentResource):
         self.redis = {name: self._redis(stack, name) for name in stack.settings.redis}
         self.agent = self._agent(stack)
         self.pgadmin = self._pgadmin(stack)
+        self._target.applications(self._opened, self)
         self.register_outputs({"endpoints": self.endpoints})
 
     @property

@@ -62,6 +62,9 @@ class Target(Protocol):
     def agent(self, after: Sequence[pulumi.Resource], parent: pulumi.Resource) -> RunningDaemon:
         """Make the agent, after the resources `after`."""
 
+    def applications(self, after: Sequence[pulumi.Resource], parent: pulumi.Resource) -> None:
+        """Give applications that the settings name what they connect with, after the resources `after`."""
+
     def backup_job(self, backups: Backups, opts: pulumi.ResourceOptions) -> pulumi.Resource:
         """Make what backs something up on its schedule."""
 

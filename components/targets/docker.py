@@ -102,6 +102,9 @@ class DockerTarget:
         process = self._container("agent", "agent", "agent", values, {}, parent, [*after, self._toolbox])
         return RunningDaemon(process, process.listens_on)
 
+    def applications(self, after: Sequence[Resource], parent: Resource) -> None:
+        """Give nobody anything: `keelson env` does."""
+
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
         """Make the job that the agent runs."""
         beside = ResourceOptions.merge(opts, ResourceOptions(deleted_with=self._state))

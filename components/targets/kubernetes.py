@@ -21,6 +21,7 @@ from keelson.kubernetes.part import KubernetesSpec
 from keelson.settings.images import ImageName
 from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
 from keelson.settings.stack import Stack
+from providers.kubernetes_application import KubernetesApplication
 from providers.kubernetes_part import KubernetesFiles, KubernetesPart
 from providers.kubernetes_stack import (
     KubernetesEntry,
@@ -44,8 +45,8 @@ class KubernetesTarget:
 
     Makes: Provider, KubernetesGround <stack>-ground, KubernetesIdentity <stack>, KubernetesEntry <stack>-entry, KubernetesStackSettings <stack>-settings,
     KubernetesVolume backups, NetworkPolicies, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
-    <part>-files, Service and StatefulSet <part> (the agent: Deployment), KubernetesPart <part>-process; for what is backed up BackupJob and
-    CronJob <name>-backup.
+    <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process; for what is backed up BackupJob and CronJob <name>-backup; for
+    each service of a client KubernetesApplication <namespace>-<service>.
     """
 
     name = "kubernetes"
@@ -114,6 +115,26 @@ class KubernetesTarget:
         """Make the agent's pod, which runs no job: CronJobs do."""
         process = self._workload("agent", "agent", "agent", {"jobs_elsewhere": True}, {}, parent, after)
         return RunningDaemon(process, process.listens_on)
+
+    def applications(self, after: Sequence[Resource], parent: Resource) -> None:
+        """Make the Secrets of those whose namespaces are clients."""
+        settings = self._stack.settings
+        redis = {name: [part, number] for part, of in settings.redis.items() for name, number in of.databases.items()}
+        usual = min(next(iter(settings.redis.values())).databases.items(), key=lambda each: each[1])[0] if redis else ""
+        for namespace, services in self._settings.clients.items():
+            for service in services:
+                inputs = {
+                    "place": self._place,
+                    "key": self._key,
+                    "namespace": namespace,
+                    "service": service,
+                    "server": self._stack.databases[service].server,
+                    "redis": redis,
+                    "usual_redis": usual,
+                    **self.marks,
+                }
+                options = ResourceOptions(parent=parent, depends_on=list(after))
+                KubernetesApplication(f"{namespace}-{names.of(service)}", inputs, options)
 
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> Resource:
         """Make the CronJob that backs something up, and write it down for those who ask whether a backup is due."""

@@ -102,6 +102,9 @@ class LocalTarget:
         process = self._daemon("agent", inputs, ResourceOptions(parent=parent, depends_on=list(after)))
         return RunningDaemon(process, process.listens_on)
 
+    def applications(self, after: Sequence[Resource], parent: Resource) -> None:
+        """Give nobody anything: `keelson env` does."""
+
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
         """Make the job that the agent runs."""
         return jobs.backup_job(backups, opts, self.marks)

@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from urllib.parse import quote
-
 from keelson.cli.context import Context
 from keelson.errors import SettingsError
+from keelson.redis.endpoint import RedisEndpoint
 from keelson.redis.users import LOGINS, prefix_of, user_of
-from keelson.target import Address, target
+from keelson.target import target
 
 HIGHEST = 15  # of a Redis's numbered databases
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisEndpoint:
-    """A numbered database of a Redis that can be connected to now."""
-
-    address: Address
-    number: int
-    user: str
-    password: str = field(repr=False)
-
-    def url(self) -> str:
-        """Return the URL that all drivers read."""
-        login = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
-        return f"redis://{login}@{self.address.host}:{self.address.port}/{self.number}"
-
-    def options(self) -> list[str]:
-        """Return redis-cli's options; the password goes by REDISCLI_AUTH."""
-        place = ["-h", self.address.host, "-p", str(self.address.port), "-n", str(self.number)]
-        return [*place, "--user", self.user, "--no-auth-warning"]
 
 
 def redis_endpoint(chosen: Context, service: str, database: str | None, role: str = "app") -> RedisEndpoint:

@@ -1,0 +1,67 @@
+"""What an application in another namespace is given to connect with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from keelson.kubernetes import applications
+from keelson.kubernetes.applications import Application
+from providers import values
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class ApplicationInputs:
+    """What `keelson.kubernetes.applications.Application` has, and the mark of the stack's state."""
+
+    place: str
+    key: str
+    namespace: str
+    service: str
+    server: str
+    redis: dict[str, Any] = field(default_factory=dict)
+    usual_redis: str = ""
+    mark: str = ""
+
+    @property
+    def application(self) -> Application:
+        """What the library takes."""
+        given: Any = values.plain(self.redis)
+        redis = {name: (str(where[0]), int(where[1])) for name, where in given.items()}
+        return Application(self.place, self.key, self.namespace, self.service, self.server, redis, self.usual_redis)
+
+
+class KubernetesApplicationProvider(Provider[ApplicationInputs]):
+    """A Secret in its namespace, with the variables of a .env."""
+
+    inputs = ApplicationInputs
+    compared: ClassVar = ("server", "redis", "usual_redis", "mark")
+    fixed: ClassVar = {"place": "a stack does not move: make a new one in the other place and restore into it"}
+
+    def identify(self, inputs: ApplicationInputs) -> str:
+        """Return `stack/namespace/service`."""
+        return f"{inputs.key}/{inputs.namespace}/{inputs.service}"
+
+    def make(self, inputs: ApplicationInputs) -> Bag:
+        """Write it."""
+        applications.give(inputs.application)
+        return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Say whether it is there."""
+        return state if applications.is_given(_application(state)) else None
+
+    def remove(self, state: Bag) -> None:
+        """Delete it."""
+        applications.take_back(_application(state))
+
+
+class KubernetesApplication(Managed, module="keelson", name="KubernetesApplication"):
+    """The Secret of a service's application."""
+
+    provider = KubernetesApplicationProvider
+
+
+def _application(state: Bag) -> Application:
+    return values.decode(ApplicationInputs, state).application
