@@ -148,7 +148,8 @@ def target(name: str) -> Target:
     """Return the target `name`; raises SettingsError when there is no such target.
 
     A target is imported when it is used: what one needs is not loaded for the others. A name such as `docker@far` says which
-    Docker daemon is meant. Inside a stack, where `keelson.inside.here()`, every target is what is seen from there.
+    Docker daemon is meant, `kubernetes:prod@far` which namespace and context. Inside a stack, where `keelson.inside.here()`, every
+    target is what is seen from there.
     """
     if inside.here():
         from keelson.inside.target import InsideTarget  # noqa: PLC0415
@@ -158,9 +159,13 @@ def target(name: str) -> Target:
         from keelson.docker.target import DockerTarget  # noqa: PLC0415
 
         return DockerTarget(name)
+    if name.partition(":")[0] == "kubernetes":
+        from keelson.kubernetes.target import KubernetesTarget  # noqa: PLC0415
+
+        return KubernetesTarget(name)
     if name == "local":
         from keelson.local.target import LocalTarget  # noqa: PLC0415
 
         return LocalTarget()
-    msg = f"the target {name!r} is not built yet; set keelson:target to local or docker"
+    msg = f"the target {name!r} is not built yet; set keelson:target to local, docker or kubernetes"
     raise SettingsError(msg)

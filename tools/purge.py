@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 
 from keelson import paths
 from keelson.backups.store import Store
@@ -13,16 +14,25 @@ from keelson.settings.stack import stack_key
 from keelson.stack import Engine, run
 
 
+def _purge(target: str, place: str, key: str) -> Iterator[str]:
+    """Remove what the stack left on its platform, where that is not this machine."""
+    if target == "docker":
+        from keelson.docker.purging import purge  # noqa: PLC0415
+
+        yield from purge(place, key)
+    if target == "kubernetes":
+        from keelson.kubernetes.purging import purge as purge_namespace  # noqa: PLC0415
+
+        yield from purge_namespace(place, key)
+
+
 def main(stack: str) -> None:
     """Remove the stack's directories, and the stack with its history from the backend; say so."""
     project = find_project()
     key = stack_key(project.name, stack)
     settings = project.stack(stack).settings
-    if settings.target == "docker":
-        from keelson.docker.purging import purge  # noqa: PLC0415
-
-        for name in purge(settings.place, key):
-            print(f"removed {name}")
+    for name in _purge(settings.target, settings.place, key):
+        print(f"removed {name}")
     backups = Store(key, settings.backup.directory).directory
     for directory in (paths.data() / "stacks" / key, backups, paths.state() / "stacks" / key):
         if directory.exists():

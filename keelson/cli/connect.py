@@ -52,7 +52,7 @@ AuthorityOption = Annotated[
     typer.Option(
         "--ca",
         metavar="FILE[:PATH]",
-        help="With --from container: write the certificate that servers are verified by to FILE, which containers see as PATH.",
+        help="With --from container or cluster: write the certificate that servers are verified by to FILE, which containers see as PATH.",
     ),
 ]
 FormOption = Annotated[
@@ -181,14 +181,13 @@ def _from(chosen: Context, origin: Origin, authority: str | None) -> Context:
     of_target = {"docker": Origin.container, "kubernetes": Origin.cluster}.get(chosen.stack.settings.target)
     if origin is Origin.host:
         if authority:
-            msg = "--ca goes with --from container; on this machine the URL names a file that is there"
+            msg = "--ca goes with --from container or cluster; on this machine the URL names a file that is there"
             raise SettingsError(msg)
         return chosen
     if origin is not of_target:
         where = f"from a {of_target.value} or this host" if of_target else "on this host only"
-        msg = (
-            f"stack {chosen.stack_name} answers {where}, not from a {origin.value}; use the docker or kubernetes target"
-        )
+        step = f"use --from {of_target.value}" if of_target else "use the docker or kubernetes target"
+        msg = f"stack {chosen.stack_name} answers {where}, not from a {origin.value}; {step}"
         raise SettingsError(msg)
     if authority:
         return replace(chosen, beside=True, authority=_write_authority(chosen, authority))
@@ -209,12 +208,19 @@ def _write_authority(chosen: Context, option: str) -> Path:
 
 
 def _refuse_fleeting(chosen: Context, address: Address) -> None:
-    if address.fleeting:
+    if not address.fleeting:
+        return
+    if chosen.stack.settings.target == "kubernetes":
+        msg = (
+            f"this machine reaches stack {chosen.stack_name} by a port that ends with this command, so no URL would outlast it; give "
+            "applications in the cluster the one of --from cluster, and use `keelson psql` or `keelson redis-cli` here"
+        )
+    else:
         msg = (
             f"stack {chosen.stack_name} publishes no port that this machine reaches, so no URL would outlast this command; "
             "give applications in containers the one of --from container, or publish ports (keelson:docker.publish)"
         )
-        raise SettingsError(msg)
+    raise SettingsError(msg)
 
 
 def _endpoint(chosen: Context, service: str, role: str, database: str | None) -> Endpoint:

@@ -18,6 +18,7 @@ from keelson.cli.output import print_json, print_table
 from keelson.errors import KeelsonError
 from keelson.schedule import Schedule
 from keelson.stack import find_engine
+from keelson.status.backups import failure
 from keelson.target import Part, target
 
 RUN_TIME = timedelta(hours=1)  # that a backup may take from when it is due
@@ -155,6 +156,8 @@ def _device(chosen: Context, found: Disks) -> Finding:
 def _backup(chosen: Context, name: str, kept: Kept) -> Finding:
     if kept.fault:
         return Finding(f"backup {name}", Level.failed, kept.fault)
+    if failed := failure(name, kept):
+        return Finding(f"backup {name}", Level.failed, f"{failed}; run `keelson backup run {name}`")
     settings = chosen.stack.backup_of(name)
     due = Schedule(settings.schedule, settings.time_zone).before(datetime.now(UTC) - RUN_TIME)
     if kept.begun and kept.begun >= due:

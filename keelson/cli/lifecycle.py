@@ -99,7 +99,7 @@ def show_endpoints(chosen: Context) -> None:
         print_table(("PART", "ADDRESS", ""), rows)
     for part in parts:
         if part.detail and part.kind == "server":
-            note(f"server {part.name} answers on {part.port}, {part.detail}")
+            note(f"server {part.name} answers{f' on {part.port}' if part.port else ''}, {part.detail}")
     say(
         "\nkeelson status · keelson url SERVICE · keelson env SERVICE (`. .keelson/env` puts keelson and pulumi on the path)"
     )

@@ -38,7 +38,10 @@ def start(
     """
     chosen = context(stack)
     if at_login is not None and chosen.stack.settings.target != "local":
-        msg = f"Docker starts the containers of stack {chosen.stack_name} again by itself, also after a reboot, until `keelson stop`; --at-login is for the target local"
+        who = {"docker": "Docker starts the containers"}.get(
+            chosen.stack.settings.target, "the cluster starts the pods"
+        )
+        msg = f"{who} of stack {chosen.stack_name} again by itself, also after a reboot, until `keelson stop`; --at-login is for the target local"
         raise SettingsError(msg)
     if at_login is False:
         say(login.undo(chosen.stack.key))

@@ -11,4 +11,8 @@
 | `state` | the stack's state, in a Secret |
 | `toolbox` | the pod through which what lies inside a stack is asked |
 | `shell` | commands of Keelson that run in there |
+| `target` | all that the commands ask of the platform |
+| `workloads`, `troubles`, `logs` | the parts' pods as they are now, why one does not serve, and what it wrote |
+| `runs` | what became of the CronJobs' runs |
+| `volumes`, `harm`, `purging` | where the volumes lie, what is missing, and removing what is left |
 """

@@ -7,8 +7,10 @@ import re
 
 STACK_LABEL = "keelson.dev/stack"  # also an annotation, which has the stack's whole key
 PART_LABEL = "keelson.dev/part"
+JOB_LABEL = "keelson.dev/job"  # of a CronJob: the job's name in the stack
 MANAGED_BY = {"app.kubernetes.io/managed-by": "keelson"}
 TOOLBOX = "toolbox"
+JOB = "backup"  # the part that the pods of all backup jobs are
 STATE = "keelson-state"  # the Secret
 BACKUPS = "backups"  # the claim of their volume
 

@@ -18,7 +18,7 @@ class Backups:
     """The backups of one stack, and the jobs that make them."""
 
     def __init__(self, stack: Stack) -> None:
-        self._made_by_agent = stack.settings.agent.enabled
+        self._made = stack.settings.agent.enabled or stack.settings.target == "kubernetes"  # by CronJobs there
         self._found = _overview(stack)
         self.faults, self.directory = self._found.faults, self._found.directory
 
@@ -30,7 +30,7 @@ class Backups:
         if kept.job is None:
             return BackupStatus(kept.begun, kept.bytes)
         now = now or datetime.now(UTC)
-        wrong = _fault(name, kept, kept.job, now) if self._made_by_agent else ""
+        wrong = _fault(name, kept, kept.job, now) if self._made else ""
         return BackupStatus(kept.begun, kept.bytes, kept.job.due.after(now), wrong)
 
 
@@ -43,10 +43,18 @@ def _overview(stack: Stack) -> Overview:
         return Overview("", faults=(str(fault),))
 
 
-def _fault(name: str, kept: Kept, job: Job, now: datetime) -> str:
+def failure(name: str, kept: Kept) -> str:
+    """Return why the last run failed; nothing where it did not, or a good backup was made since."""
     last, known = kept.begun, kept.state
     if known.error and not (last and last.timestamp() > known.begun):
         return f"the last backup of {name} failed: {known.error}"
+    return ""
+
+
+def _fault(name: str, kept: Kept, job: Job, now: datetime) -> str:
+    if found := failure(name, kept):
+        return found
+    last = kept.begun
     due = job.due.before(now - PATIENCE)
     if due.timestamp() <= job.registered or (last and last >= due - timedelta(minutes=1)):
         return ""

@@ -1,0 +1,72 @@
+"""What of a stack is missing in its namespace. Then an update must look first: what the engine remembers is not there any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from keelson.errors import UnreachableError
+from keelson.kubernetes import cluster, names, state
+from keelson.kubernetes.cluster import Cluster
+
+KINDS = {
+    "statefulsets": "apps/v1",
+    "deployments": "apps/v1",
+    "cronjobs": "batch/v1",
+    "services": "v1",
+    "secrets": "v1",
+    "persistentvolumeclaims": "v1",
+}
+WORKLOAD = "workload"  # a StatefulSet or a Deployment
+WITHOUT_DATA = frozenset({"agent"})
+_STAYING = frozenset({("persistentvolumeclaims", names.BACKUPS)})
+_JOBS = "jobs/"  # of the state's files
+
+Thing = tuple[str, str]  # a kind, and an object's name
+
+
+def is_harmed(place: str, key: str) -> bool:
+    """Say whether an object was taken away of which the stack's registry, or its jobs, know.
+
+    Raises:
+        PlatformError: the cluster does not answer.
+        OwnershipError: the namespace is another stack's.
+    """
+    found = cluster.connect(place)
+    there = _there(found, key)
+    if not there - _STAYING:
+        return False  # it was never up, or is destroyed
+    try:
+        return not {*_wanted(place, key)} <= there
+    except UnreachableError:  # the state itself
+        return True
+
+
+def _there(found: Cluster, key: str) -> set[Thing]:
+    """Return what is there of the stack; a CronJob by the job that it does."""
+    chosen = f"{names.STACK_LABEL}={names.stack_label(key)}"
+
+    def look(kind: str) -> Iterator[Thing]:
+        for each in found.items(found.at(kind, api=KINDS[kind]), chosen, metadata=True):
+            about = each["metadata"]
+            if kind == "cronjobs":
+                yield kind, str(about["labels"].get(names.JOB_LABEL, ""))
+            elif not about.get("deletionTimestamp"):
+                yield (WORKLOAD if KINDS[kind] == "apps/v1" else kind), str(about["name"])
+
+    with ThreadPoolExecutor(len(KINDS)) as pool:
+        return {thing for things in pool.map(lambda kind: list(look(kind)), KINDS) for thing in things}
+
+
+def _wanted(place: str, key: str) -> Iterable[Thing]:
+    records = state.ask(place, key, "records")
+    kinds = {**dict.fromkeys(records["servers"], "server"), **{n: r["kind"] for n, r in records["daemons"].items()}}
+    if kinds:
+        yield from ((WORKLOAD, names.TOOLBOX), ("persistentvolumeclaims", names.BACKUPS))
+    for part, kind in kinds.items():
+        yield from ((WORKLOAD, names.of(part)), ("services", names.of(part)))
+        if kind not in WITHOUT_DATA:
+            yield from (("secrets", names.config(part)), ("persistentvolumeclaims", names.data(part)))
+    for path in state.read(place, key).files:
+        if path.startswith(_JOBS):
+            yield "cronjobs", path.removeprefix(_JOBS).removesuffix(".json")

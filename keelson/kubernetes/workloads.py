@@ -1,0 +1,79 @@
+"""The workloads of a stack with their pods, as they are now: one list of each for all parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from keelson.kubernetes import names, pods
+from keelson.kubernetes.cluster import Cluster, Json
+
+APPS = "apps/v1"
+WORKLOADS = ("statefulsets", "deployments")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A part; `path` is that of its workload, where it has one, and the newest pod comes first."""
+
+    part: str
+    path: str = ""
+    replicas: int = 1
+    pods: tuple[Json, ...] = ()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it shall have no pod."""
+        return bool(self.path) and self.replicas == 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether one of its pods serves."""
+        return any(pods.is_ready(pod) for pod in self.pods)
+
+    @property
+    def pod(self) -> Json | None:
+        """The newest pod, one that is not about to end before others."""
+        living = (pod for pod in self.pods if not pod["metadata"].get("deletionTimestamp"))
+        return next(living, next(iter(self.pods), None))
+
+
+def look(cluster: Cluster, key: str, part: str = "") -> Mapping[str, Seen]:
+    """Return a stack's parts by name, or one alone, the toolbox too; those that neither have a workload nor a pod are missing."""
+    chosen = ",".join(f"{label}={value}" for label, value in names.labels(key, part).items())
+    kinds = [*((kind, cluster.at(kind, api=APPS)) for kind in WORKLOADS), ("pods", cluster.at("pods"))]
+    with ThreadPoolExecutor(len(kinds)) as pool:
+        found = dict(
+            zip([kind for kind, _ in kinds], pool.map(lambda each: cluster.items(each[1], chosen), kinds), strict=True)
+        )
+    living: dict[str, list[Json]] = {}
+    for pod in sorted(found["pods"], key=_born, reverse=True):
+        if not is_of_job(pod):
+            living.setdefault(_part(pod), []).append(pod)
+    paths = {
+        _part(each): (cluster.at(kind, each["metadata"]["name"], api=APPS), int(each["spec"].get("replicas", 1)))
+        for kind in WORKLOADS
+        for each in found[kind]
+    }
+    parts = [name for name in dict.fromkeys([*paths, *living]) if name]
+    return {name: Seen(name, *paths.get(name, ("", 1)), tuple(living.get(name, ()))) for name in parts}
+
+
+def scale(cluster: Cluster, seen: Seen, replicas: int) -> None:
+    """Have a part's workload run so many pods."""
+    if seen.path and seen.replicas != replicas:
+        cluster.patch(f"{seen.path}/scale", {"spec": {"replicas": replicas}})
+
+
+def is_of_job(pod: Json) -> bool:
+    """Say whether a pod does something once, and ends."""
+    return any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences") or ())
+
+
+def _part(thing: Json) -> str:
+    return str((thing["metadata"].get("labels") or {}).get(names.PART_LABEL, ""))
+
+
+def _born(thing: Json) -> str:
+    return str(thing["metadata"]["creationTimestamp"])
