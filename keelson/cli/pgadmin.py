@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from keelson.cli.context import JsonOption, StackOption, context
+from keelson.cli.forward import hold
 from keelson.cli.output import note, print_json, print_table
 from keelson.errors import SettingsError
 from keelson.target import target
@@ -21,7 +22,7 @@ def pgadmin(
     opened: Annotated[bool, typer.Option("--open", help="Open it in this user's browser.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print pgAdmin's address, e-mail and password.
+    """Print pgAdmin's address, e-mail and password; where it has no port of its own, keep one open until Ctrl-C.
 
     Example: keelson pgadmin --open
     """
@@ -42,3 +43,4 @@ def pgadmin(
         print_table(("ADDRESS", "E-MAIL", "PASSWORD"), [tuple(login.values())])
     if opened and not webbrowser.open(login["url"]):
         note("no browser could be opened here; open the address yourself")
+    hold(address)

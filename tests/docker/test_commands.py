@@ -249,3 +249,11 @@ def await_programs(project: Project, program: str, count: int) -> None:
         if len(found) == count:
             return
         assert time.monotonic() < until, found
+
+
+def test_a_part_with_a_port_of_its_own_needs_no_way_kept_open(project: Project) -> None:
+    done = project.run("forward", "main")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"main answers on 127\.0\.0\.1:\d+\n", done.stdout)
+    refused = project.run("forward", "nothing")
+    assert (refused.returncode, refused.stderr) == (1, "error: stack dev has no part 'nothing'; it has main, redis\n")
