@@ -1,7 +1,7 @@
 # The tasks of a user and of a developer; `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up down purge check test test-docker bench soak lock
+.PHONY: help setup up down purge check test test-docker test-kubernetes bench soak lock
 
 STACK ?= dev
 BIN := .venv/bin
@@ -34,6 +34,11 @@ test: setup ## the tests, on real servers; CI=1 runs the thorough ones too (ARGS
 test-docker: setup ## all tests of whole stacks on a Docker daemon, and of the equipment for that
 	@tools/setup browser docker
 	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder --target docker tests/stack tests/plugins tests/test_daemon.py $(ARGS)
+
+test-kubernetes: setup ## all tests of stacks in a Kubernetes cluster, which is made for them
+	@tools/setup docker kubernetes
+	@tools/cluster build
+	@$(IN) CI=1 pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'kubernetes and not soak' $(ARGS)
 
 bench: setup ## the side-by-side benchmarks
 	@$(IN) python -m bench.stack

@@ -7,12 +7,18 @@ of it, when the run's first process has ended, however that came about. `tools/c
 from __future__ import annotations
 
 import functools
+import json
 import os
+import subprocess
 import tarfile
+from collections.abc import Collection
+from contextlib import closing
 from pathlib import Path
 
+import docker
 import pytest
 
+from keelson.docker import images as ours
 from keelson.errors import PlatformError
 from keelson.local.locks import exclusive
 from tests.daemon import RUN
@@ -20,6 +26,7 @@ from tools.kubernetes import cluster, images, place
 
 VARIABLE = "KEELSON_TEST_KUBECONFIG"
 SECONDS = 300.0  # that a worker waits for the one which starts the cluster
+SECONDS_TO_LOAD = 600.0  # that it waits for the one which brings images
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +59,39 @@ def running() -> Path:
 def load(kubeconfig: Path, *archives: Path, alias: str | None = None) -> list[str]:
     """Bring archives of `docker save` to the cluster's node; return the names by which pods get them."""
     return cluster.load(kubeconfig.parent, archives, alias)
+
+
+def bring(kubeconfig: Path, host: str, wanted: Collection[str] = ours.NAMES) -> dict[str, str]:
+    """Bring images that a stack's parts run to the cluster's node where that lacks them; return their references.
+
+    Args:
+        kubeconfig: of the cluster, in whose directory a note says which ones it has.
+        host: the Docker daemon that makes them.
+        wanted: some of `keelson.docker.images.NAMES`.
+    """
+    references = {name: ours.reference_of(name) for name in wanted}
+    note = kubeconfig.with_name("images-of-tests.json")
+    with exclusive(note.with_suffix(".lock"), seconds=SECONDS_TO_LOAD):
+        there = set(json.loads(note.read_text())) if note.exists() else set()
+        if lacking := {name: each for name, each in references.items() if each not in there}:
+            with closing(docker.DockerClient(base_url=host, version="auto", timeout=60)) as client:
+                ours.build(client, lacking)
+            _pass_on(kubeconfig, host, sorted(lacking.values()))
+            note.write_text(json.dumps(sorted(there | {*lacking.values()})))
+    return references
+
+
+def rename(kubeconfig: Path, host: str, reference: str, other: str) -> None:
+    """Give an image of the Docker daemon another name on the cluster's node."""
+    _pass_on(kubeconfig, host, [reference], other)
+
+
+def _pass_on(kubeconfig: Path, host: str, references: Collection[str], alias: str | None = None) -> None:
+    """Let the daemon write images into the node's hands: at once they share what they stand on, and no file is written."""
+    with subprocess.Popen(["docker", "--host", host, "save", *references], stdout=subprocess.PIPE) as saving:
+        assert saving.stdout
+        load(kubeconfig, Path(f"/dev/fd/{saving.stdout.fileno()}"), alias=alias)
+    assert not saving.returncode
 
 
 def archive_of_links(target: Path, name: str) -> Path:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.daemon import docker_host, pytest_unconfigure  # noqa: F401 - offered
 from tests.fixtures import admin, database, server, service  # noqa: F401 - offered to all tests
 from tests.stack.docker_stack import DockerStack
 from tests.stack.harness import CHECKOUT, StackUnderTest
+from tests.stack.kubernetes_stack import KubernetesStack
 
 # A shell that runs the tests in the background makes them ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -24,6 +25,11 @@ SERVERS = {"main": {}, "timescale": {"timescaledb": True}}
 WHOLE = {"servers": SERVERS, "redis": {"redis": {}}, "pgadmin": {"enabled": True}, "agent": {"enabled": True}}
 
 
+OTHERS = {  # markers of tests that are about another target
+    "local": ("docker",),
+    "docker": ("local", "kubernetes"),
+    "kubernetes": ("local", "docker"),
+}
 EVERYWHERE = "local; where CI is set, what is marked `everywhere` on docker too"
 COMPLETE = bool(os.environ.get("CI"))
 
@@ -31,7 +37,7 @@ COMPLETE = bool(os.environ.get("CI"))
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--target",
-        choices=["local", "docker"],
+        choices=["local", "docker", "kubernetes"],
         help=f"the target of the stacks that tests bring up; default: {EVERYWHERE}",
     )
 
@@ -47,12 +53,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    other = "local" if config.option.target == "docker" else "docker"
-    left_out = [item for item in items if item.get_closest_marker(other) or _is_for_ci(config, item)]
+    others = OTHERS[config.option.target or "local"]
+    left_out = [item for item in items if _any(item, others) or _is_for_ci(config, item)]
     kept = [item for item in items if item not in left_out]
     # Whole stacks take longest: they come first, so that no worker begins one when the others have done their part.
     items[:] = sorted(kept, key=lambda item: item.path.parent.name != "stack")
     config.hook.pytest_deselected(items=left_out)
+
+
+def _any(item: pytest.Item, markers: Collection[str]) -> bool:
+    return any(item.get_closest_marker(marker) for marker in markers)
 
 
 def _is_for_ci(config: pytest.Config, item: pytest.Item) -> bool:
@@ -77,6 +87,9 @@ def _maker(target: str, request: pytest.FixtureRequest) -> Callable[[Path, str, 
     if target == "local":
         return StackUnderTest
     host = request.getfixturevalue("docker_host")
+    if target == "kubernetes":
+        cluster = request.getfixturevalue("kubeconfig")
+        return lambda home, _, settings: KubernetesStack(home, cluster, host, **settings)
     return lambda home, _, settings: DockerStack(home, host, **settings)
 
 
