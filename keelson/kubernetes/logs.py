@@ -66,9 +66,14 @@ def why(cluster: Cluster, pod: Json) -> str:
     return telling(_last(cluster, pod))
 
 
-def last_line(cluster: Cluster, pod: Json) -> str:
-    """Return the last line that a pod's container wrote; nothing where there is none."""
-    return next(reversed(_last(cluster, pod)), "").strip()
+def last_line(cluster: Cluster, pod: Json, besides: str) -> str:
+    """Return the last line that a pod's container wrote, one that does not begin with `besides` if it can be; nothing where there is none.
+
+    What it wrote on its two streams stands there in no certain order.
+    """
+    lines = _last(cluster, pod)
+    said = [line for line in lines if not line.startswith(besides)]
+    return next(reversed(said or lines), "").strip()
 
 
 def _last(cluster: Cluster, pod: Json) -> list[str]:

@@ -32,6 +32,11 @@ class Runs:
         return str(self.cron_job["metadata"]["name"])
 
     @property
+    def job(self) -> str:
+        """The name in the stack of what it does."""
+        return str((self.cron_job["metadata"].get("labels") or {}).get(names.JOB_LABEL, self.name))
+
+    @property
     def suspended(self) -> bool:
         """Whether it makes no Jobs."""
         return bool(self.cron_job["spec"].get("suspend"))
@@ -47,12 +52,8 @@ def of_stack(cluster: Cluster, key: str) -> Mapping[str, Runs]:
     chosen = f"{names.STACK_LABEL}={names.stack_label(key)}"
     found = cluster.items(cluster.at("cronjobs", api=BATCH), chosen)
     made = sorted(cluster.items(cluster.at("jobs", api=BATCH)), key=_begun) if found else []
-    return {
-        str(each["metadata"]["labels"].get(names.JOB_LABEL, each["metadata"]["name"])): Runs(
-            each, [job for job in made if _belongs(job, each)]
-        )
-        for each in found
-    }
+    every = [Runs(each, [job for job in made if _belongs(job, each)]) for each in found]
+    return {runs.job: runs for runs in every}
 
 
 def suspend(cluster: Cluster, key: str, *, suspended: bool) -> None:
@@ -89,7 +90,7 @@ def _state(cluster: Cluster, runs: Runs) -> JobState:
         ended=end,
         seconds=max(0.0, end - moment(last["status"].get("startTime"))) if last else 0.0,
         unfinished=runs.running is not None,
-        error=_error(cluster, last) if failed else "",
+        error=_error(cluster, runs, last) if failed else "",
         failures=len(ended) - ended.index(good[-1]) - 1 if good else len(ended),
         attempts=sum(int(counts.get(each) or 0) for each in ("succeeded", "failed", "active")),
         succeeded=max(
@@ -98,17 +99,17 @@ def _state(cluster: Cluster, runs: Runs) -> JobState:
     )
 
 
-def _error(cluster: Cluster, job: Json) -> str:
+def _error(cluster: Cluster, runs: Runs, job: Json) -> str:
     """Return why a Job failed: what its last pod says, else what the cluster says."""
     ended = _ended(job)
     if ended.get("reason") == "DeadlineExceeded":
         limit = job["spec"].get("activeDeadlineSeconds")
         return f"it was not done within {limit} s, and was ended; raise keelson:backup.time_limit"
     pod = _pod(cluster, job)
-    return (pod and _told(cluster, pod)) or line(ended.get("message") or ended.get("reason"))
+    return (pod and _told(cluster, runs, pod)) or line(ended.get("message") or ended.get("reason"))
 
 
-def _told(cluster: Cluster, pod: Json) -> str:
+def _told(cluster: Cluster, runs: Runs, pod: Json) -> str:
     status = pod.get("status") or {}
     if status.get("reason"):
         return f"its pod was taken away ({line(status['reason'])}: {line(status.get('message'))})"
@@ -116,7 +117,7 @@ def _told(cluster: Cluster, pod: Json) -> str:
         ended = (each.get("state") or {}).get("terminated") or {}
         if ended.get("reason") == troubles.OUT_OF_MEMORY:
             return f"{troubles.WANTS_MEMORY}; {troubles.MORE_MEMORY}"
-    return logs.last_line(cluster, pod)
+    return logs.last_line(cluster, pod, besides=f"{runs.job}: ")  # its steps
 
 
 def _faults(cluster: Cluster, name: str, kept: Kept, runs: Runs | None, now: datetime) -> Iterator[str]:

@@ -115,7 +115,8 @@ class SmallStack:
 
     def cron_job(self, database: str, schedule: str = NEVER, **container: Any) -> str:
         """Make a backup's job with its CronJob, whose container may differ, and return its name."""
-        entry = Job(backup_of(database), "backup", self.reference().to(database=database), schedule, registered=1.0)
+        reference, kept = self.reference().to(database=database), {"keep_days": 7, "keep_at_least": 1, "time_limit": 60}
+        entry = Job(backup_of(database), "backup", reference, schedule, settings=kept, registered=1.0)
         state.ask(self.place, self.key, "put_job", job=asdict(entry))
         template = self.pod("backup", job.container(self.key, entry.name), image="agent")
         template["spec"]["restartPolicy"] = "Never"

@@ -12,17 +12,21 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from keelson.backups.making import MANUAL, Source
+from keelson.backups.overview import Kept
 from keelson.containers.model import ContainerSettings
 from keelson.endpoint import resolve
 from keelson.errors import SettingsError, UnreachableError
 from keelson.kubernetes import names, state, workloads
 from keelson.kubernetes.purging import purge
+from keelson.kubernetes.runs import Runs, _missed
 from keelson.target import Part
 from tests.kubernetes.ground import await_until
 from tests.kubernetes.small_stack import SmallStack, small_stack
@@ -250,7 +254,7 @@ def test_what_was_taken_away_is_seen(stack: SmallStack) -> None:
 
 
 def test_a_backup_that_failed_says_what_its_last_line_said(stack: SmallStack) -> None:
-    script = "echo begun; echo 'auth: the disk is full; make room' >&2; exit 1"
+    script = "echo 'the disk is full; make room' >&2; echo 'backup-auth: begun'; exit 1"
     name = stack.cron_job("auth", args=["sh", "-c", script])
     stack.run_now(name)
 
@@ -260,7 +264,7 @@ def test_a_backup_that_failed_says_what_its_last_line_said(stack: SmallStack) ->
     await_until(lambda: bool(error()))
     found = stack.target.backups(stack.key, ["auth"], None)
     known = found.of("auth").state
-    assert (known.error, known.failures, known.unfinished) == ("auth: the disk is full; make room", 1, False)
+    assert (known.error, known.failures, known.unfinished) == ("the disk is full; make room", 1, False)
     assert 0 < known.begun <= known.ended
     assert found.directory == f"the volume backups in namespace {stack.cluster.namespace}"
 
@@ -328,7 +332,52 @@ def test_urls_are_given_for_the_cluster_and_refused_for_this_machine(project: Pa
     )
 
 
-def test_psql_and_backups_work_from_here(project: Path, stack: SmallStack) -> None:
+def test_backups_are_made_in_the_toolbox_and_by_the_cron_job(stack: SmallStack) -> None:
+    with resolve(stack.reference()).connect() as admin:
+        admin.execute("CREATE DATABASE ledger")
+    source = Source("postgres", stack.reference().to(database="ledger"))
+
+    where = stack.target.back_up(source, MANUAL, None)
+    stack.run_now(stack.cron_job("ledger"))
+
+    def known() -> Kept:
+        return stack.target.backups(stack.key, [], None).of("ledger")
+
+    assert where.endswith(f"on the volume backups in namespace {stack.cluster.namespace}")
+    await_until(lambda: known().state.ended > 0)
+    assert (known().state.error, known().reason, known().state.failures) == ("", "scheduled", 0)
+    assert known().state.succeeded == known().state.ended
+
+
+def hourly(scheduled: str) -> Runs:
+    """A CronJob that is due at each full hour and begun last at `scheduled`."""
+    about = {"name": "auth-backup", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    status = {"lastScheduleTime": scheduled} if scheduled else {}
+    return Runs({"metadata": about, "spec": {"schedule": "0 * * * *"}, "status": status})
+
+
+@pytest.mark.parametrize(
+    ("scheduled", "at", "backup", "missed"),
+    [
+        ("2026-02-03T10:00:00Z", "10:59", "", False),
+        ("2026-02-03T10:00:00Z", "11:04", "", False),  # it may begin a little late
+        ("2026-02-03T10:00:00Z", "11:06", "", True),
+        ("2026-02-03T10:00:00Z", "11:06", "11:02", False),  # made by hand
+        ("", "11:06", "", True),
+    ],
+)
+def test_a_run_that_was_not_begun_is_missed(scheduled: str, at: str, backup: str, *, missed: bool) -> None:
+    day = "2026-02-03T{}:00+00:00"
+    kept = Kept("id", datetime.fromisoformat(day.format(backup))) if backup else Kept()
+
+    due = _missed(hourly(scheduled), kept, datetime.fromisoformat(day.format(at)))
+
+    assert (due is not None) == missed
+    if due:
+        assert f"{due:%H:%M}" == "11:00"
+
+
+def test_psql_connects_from_here(project: Path, stack: SmallStack) -> None:
     with resolve(stack.reference()).connect() as admin:
         admin.execute("CREATE DATABASE notes")
     asked = keelson(project, "psql", "notes", "--role", "admin", "--", "-Atc", "SELECT 6 * 7")
