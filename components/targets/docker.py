@@ -9,29 +9,25 @@ from typing import Any
 import pulumi_docker as docker
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, RunningServer, jobs
+from components.targets import Backups, RunningDaemon, jobs
+from components.targets.containers import ContainersTarget, memory_of
 from keelson.containers import toolbox
 from keelson.containers.model import ContainerSettings, Healthcheck
 from keelson.docker import daemon, names, part
 from keelson.docker.images.choice import chosen
 from keelson.docker.part import DockerSpec
-from keelson.endpoint import Reference
 from keelson.inside.settings import dump
 from keelson.settings.images import ImageName
-from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
+from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob
 from providers.docker_part import DockerFiles, DockerPart, DockerPartImage
 from providers.docker_stack import DockerEntry, DockerGround, DockerIdentity, DockerSettings
 
 LOGS = {"max-size": "10m", "max-file": "5"}
-MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb"}  # where the settings say nothing
-REDIS_OVERHEAD = 2  # times maxmemory: a snapshot is written by a copy of the process, and clients have buffers
-REDIS_LEAST = 128 * 2**20
-MEGABYTE = 2**20
 
 
-class DockerTarget:
+class DockerTarget(ContainersTarget):
     """All parts as containers of one daemon, on networks of the stack's own.
 
     Makes: Provider, three Networks, and Volumes `state` and `backups` for the stack; DockerGround <stack>-ground; Container toolbox;
@@ -57,44 +53,6 @@ class DockerTarget:
         self._identity, self._entry = self._make_entry(parent)
         self.stack_id: Output[str] = self._identity.stack_id
         self.marks: Mapping[str, Output[str]] = {"mark": self._entry.mark}
-
-    def server(self, name: str, parent: Resource) -> RunningServer:
-        """Make volumes, files and container of a PostgreSQL server."""
-        settings = self._stack.settings.servers[name]
-        image: ImageName = "timescaledb" if settings.timescaledb else "postgres"
-        values = {
-            "timescaledb": settings.timescaledb,
-            "parameters": self._stack.settings.parameters_of(name),
-            "version": settings.version,
-        }
-        volume, process = self._part(name, "server", image, values, {}, parent)
-        reference = Reference(stack=self._key, target=self._place, server=name)
-        return RunningServer(reference, volume, process, process.listens_on)
-
-    def redis(self, name: str, parent: Resource) -> RunningServer:
-        """Make volumes, files and container of a Redis."""
-        settings = self._stack.settings.redis[name]
-        values = settings.model_dump(
-            include={"maxmemory", "maxmemory_policy", "databases", "notify_keyspace_events", "append_only"}
-        )
-        passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
-        volume, process = self._part(name, "redis", "redis", values, passwords, parent)
-        reference = Reference(stack=self._key, target=self._place, server=name, database="0", role="admin")
-        return RunningServer(reference, volume, process, process.listens_on)
-
-    def pgadmin(
-        self, entries: Sequence[Mapping[str, str]], after: Sequence[Resource], parent: Resource
-    ) -> RunningDaemon:
-        """Make volumes, files and container of pgAdmin, which may answer later."""
-        settings = self._stack.settings.pgadmin
-        values = {
-            "email": settings.email,
-            "entries": [dict(entry) for entry in entries],
-            "protected": self._stack.settings.protected,
-        }
-        passwords = {"admin": settings.password.get_secret_value()} if settings.password else {}
-        _, process = self._part("pgadmin", "pgadmin", "pgadmin", values, passwords, parent, after)
-        return RunningDaemon(process, process.listens_on)
 
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
         """Make the agent's container."""
@@ -359,11 +317,5 @@ def _duration(seconds: int) -> str:
 
 def _limits(settings: PartSettings, kind: str) -> dict[str, Any]:
     """Return what a part may take of the machine's memory, without swap, and of its processors."""
-    if settings.memory:
-        memory = count_bytes(settings.memory)
-    elif isinstance(settings, RedisSettings):
-        memory = max(REDIS_LEAST, REDIS_OVERHEAD * count_bytes(settings.maxmemory))
-    else:
-        memory = count_bytes(MEMORY[kind])
-    megabytes = memory // MEGABYTE
-    return {"memory": megabytes, "memory_swap": megabytes, "cpus": f"{settings.cpus:g}" if settings.cpus else None}
+    memory = memory_of(settings, kind)
+    return {"memory": memory, "memory_swap": memory, "cpus": f"{settings.cpus:g}" if settings.cpus else None}

@@ -9,17 +9,17 @@ from typing import Any
 import pulumi_kubernetes as kubernetes
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, RunningServer, jobs, pods
+from components.targets import Backups, RunningDaemon, jobs, pods
+from components.targets.containers import ContainersTarget, memory_of
 from components.targets.pods import Json
 from keelson.containers import job, toolbox
 from keelson.docker.images.choice import chosen
 from keelson.docker.images.traits import Traits
-from keelson.endpoint import Reference
 from keelson.inside.settings import dump
 from keelson.kubernetes import names, part
 from keelson.kubernetes.part import KubernetesSpec
 from keelson.settings.images import ImageName
-from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
+from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
 from providers.kubernetes_application import KubernetesApplication
 from providers.kubernetes_part import KubernetesFiles, KubernetesPart
@@ -31,16 +31,13 @@ from providers.kubernetes_stack import (
     KubernetesVolume,
 )
 
-MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb", "toolbox": "1gb"}  # where the settings say nothing
-REDIS_OVERHEAD = 2  # times maxmemory: a snapshot is written by a copy of the process, and clients have buffers
-REDIS_LEAST = 128 * 2**20
 LATEST_START = 3600  # seconds after which a backup that could not be begun is left to the next day
 KEPT_RUNS = {"successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 5}
 JOB = "backup"  # the part that the pods of all backup jobs are
 WAITED_FOR = {"pulumi.com/skipAwait": "true"}  # by what follows, which says better why something does not answer
 
 
-class KubernetesTarget:
+class KubernetesTarget(ContainersTarget):
     """All parts as workloads of one namespace.
 
     Makes: Provider, KubernetesGround <stack>-ground, KubernetesIdentity <stack>, KubernetesEntry <stack>-entry, KubernetesStackSettings <stack>-settings,
@@ -72,44 +69,6 @@ class KubernetesTarget:
         self._backups = self._volume(JOB, names.BACKUPS, self._settings.backup_storage, parent, kept=True)
         self._policies = self._make_policies(parent)
         self._toolbox = self._make_toolbox(parent)
-
-    def server(self, name: str, parent: Resource) -> RunningServer:
-        """Make volume, files and pod of a PostgreSQL server."""
-        settings = self._stack.settings.servers[name]
-        image: ImageName = "timescaledb" if settings.timescaledb else "postgres"
-        values = {
-            "timescaledb": settings.timescaledb,
-            "parameters": self._stack.settings.parameters_of(name),
-            "version": settings.version,
-        }
-        volume, process = self._part(name, "server", image, values, {}, parent)
-        reference = Reference(stack=self._key, target=self._place, server=name)
-        return RunningServer(reference, volume, process, process.listens_on)
-
-    def redis(self, name: str, parent: Resource) -> RunningServer:
-        """Make volume, files and pod of a Redis."""
-        settings = self._stack.settings.redis[name]
-        values = settings.model_dump(
-            include={"maxmemory", "maxmemory_policy", "databases", "notify_keyspace_events", "append_only"}
-        )
-        passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
-        volume, process = self._part(name, "redis", "redis", values, passwords, parent)
-        reference = Reference(stack=self._key, target=self._place, server=name, database="0", role="admin")
-        return RunningServer(reference, volume, process, process.listens_on)
-
-    def pgadmin(
-        self, entries: Sequence[Mapping[str, str]], after: Sequence[Resource], parent: Resource
-    ) -> RunningDaemon:
-        """Make volume, files and pod of pgAdmin, which may answer later."""
-        settings = self._stack.settings.pgadmin
-        values = {
-            "email": settings.email,
-            "entries": [dict(entry) for entry in entries],
-            "protected": self._stack.settings.protected,
-        }
-        passwords = {"admin": settings.password.get_secret_value()} if settings.password else {}
-        _, process = self._part("pgadmin", "pgadmin", "pgadmin", values, passwords, parent, after)
-        return RunningDaemon(process, process.listens_on)
 
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
         """Make the agent's pod, which runs no job: CronJobs do."""
@@ -365,11 +324,5 @@ def _opened(parts: Sequence[str], to: Sequence[Json], port: int) -> Json:
 
 def _limits(settings: PartSettings | None, kind: str) -> dict[str, str]:
     """Return what a part may take of a node."""
-    if settings and settings.memory:
-        memory = count_bytes(settings.memory)
-    elif isinstance(settings, RedisSettings):
-        memory = max(REDIS_LEAST, REDIS_OVERHEAD * count_bytes(settings.maxmemory))
-    else:
-        memory = count_bytes(MEMORY[kind])
     cpus = {"cpu": f"{settings.cpus:g}"} if settings and settings.cpus else {}
-    return {"memory": f"{memory // pods.MEGABYTE}Mi", **cpus}
+    return {"memory": f"{memory_of(settings, kind)}Mi", **cpus}

@@ -12,7 +12,6 @@ from keelson.containers.toolbox import NAME as TOOLBOX
 from keelson.docker.images.traits import Traits
 from keelson.kubernetes import names
 
-MEGABYTE = 2**20
 CPU = "100m"  # asked for where the settings say nothing
 READABLE = 0o440  # for the part's group alone
 SECONDS_OF_A_START = 60

@@ -1,0 +1,90 @@
+"""What is the same wherever a part is a container: which settings it is made of, from which image, and what it may take."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pulumi import Resource
+
+from components.targets import RunningDaemon, RunningServer
+from keelson.endpoint import Reference
+from keelson.settings.images import ImageName
+from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
+from keelson.settings.stack import Stack
+
+MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb", "toolbox": "1gb"}  # where the settings say nothing
+REDIS_OVERHEAD = 2  # times maxmemory: a snapshot is written by a copy of the process, and clients have buffers
+REDIS_LEAST = 128 * 2**20
+MEGABYTE = 2**20
+
+
+class ContainersTarget(ABC):
+    """Servers, Redis and pgAdmin as containers; how one is made is the platform's."""
+
+    _stack: Stack
+    _key: str
+    _place: str
+
+    def server(self, name: str, parent: Resource) -> RunningServer:
+        """Make volume, files and container of a PostgreSQL server."""
+        settings = self._stack.settings.servers[name]
+        image: ImageName = "timescaledb" if settings.timescaledb else "postgres"
+        values = {
+            "timescaledb": settings.timescaledb,
+            "parameters": self._stack.settings.parameters_of(name),
+            "version": settings.version,
+        }
+        volume, process = self._part(name, "server", image, values, {}, parent)
+        reference = Reference(stack=self._key, target=self._place, server=name)
+        return RunningServer(reference, volume, process, process.listens_on)
+
+    def redis(self, name: str, parent: Resource) -> RunningServer:
+        """Make volume, files and container of a Redis."""
+        settings = self._stack.settings.redis[name]
+        values = settings.model_dump(
+            include={"maxmemory", "maxmemory_policy", "databases", "notify_keyspace_events", "append_only"}
+        )
+        passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
+        volume, process = self._part(name, "redis", "redis", values, passwords, parent)
+        reference = Reference(stack=self._key, target=self._place, server=name, database="0", role="admin")
+        return RunningServer(reference, volume, process, process.listens_on)
+
+    def pgadmin(
+        self, entries: Sequence[Mapping[str, str]], after: Sequence[Resource], parent: Resource
+    ) -> RunningDaemon:
+        """Make volume, files and container of pgAdmin, which may answer later."""
+        settings = self._stack.settings.pgadmin
+        values = {
+            "email": settings.email,
+            "entries": [dict(entry) for entry in entries],
+            "protected": self._stack.settings.protected,
+        }
+        passwords = {"admin": settings.password.get_secret_value()} if settings.password else {}
+        _, process = self._part("pgadmin", "pgadmin", "pgadmin", values, passwords, parent, after)
+        return RunningDaemon(process, process.listens_on)
+
+    @abstractmethod
+    def _part(  # noqa: PLR0913, PLR0917 - what a part is made of
+        self,
+        name: str,
+        kind: str,
+        image: ImageName,
+        values: Mapping[str, Any],
+        passwords: Mapping[str, str],
+        parent: Resource,
+        after: Sequence[Resource] = (),
+    ) -> tuple[Resource, Any]:
+        """Make a part with a volume for its data; return that, and what answers on its port `listens_on`."""
+
+
+def memory_of(settings: PartSettings | None, kind: str) -> int:
+    """Return how many megabytes a part may take."""
+    if settings and settings.memory:
+        memory = count_bytes(settings.memory)
+    elif isinstance(settings, RedisSettings):
+        memory = max(REDIS_LEAST, REDIS_OVERHEAD * count_bytes(settings.maxmemory))
+    else:
+        memory = count_bytes(MEMORY[kind])
+    return memory // MEGABYTE
