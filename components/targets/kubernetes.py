@@ -9,7 +9,7 @@ from typing import Any
 import pulumi_kubernetes as kubernetes
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, jobs, pods
+from components.targets import Backups, RunningDaemon, jobs, network, pods
 from components.targets.containers import ContainersTarget, memory_of
 from components.targets.pods import Json
 from keelson.containers import job, toolbox
@@ -33,7 +33,6 @@ from providers.kubernetes_stack import (
 
 LATEST_START = 3600  # seconds after which a backup that could not be begun is left to the next day
 KEPT_RUNS = {"successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 5}
-JOB = "backup"  # the part that the pods of all backup jobs are
 WAITED_FOR = {"pulumi.com/skipAwait": "true"}  # by what follows, which says better why something does not answer
 
 
@@ -44,6 +43,8 @@ class KubernetesTarget(ContainersTarget):
     KubernetesVolume backups, NetworkPolicies, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
     <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process; for what is backed up BackupJob and CronJob <name>-backup; for
     each service of a client KubernetesApplication <namespace>-<service>.
+
+    Each workload is one pod. So none has a PodDisruptionBudget, which would only keep a node from being drained.
     """
 
     name = "kubernetes"
@@ -62,11 +63,11 @@ class KubernetesTarget(ContainersTarget):
         )
         at = {"place": self._place, "key": self._key}
         keeps = stack.settings.protected
-        self._ground = KubernetesGround(f"{stack.name}-ground", at | {"keeps": keeps}, ResourceOptions(parent=parent))
+        self._ground = KubernetesGround(f"{stack.name}-ground", at | {"keeps": keeps}, self._guarded(parent))
         self._identity, self._entry = self._make_entry(at, parent)
         self.stack_id: Output[str] = self._identity.stack_id
         self.marks: Mapping[str, Output[str]] = {"mark": self._entry.mark}
-        self._backups = self._volume(JOB, names.BACKUPS, self._settings.backup_storage, parent, kept=True)
+        self._backups = self._volume(names.JOB, names.BACKUPS, self._settings.backup_storage, parent, kept=True)
         self._policies = self._make_policies(parent)
         self._toolbox = self._make_toolbox(parent)
 
@@ -98,21 +99,23 @@ class KubernetesTarget(ContainersTarget):
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> Resource:
         """Make the CronJob that backs something up, and write it down for those who ask whether a backup is due."""
         written = jobs.backup_job(backups, opts, self.marks)
-        name = f"{names.of(backups.name)}-{JOB}"
+        name = f"{names.of(backups.name)}-{names.JOB}"
         image = chosen(self._settings, "agent")
-        template = self._pod(JOB, image, job.container(self._key, f"{JOB}-{backups.name}"), "agent")
+        template = self._pod(names.JOB, image, job.container(self._key, f"{names.JOB}-{backups.name}"), "agent")
         template["spec"]["restartPolicy"] = "Never"
+        template["metadata"]["labels"] |= (told := {names.JOB_LABEL: f"{names.JOB}-{backups.name}"})
+        run = {"backoffLimit": 1, "activeDeadlineSeconds": job.LIMIT, "template": template}
         settings = backups.settings
         made: Resource = kubernetes.batch.v1.CronJob(
             name,
-            metadata=self._named(name, JOB, {"keelson.dev/job": f"{JOB}-{backups.name}"}),
+            metadata=self._named(name, names.JOB, told),
             spec={
                 "schedule": settings.schedule,
                 "timeZone": settings.time_zone,
                 "concurrencyPolicy": "Forbid",
                 "startingDeadlineSeconds": LATEST_START,
                 **KEPT_RUNS,
-                "jobTemplate": {"spec": {"backoffLimit": 1, "activeDeadlineSeconds": job.LIMIT, "template": template}},
+                "jobTemplate": {"metadata": {"labels": template["metadata"]["labels"]}, "spec": run},
             },
             opts=self._options(opts.parent or written, depends_on=[written, self._toolbox]),
         )
@@ -151,7 +154,7 @@ class KubernetesTarget(ContainersTarget):
         files = KubernetesFiles(
             f"{name}-files",
             inputs | {**self.marks, "passwords": Output.secret(passwords)},
-            _after(inside, after),
+            _after(inside, [self._toolbox, *after]),  # through which a backup is made before data change hands
         )
         port = part.kind(kind).listens_on
         service = self._service(name, port, parent)
@@ -187,6 +190,7 @@ class KubernetesTarget(ContainersTarget):
             limits=_limits(part_settings, kind),
             port=port,
             pull_secrets=self._settings.pull_secrets,
+            labels=self._told_of(name),
         )
 
     def _set(self, name: str, template: Json, opts: ResourceOptions) -> kubernetes.apps.v1.StatefulSet:
@@ -196,6 +200,7 @@ class KubernetesTarget(ContainersTarget):
             metadata=self._named(names.of(name), name),
             spec={
                 "replicas": 1,
+                "podManagementPolicy": "Parallel",  # else an edit waits for ever for a pod that never gets ready
                 "serviceName": names.of(name),
                 "selector": {"matchLabels": names.labels(self._key, name)},
                 "template": template,
@@ -242,27 +247,6 @@ class KubernetesTarget(ContainersTarget):
 
     def _make_policies(self, parent: Resource) -> list[Resource]:
         """Close the namespace, and open what the parts need."""
-        own: Json = {"podSelector": {}}
-        clients = [
-            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
-            for name in self._settings.clients
-        ]
-        dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-        named = self._stack.settings
-        within = [toolbox.NAME, "agent", JOB]
-        wanted: dict[str, Json] = {
-            "closed": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
-            "names": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": dns}]},
-            "inside": {
-                "podSelector": _one_of([*within, "pgadmin"]),
-                "policyTypes": ["Egress"],
-                "egress": [{"to": [own]}],
-            },
-            "servers": _opened([*named.servers], [{"podSelector": _one_of([*within, "pgadmin"])}, *clients], 5432),
-            "pgadmin": _opened(["pgadmin"], [{"podSelector": _one_of(["agent"])}], 5050),
-        }
-        if named.redis:
-            wanted["redis"] = _opened([*named.redis], [{"podSelector": _one_of(within)}, *clients], 6379)
         return [
             kubernetes.networking.v1.NetworkPolicy(
                 f"{name}-policy",
@@ -270,12 +254,11 @@ class KubernetesTarget(ContainersTarget):
                 spec=spec,
                 opts=self._options(parent, depends_on=[self._ground]),
             )
-            for name, spec in wanted.items()
+            for name, spec in network.policies(self._stack).items()
         ]
 
     def _volume(self, name: str, claim: str, size: str, parent: Resource, *, kept: bool = False) -> KubernetesVolume:
         """Make a claim that is never replaced: what its volume holds would be lost."""
-        protected = self._stack.settings.protected
         return KubernetesVolume(
             claim,
             {
@@ -286,21 +269,25 @@ class KubernetesTarget(ContainersTarget):
                 "size": size,
                 "storage_class": self._settings.storage_class or "",
             },
-            ResourceOptions(
-                parent=parent,
-                depends_on=[self._ground],
-                protect=protected,
-                retain_on_delete=protected or kept,
-            ),
+            _after(self._guarded(parent, kept=kept), [self._ground]),
         )
 
     def _named(self, name: str, part: str, more: Mapping[str, str] | None = None) -> Json:
         return {
             "name": name,
             "namespace": self._namespace,
-            "labels": names.labels(self._key, part) | dict(more or {}),
+            "labels": names.labels(self._key, part) | self._told_of(part) | dict(more or {}),
             "annotations": WAITED_FOR,
         }
+
+    def _told_of(self, part: str) -> dict[str, str]:
+        """Return the labels that other tools know a part by; no selector reads them."""
+        return pods.told_of(self._key, self._stack.settings.parts.get(part, part))
+
+    def _guarded(self, parent: Resource, *, kept: bool = False) -> ResourceOptions:
+        """Return the options of what a protected stack keeps, and a destroy must not touch unasked; `kept` in every stack."""
+        protected = self._stack.settings.protected
+        return ResourceOptions(parent=parent, protect=protected, retain_on_delete=protected or kept)
 
     def _options(self, parent: Resource | None, **more: Any) -> ResourceOptions:  # noqa: ANN401 - a resource's options
         return ResourceOptions(parent=parent, provider=self._provider, **more)
@@ -308,18 +295,6 @@ class KubernetesTarget(ContainersTarget):
 
 def _after(opts: ResourceOptions, resources: Sequence[Resource]) -> ResourceOptions:
     return ResourceOptions.merge(opts, ResourceOptions(depends_on=list(resources)))
-
-
-def _one_of(parts: Sequence[str]) -> Json:
-    return {"matchExpressions": [{"key": names.PART_LABEL, "operator": "In", "values": list(parts)}]}
-
-
-def _opened(parts: Sequence[str], to: Sequence[Json], port: int) -> Json:
-    return {
-        "podSelector": _one_of(parts),
-        "policyTypes": ["Ingress"],
-        "ingress": [{"from": list(to), "ports": [{"port": port, "protocol": "TCP"}]}],
-    }
 
 
 def _limits(settings: PartSettings | None, kind: str) -> dict[str, str]:

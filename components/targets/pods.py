@@ -16,6 +16,7 @@ CPU = "100m"  # asked for where the settings say nothing
 READABLE = 0o440  # for the part's group alone
 SECONDS_OF_A_START = 60
 PERIOD = 5
+SOFTWARE = {"server": "postgresql", "redis": "redis", "pgadmin": "pgadmin"}  # all else is of Keelson itself
 Json = dict[str, Any]
 
 
@@ -64,6 +65,16 @@ def pod(  # noqa: PLR0913 - what a pod is made of
     }
 
 
+def told_of(key: str, kind: str) -> dict[str, str]:
+    """Return the labels that Kubernetes recommends, by which other tools know a part of that kind; no selector reads them."""
+    return {
+        "app.kubernetes.io/name": SOFTWARE.get(kind, "keelson"),
+        "app.kubernetes.io/instance": names.stack_label(key),
+        "app.kubernetes.io/component": kind,
+        "app.kubernetes.io/part-of": "keelson",
+    }
+
+
 def digest(template: Json) -> str:
     """Return what changes with a template, and so with the pods that are made of it."""
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
@@ -85,7 +96,7 @@ def _container(part: str, image: Traits, settings: ContainerSettings, limits: Ma
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
+            "capabilities": {"drop": ["ALL"], **({"add": list(image.capabilities)} if image.capabilities else {})},
         },
         "resources": {"requests": {"cpu": CPU, **limits}, "limits": dict(limits)},
         "volumeMounts": _mounts(settings),

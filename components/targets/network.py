@@ -1,0 +1,57 @@
+"""Who reaches whom in a stack's namespace, as NetworkPolicies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from keelson.containers.toolbox import NAME as TOOLBOX
+from keelson.kubernetes import names, part
+from keelson.settings.stack import Stack
+
+Json = dict[str, Any]
+ASKED_BY = {  # the toolbox carries connections too, where the API forwards none
+    "server": (TOOLBOX, "agent", names.JOB, "pgadmin"),
+    "redis": (TOOLBOX, "agent", names.JOB),
+    "pgadmin": (TOOLBOX, "agent"),
+    "agent": (TOOLBOX,),
+}
+
+
+def policies(stack: Stack) -> Mapping[str, Json]:
+    """Return by name what closes the namespace, lets pods find names and the stack's tools ask, and opens each part."""
+    dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    tools = _one_of([TOOLBOX, "agent", names.JOB, "pgadmin"])
+    return {
+        "closed": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+        "names": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": dns}]},
+        "tools": {"podSelector": tools, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]},
+        **{f"to-{names.of(name)}": _opened(stack, name, kind) for name, kind in stack.settings.parts.items()},
+    }
+
+
+def _opened(stack: Stack, name: str, kind: str) -> Json:
+    """Return what opens a part to those who ask it."""
+    clients = [
+        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+        for namespace in _clients(stack, name, kind)
+    ]
+    ports = [{"port": part.kind(kind).listens_on, "protocol": "TCP"}]
+    return {
+        "podSelector": _one_of([name]),
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": _one_of(ASKED_BY[kind])}, *clients], "ports": ports}],
+    }
+
+
+def _clients(stack: Stack, name: str, kind: str) -> list[str]:
+    """Return the namespaces whose services are on a server, or that use any, as each service may use each Redis."""
+    on = {
+        "server": {service for service, database in stack.databases.items() if database.server == name},
+        "redis": set(stack.databases),
+    }.get(kind, set())
+    return [namespace for namespace, services in stack.settings.kubernetes.clients.items() if on & set(services)]
+
+
+def _one_of(parts: Collection[str]) -> Json:
+    return {"matchExpressions": [{"key": names.PART_LABEL, "operator": "In", "values": list(parts)}]}

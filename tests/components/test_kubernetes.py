@@ -1,0 +1,620 @@
+"""Target kubernetes on Pulumi's mocks: the objects that it makes, held to the API's schemas and to rules of our own."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pulumi
+import pytest
+import yaml
+from pulumi.runtime import mocks
+from pulumi.runtime.proto import resource_pb2
+
+from keelson.kubernetes import names
+from keelson.settings.stack import Stack, read_stack
+from tests.stack.harness import CHECKOUT
+
+Json = dict[str, Any]
+OLDEST, NEWEST = "1.30", "1.34"  # of Kubernetes, that the target is held to
+PASSWORD = "chosen by the user"
+OWN_LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by")}
+SELECTED_BY = {names.STACK_LABEL, names.PART_LABEL, "app.kubernetes.io/managed-by"}
+DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+FIXED_IMAGE = re.compile(r".+@sha256:[0-9a-f]{64}|.+:(?!latest)[\w.-]+")
+WORKLOADS = {"StatefulSet", "Deployment", "CronJob"}
+RESTRICTED_VOLUMES = {"emptyDir", "persistentVolumeClaim", "secret"}
+PORTS = {"server": 5432, "redis": 6379, "pgadmin": 5050, "agent": 9180}
+UNITS = {"Mi": 2**20, "Gi": 2**30}
+
+AGENT_IMAGE = "registry.example/keelson/agent:1"
+SECRETS: Json = {"passwords": {"auth_app_a": PASSWORD}, "pgadmin": {"password": PASSWORD}}
+VARIED: Json = {
+    "environment": "dev",
+    "servers": {
+        "main": {"memory": "900mb", "cpus": 1.5, "storage": "30Gi"},
+        "time_scale": {"timescaledb": True},
+    },
+    "databases": ["auth_service", "ticks"],
+    "redis": {
+        "session_store": {"maxmemory": "512mb", "maxmemory_policy": "noeviction", "passwords": {"admin": PASSWORD}},
+        "cache": {"memory": "64mb"},
+    },
+    "kubernetes": {
+        "context": "production",
+        "namespace": "platform",
+        "storage_class": "fast",
+        "storage": "5Gi",
+        "backup_storage": "7Gi",
+        "pull_secrets": ["registry"],
+        "clients": {"shop": ["auth_service"], "desk": ["auth_service", "ticks"]},
+        "image": {
+            name: {"reference": f"registry.example/{name}:1", "uid": 4000, "gid": 4001}
+            for name in ("postgres", "timescaledb", "redis", "pgadmin", "agent")
+        },
+    },
+}
+SMALLEST: Json = {
+    "environment": "dev",
+    "servers": {"main": {}},
+    "databases": ["auth_service"],
+    "redis": {},
+    "pgadmin": {"enabled": False},
+    "agent": {"enabled": False},
+    "kubernetes": {"image": {"agent": AGENT_IMAGE}},
+}
+FOLDERS = {"auth_service": "main", "ticks": "time_scale"}
+
+
+@dataclass
+class Made(pulumi.runtime.Mocks):
+    """A stack on Pulumi's mocks: what was registered, with its options."""
+
+    stack: Stack
+    inputs: dict[str, Json] = field(repr=False, default_factory=dict)
+    manifests: list[Json] = field(repr=False, default_factory=list)
+    options: dict[str, resource_pb2.RegisterResourceRequest] = field(repr=False, default_factory=dict)  # by URN
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, Json]:
+        self.inputs[args.name] = args.inputs
+        if args.typ.startswith("kubernetes:"):
+            self.manifests.append(args.inputs)
+        computed = {"stack_id": "0123456789ab", "digest": "d", "mark": "m", "version": "1", "pending": ""}
+        return f"{args.name}-id", {**computed, "listens_on": 5432, **args.inputs}
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[Json, list[tuple[str, str]]]:
+        raise AssertionError(args.token)
+
+    def of_kind(self, *kinds: str) -> list[Json]:
+        return [each for each in self.manifests if each["kind"] in kinds]
+
+    @property
+    def pods(self) -> dict[str, Json]:
+        """The templates of all pods, by the names of their workloads."""
+        return {_name(each): _template(each) for each in self.of_kind(*WORKLOADS)}
+
+    @property
+    def parts(self) -> dict[str, Json]:
+        """The labels of a pod of each part."""
+        templates = self.pods.values()
+        return {each["metadata"]["labels"][names.PART_LABEL]: each["metadata"]["labels"] for each in templates}
+
+    def urn_of(self, name: str, kind: str = "") -> str:
+        found = [urn for urn in self.options if urn.endswith(f"{kind}::{name}")]
+        assert len(found) == 1, (name, found)
+        return found[0]
+
+    def waits_for(self, urn: str) -> set[str]:
+        """Return what must be there before a resource, and is deleted after it."""
+        found: set[str] = set()
+        waiting = [urn]
+        while waiting:
+            request = self.options[waiting.pop()]
+            direct = {*request.dependencies, request.parent, request.provider.rpartition("::")[0]}
+            for inputs in request.propertyDependencies.values():
+                direct |= set(inputs.urns)
+            new = {each for each in direct if each in self.options} - found
+            found |= new
+            waiting += new
+        return found
+
+
+def make(stack: Stack) -> Made:
+    """Return what a stack's program makes."""
+    made = Made(stack)
+    usual = mocks.MockMonitor.RegisterResource
+
+    def register(monitor: mocks.MockMonitor, request: resource_pb2.RegisterResourceRequest) -> Any:
+        reply = usual(monitor, request)
+        made.options[reply.urn] = request
+        return reply
+
+    @pulumi.runtime.test
+    def bring_up() -> None:
+        from components.platform import Platform  # noqa: PLC0415 - after the mocks are set
+
+        Platform(stack)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mocks.MockMonitor, "RegisterResource", register)
+        pulumi.runtime.set_mocks(made, project=stack.project, stack=stack.name, preview=False)
+        bring_up()
+    return made
+
+
+def read(root: Path, name: str, settings: Mapping[str, Any]) -> Stack:
+    config = {
+        f"keelson:{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in ({"target": "kubernetes"} | dict(settings)).items()
+    }
+    return read_stack(config, "keelson", name, root)
+
+
+def read_shipped(name: str) -> Stack:
+    """Return the shipped stack of that name with the repository's own databases, as it is on Kubernetes."""
+    text = (CHECKOUT / f"Pulumi.{name}.yaml").read_text(encoding="utf-8")
+    settings = {key.removeprefix("keelson:"): value for key, value in yaml.safe_load(text)["config"].items()}
+    changed = {"target": "kubernetes", "kubernetes": {"image": {"agent": AGENT_IMAGE}}}
+    return read(CHECKOUT, name, settings | changed | SECRETS)
+
+
+@pytest.fixture(scope="session")
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
+    """The shipped stacks, one with every setting, and one of the least parts."""
+    root = tmp_path_factory.mktemp("project")
+    for database, server in FOLDERS.items():
+        folder = root / "sql" / database
+        (folder / "migrations").mkdir(parents=True)
+        (folder / "migrations" / "001_first.sql").write_text("CREATE TABLE first (id int PRIMARY KEY);\n")
+        (folder / "database.yaml").write_text(f"server: {server}\n")
+    read_all = {
+        "dev": read_shipped("dev"),
+        "prod": read_shipped("prod"),
+        "varied": read(root, "varied_stack", VARIED),
+        "smallest": read(root, "smallest", SMALLEST),
+    }
+    return {name: make(stack) for name, stack in read_all.items()}
+
+
+@pytest.fixture(params=["dev", "prod", "varied", "smallest"])
+def made(request: pytest.FixtureRequest, stacks: dict[str, Made]) -> Made:
+    return stacks[request.param]
+
+
+def _name(manifest: Json) -> str:
+    return str(manifest["metadata"]["name"])
+
+
+def _template(workload: Json) -> Json:
+    spec = workload["spec"]
+    found: Json = spec["jobTemplate"]["spec"]["template"] if workload["kind"] == "CronJob" else spec["template"]
+    return found
+
+
+def _containers(made: Made) -> Iterator[tuple[str, Json]]:
+    for name, template in made.pods.items():
+        yield from ((name, each) for each in template["spec"]["containers"])
+
+
+def _is_chosen(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    """Say whether a selector of the API chooses what has these labels."""
+    expressions = selector.get("matchExpressions", ())
+    assert all(each["operator"] == "In" for each in expressions)
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items()) and all(
+        labels.get(each["key"]) in each["values"] for each in expressions
+    )
+
+
+def _quantity(text: str) -> int:
+    return int(text[:-2]) * UNITS[text[-2:]]
+
+
+# What the API would say
+
+
+def test_each_object_is_as_the_oldest_and_the_newest_api_have_it(made: Made) -> None:
+    alike = {json.dumps({**each, "metadata": {}}, sort_keys=True, default=str): each for each in made.manifests}
+    for manifest in alike.values():
+        kubernetes_validate.validate(manifest, NEWEST, strict=True)
+    for manifest in {each["kind"]: each for each in alike.values()}.values():
+        kubernetes_validate.validate(manifest, OLDEST, strict=True)
+
+
+def test_all_is_in_the_stacks_namespace_under_names_that_can_be(made: Made) -> None:
+    longest = {"CronJob": 52, "StatefulSet": 52}  # as they name Jobs and labels after themselves
+    identities = [(each["kind"], _name(each)) for each in made.manifests]
+    assert len(set(identities)) == len(identities)
+    for manifest in made.manifests:
+        assert manifest["metadata"]["namespace"] == made.stack.settings.kubernetes.namespace
+        assert DNS_LABEL.fullmatch(_name(manifest))
+        assert len(_name(manifest)) <= longest.get(manifest["kind"], 63)
+
+
+def test_what_a_stack_is_made_of(stacks: dict[str, Made]) -> None:
+    found = {kind: {_name(each) for each in stacks["varied"].of_kind(kind)} for kind in WORKLOADS | {"Service"}}
+    parts = {"main", "time-scale", "session-store", "cache", "pgadmin", "agent"}
+    assert found == {
+        "StatefulSet": parts,
+        "Service": parts,
+        "Deployment": {"toolbox"},
+        "CronJob": {f"{name}-backup" for name in ("auth-service", "ticks", "session-store", "cache")},
+    }
+    assert {_name(each) for each in stacks["smallest"].of_kind(*WORKLOADS)} == {
+        "main",
+        "toolbox",
+        "auth-service-backup",
+    }
+
+
+def test_the_shipped_stacks_have_all_databases_and_a_backup_of_each(stacks: dict[str, Made]) -> None:
+    for name, count in (("dev", 1), ("prod", 3)):  # of Redis
+        made = stacks[name]
+        assert len(made.stack.databases) == 10
+        assert len(made.of_kind("CronJob")) == 10 + count
+        assert len(made.of_kind("StatefulSet")) == 2 + count + 2
+
+
+# Pods
+
+
+def test_each_pod_is_what_pod_security_calls_restricted(made: Made) -> None:
+    for template in made.pods.values():
+        spec = template["spec"]
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & spec.keys()
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for volume in spec["volumes"]:
+            assert (volume.keys() - {"name"}) < RESTRICTED_VOLUMES
+    for _, container in _containers(made):
+        context = container["securityContext"]
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"]["drop"] == ["ALL"]
+        assert set(context["capabilities"].get("add", ())) <= {"NET_BIND_SERVICE"}
+        assert not any("hostPort" in port for port in container.get("ports", ()))
+
+
+def test_only_pgadmins_official_image_has_a_capability_as_it_does_not_run_without(stacks: dict[str, Made]) -> None:
+    for made in stacks.values():
+        found = {name for name, each in _containers(made) if "add" in each["securityContext"]["capabilities"]}
+        assert found == made.pods.keys() & {"pgadmin"}
+
+
+def test_no_pod_has_a_token_or_a_root_that_can_be_written(made: Made) -> None:
+    for template in made.pods.values():
+        assert template["spec"]["automountServiceAccountToken"] is False
+        assert template["spec"]["enableServiceLinks"] is False
+    for _, container in _containers(made):
+        assert container["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_each_mount_has_its_volume_and_each_volume_its_mount(made: Made) -> None:
+    for template in made.pods.values():
+        mounted = [each["name"] for container in template["spec"]["containers"] for each in container["volumeMounts"]]
+        assert sorted(mounted) == sorted(each["name"] for each in template["spec"]["volumes"])
+        paths = [each["mountPath"] for each in template["spec"]["containers"][0]["volumeMounts"]]
+        assert len(set(paths)) == len(paths)
+
+
+def test_secrets_are_mounted_for_reading_and_for_the_pods_group_alone(made: Made) -> None:
+    for template in made.pods.values():
+        secret = {each["name"]: each["secret"] for each in template["spec"]["volumes"] if "secret" in each}
+        assert all(each["defaultMode"] == 0o440 for each in secret.values())
+        mounts = template["spec"]["containers"][0]["volumeMounts"]
+        assert all(each["readOnly"] for each in mounts if each["name"] in secret)
+
+
+def test_a_claim_that_a_pod_mounts_is_made_by_the_stack(made: Made) -> None:
+    claims = {each["claim"] for name, each in made.inputs.items() if "claim" in each}
+    for template in made.pods.values():
+        for volume in template["spec"]["volumes"]:
+            assert volume.get("persistentVolumeClaim", {"claimName": "backups"})["claimName"] in claims
+
+
+def test_a_pod_is_given_the_memory_that_it_asks_for(made: Made) -> None:
+    for _, container in _containers(made):
+        resources = container["resources"]
+        assert resources["requests"]["memory"] == resources["limits"]["memory"]
+        assert "cpu" in resources["requests"]
+        assert resources["limits"].get("cpu", resources["requests"]["cpu"]) == resources["requests"]["cpu"]
+
+
+def test_what_lies_in_memory_leaves_room_for_the_program(made: Made) -> None:
+    for name, template in made.pods.items():
+        in_memory = sum(
+            _quantity(each["emptyDir"]["sizeLimit"]) for each in template["spec"]["volumes"] if "emptyDir" in each
+        )
+        limit = _quantity(template["spec"]["containers"][0]["resources"]["limits"]["memory"])
+        assert in_memory < limit or made.stack.settings.settings_of_parts[name].memory
+
+
+def test_a_server_may_take_what_the_settings_say(stacks: dict[str, Made]) -> None:
+    found = {
+        (stack, name): container["resources"]["limits"]
+        for stack in ("dev", "prod", "varied")
+        for name, container in _containers(stacks[stack])
+        if name in {"main", "timescale", "time-scale"}
+    }
+    assert found == {
+        ("dev", "main"): {"memory": "2048Mi"},
+        ("dev", "timescale"): {"memory": "2048Mi"},
+        ("prod", "main"): {"memory": "8192Mi", "cpu": "2"},
+        ("prod", "timescale"): {"memory": "8192Mi", "cpu": "2"},
+        ("varied", "main"): {"memory": "900Mi", "cpu": "1.5"},
+        ("varied", "time-scale"): {"memory": "2048Mi"},
+    }
+
+
+def test_a_redis_may_take_twice_its_memory_unless_the_settings_say_another(stacks: dict[str, Made]) -> None:
+    limits = {name: each["resources"]["limits"]["memory"] for name, each in _containers(stacks["varied"])}
+    assert (limits["session-store"], limits["cache"]) == ("1024Mi", "64Mi")
+
+
+def test_three_probes_that_differ_see_each_part(made: Made) -> None:
+    for name, container in _containers(made):
+        probes = [container.get(f"{kind}Probe") for kind in ("startup", "readiness", "liveness")]
+        if "ports" not in container:  # the toolbox and the jobs serve nobody
+            assert probes == [None, None, None], name
+            continue
+        startup, readiness, liveness = probes
+        assert startup != readiness != liveness != startup
+        assert readiness["exec"]["command"]
+        assert "exec" not in liveness, "a part that is busy must not be killed for it"
+        assert readiness["timeoutSeconds"] * readiness["failureThreshold"] > 0
+
+
+def test_a_server_has_time_to_recover_and_to_end(made: Made) -> None:
+    for name in made.stack.settings.servers:
+        spec = made.pods[names.of(name)]["spec"]
+        container = spec["containers"][0]
+        startup = container["startupProbe"]
+        assert startup["periodSeconds"] * startup["failureThreshold"] >= 600
+        assert spec["terminationGracePeriodSeconds"] >= 60
+        assert "kill -INT 1" in container["lifecycle"]["preStop"]["exec"]["command"][-1]
+    for name in made.stack.settings.redis:
+        assert made.pods[names.of(name)]["spec"]["terminationGracePeriodSeconds"] >= 60
+
+
+def test_each_image_is_one_and_the_same_on_every_node(made: Made) -> None:
+    for _, container in _containers(made):
+        assert FIXED_IMAGE.fullmatch(container["image"])
+        assert container["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_own_images_run_as_their_user_and_are_got_with_the_pull_secrets(stacks: dict[str, Made]) -> None:
+    for template in stacks["varied"].pods.values():
+        context = template["spec"]["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"], context["fsGroup"]) == (4000, 4001, 4001)
+        assert template["spec"]["imagePullSecrets"] == [{"name": "registry"}]
+    assert not any("imagePullSecrets" in each["spec"] for each in stacks["dev"].pods.values())
+
+
+def test_what_mounts_the_backups_runs_beside_the_toolbox(made: Made) -> None:
+    toolbox = made.parts["toolbox"]
+    for name, template in made.pods.items():
+        claims = {each.get("persistentVolumeClaim", {}).get("claimName") for each in template["spec"]["volumes"]}
+        affinity = template["spec"].get("affinity", {}).get("podAffinity", {})
+        terms = affinity.get("requiredDuringSchedulingIgnoredDuringExecution", [])
+        assert len(terms) == ("backups" in claims and name != "toolbox")
+        assert all(_is_chosen(each["labelSelector"], toolbox) for each in terms)
+
+
+# Workloads, Services and their pods
+
+
+def test_each_selector_chooses_its_own_pods_and_no_others(made: Made) -> None:
+    for manifest in made.of_kind("StatefulSet", "Deployment", "Service"):
+        selector = manifest["spec"]["selector"]
+        selector = {"matchLabels": selector} if manifest["kind"] == "Service" else selector
+        chosen = {name for name, each in made.pods.items() if _is_chosen(selector, each["metadata"]["labels"])}
+        assert chosen == {_name(manifest)}
+        assert selector["matchLabels"].keys() <= SELECTED_BY, "what a selector reads can never change"
+
+
+def test_a_service_leads_to_the_port_on_which_its_pod_listens(made: Made) -> None:
+    kinds = made.stack.settings.parts
+    assert {_name(each) for each in made.of_kind("Service")} == {names.of(name) for name in kinds}
+    for name, kind in kinds.items():
+        service = next(each for each in made.of_kind("Service") if _name(each) == names.of(name))
+        container = made.pods[names.of(name)]["spec"]["containers"][0]
+        assert [each["port"] for each in service["spec"]["ports"]] == [PORTS[kind]]
+        assert [each["containerPort"] for each in container["ports"]] == [PORTS[kind]]
+        assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
+
+
+def test_a_pod_that_never_gets_ready_does_not_keep_an_edit_from_the_next_one(made: Made) -> None:
+    for workload in made.of_kind("StatefulSet"):
+        assert workload["spec"]["podManagementPolicy"] == "Parallel"
+        assert workload["spec"]["replicas"] == 1
+        assert workload["spec"]["serviceName"] == _name(workload)
+
+
+def test_all_has_the_labels_that_are_recommended(made: Made) -> None:
+    metadata = [each["metadata"] for each in made.manifests]
+    metadata += [each["metadata"] for each in made.pods.values()]
+    metadata += [each["spec"]["jobTemplate"]["metadata"] for each in made.of_kind("CronJob")]
+    for each in metadata:
+        labels = each["labels"]
+        assert labels.keys() >= OWN_LABELS | {names.STACK_LABEL, names.PART_LABEL}
+        assert labels["app.kubernetes.io/instance"] == labels[names.STACK_LABEL]
+        assert all(re.fullmatch(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", text) for text in labels.values())
+
+
+def test_no_single_pod_is_guarded_from_a_drain_or_from_its_own_kind(made: Made) -> None:
+    assert not made.of_kind("PodDisruptionBudget")
+    for template in made.pods.values():
+        assert "podAntiAffinity" not in template["spec"].get("affinity", {})
+        assert "topologySpreadConstraints" not in template["spec"]
+
+
+def test_a_backup_runs_once_at_a_time_in_its_zone_and_ends(made: Made) -> None:
+    for cron_job in made.of_kind("CronJob"):
+        spec, run = cron_job["spec"], cron_job["spec"]["jobTemplate"]["spec"]
+        assert (spec["concurrencyPolicy"], spec["timeZone"]) == ("Forbid", "UTC")
+        assert spec["startingDeadlineSeconds"] >= 100
+        assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (3, 5)
+        assert run["backoffLimit"] in {1, 2}
+        assert 0 < run["activeDeadlineSeconds"] <= 24 * 3600
+        assert run["template"]["spec"]["restartPolicy"] == "Never"
+        assert cron_job["metadata"]["labels"][names.JOB_LABEL] == run["template"]["metadata"]["labels"][names.JOB_LABEL]
+
+
+def test_no_password_stands_in_an_object(made: Made) -> None:
+    assert PASSWORD not in json.dumps(made.manifests, default=str)
+
+
+# Who reaches whom
+
+
+class Network:
+    """What a stack's NetworkPolicies let through."""
+
+    def __init__(self, made: Made) -> None:
+        self.made = made
+        self.policies = [each["spec"] for each in made.of_kind("NetworkPolicy")]
+
+    def lets(self, source: str, aim: str, port: int) -> bool:
+        """Say whether pods of the part `source` (or of a namespace, as in `shop/`) reach those of the part `aim`."""
+        within = not source.endswith("/")
+        return (not within or self._lets("egress", "to", source, aim, port)) and self._lets(
+            "ingress", "from", aim, source, port
+        )
+
+    def _lets(self, way: str, peers: str, part: str, peer: str, port: int) -> bool:
+        policies = [each for each in self.policies if way.capitalize() in each["policyTypes"]]
+        of_part = [each for each in policies if _is_chosen(each["podSelector"], self.made.parts[part])]
+        rules = [rule for each in of_part for rule in each.get(way, ())]
+        return not of_part or any(
+            port in [each["port"] for each in rule.get("ports", [{"port": port}])]
+            and any(self._is_peer(each, peer) for each in rule.get(peers, [{"podSelector": {}}]))
+            for rule in rules
+        )
+
+    def _is_peer(self, selector: Json, peer: str) -> bool:
+        if peer.endswith("/"):
+            of_namespace = {"kubernetes.io/metadata.name": peer[:-1]}
+            return "namespaceSelector" in selector and _is_chosen(selector["namespaceSelector"], of_namespace)
+        return "namespaceSelector" not in selector and _is_chosen(selector["podSelector"], self.made.parts[peer])
+
+
+def test_each_policy_chooses_pods_that_there_are(made: Made) -> None:
+    for policy in made.of_kind("NetworkPolicy"):
+        selectors = [policy["spec"]["podSelector"]]
+        for rule in policy["spec"].get("ingress", ()):
+            assert rule["from"], "an empty list lets everybody in"
+            selectors += [each["podSelector"] for each in rule["from"] if "podSelector" in each]
+        for selector in selectors:
+            assert any(_is_chosen(selector, labels) for labels in made.parts.values()), _name(policy)
+
+
+def test_nothing_is_open_but_what_is_opened(made: Made) -> None:
+    closed = [each["spec"] for each in made.of_kind("NetworkPolicy") if not each["spec"]["podSelector"]]
+    assert {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} in closed
+    assert not any("ingress" in each for each in closed)
+
+
+def test_the_stacks_own_tools_reach_what_they_ask_and_nothing_else_does(made: Made) -> None:
+    network, kinds = Network(made), made.stack.settings.parts
+    asked_by = {
+        "server": {"toolbox", "agent", "backup", "pgadmin"},
+        "redis": {"toolbox", "agent", "backup"},
+        "pgadmin": {"toolbox", "agent"},
+        "agent": {"toolbox"},
+    }
+    for aim, kind in kinds.items():
+        found = {source for source in made.parts if network.lets(source, aim, PORTS[kind])}
+        assert found == asked_by[kind] & made.parts.keys(), aim
+        assert not network.lets("stranger/", aim, PORTS[kind])
+        assert not network.lets("toolbox", aim, 22)
+
+
+def test_a_client_reaches_the_servers_of_its_services_and_every_redis(stacks: dict[str, Made]) -> None:
+    network = Network(stacks["varied"])
+    kinds = stacks["varied"].stack.settings.parts
+    found = {
+        client: {aim for aim, kind in kinds.items() if network.lets(client, aim, PORTS[kind])}
+        for client in ("shop/", "desk/", "other/")
+    }
+    assert found == {
+        "shop/": {"main", "session_store", "cache"},
+        "desk/": {"main", "time_scale", "session_store", "cache"},
+        "other/": set(),
+    }
+
+
+# Settings of resources
+
+
+def _volumes(made: Made) -> Collection[str]:
+    return {name for name, each in made.inputs.items() if "claim" in each}
+
+
+def test_the_settings_say_how_large_a_volume_is_and_of_which_class(stacks: dict[str, Made]) -> None:
+    made = stacks["varied"]
+    assert {name: made.inputs[name]["size"] for name in _volumes(made)} == {
+        "backups": "7Gi",
+        "main-data": "30Gi",
+        "time-scale-data": "5Gi",
+        "session-store-data": "5Gi",
+        "cache-data": "5Gi",
+        "pgadmin-data": "5Gi",
+    }
+    assert {made.inputs[name]["storage_class"] for name in _volumes(made)} == {"fast"}
+
+
+def test_only_backups_outlive_a_dev_stack(stacks: dict[str, Made]) -> None:
+    made = stacks["dev"]
+    assert {each.name for each in made.options.values() if each.retainOnDelete} == {"backups"}
+    assert not {each.name for each in made.options.values() if each.protect}
+    assert made.inputs["dev-ground"]["keeps"] is False
+    assert made.inputs["main-files"]["data_stays"] is False
+
+
+def test_a_protected_stack_keeps_its_volumes_and_its_state(stacks: dict[str, Made]) -> None:
+    made = stacks["prod"]
+    kept = {*_volumes(made), "prod-ground"}
+    assert {"backups", "main-data", "timescale-data", "cache-data", "pgadmin-data"} < kept
+    assert {each.name for each in made.options.values() if each.protect} == kept
+    assert all(made.options[made.urn_of(name)].retainOnDelete for name in kept)
+    assert made.inputs["prod-ground"]["keeps"] is True
+    assert made.inputs["main-files"]["data_stays"] is True
+
+
+def test_what_lies_in_the_state_or_on_a_volume_goes_with_it_unasked(stacks: dict[str, Made]) -> None:
+    made = stacks["varied"]
+    gone_with = {each.name: each.deletedWith.rpartition("::")[2] for each in made.options.values() if each.deletedWith}
+    for name in ("varied_stack-entry", "varied_stack-settings", "main-files", "main-process", "agent-files"):
+        assert gone_with[name] == "varied_stack-ground"
+    for name in ("auth_service", "auth_service-roles", "auth_service-schema", "auth_service-seeds"):
+        assert gone_with[name] == "main-data"
+    assert gone_with["ticks"] == "time-scale-data"
+
+
+def test_the_toolbox_is_there_before_a_database_and_gone_after_it(made: Made) -> None:
+    toolbox = made.urn_of("toolbox", ":Deployment")
+    for database in made.stack.databases:
+        assert toolbox in made.waits_for(made.urn_of(database, "dynamic/keelson:Database")), database
+    for part in made.stack.settings.parts:
+        files = made.urn_of(f"{part}-files")
+        assert toolbox in made.waits_for(files), "a backup is made before another image takes data over"
+
+
+def test_a_volume_outlives_its_pod_and_the_namespace_all(made: Made) -> None:
+    ground = made.urn_of(f"{made.stack.name}-ground")
+    for urn, each in made.options.items():
+        if each.type.startswith("kubernetes:"):
+            assert ground in made.waits_for(urn), urn
+    for name in [*made.stack.settings.servers, *made.stack.settings.redis]:
+        pod = made.urn_of(names.of(name), ":StatefulSet")
+        assert made.urn_of(names.data(name)) in made.waits_for(pod)
+
+
+def test_the_plugin_is_bound_to_the_context_that_the_settings_name(stacks: dict[str, Made]) -> None:
+    given = stacks["varied"].inputs["keelson-varied_stack"]
+    assert (given["context"], given["namespace"]) == ("production", "platform")
+    assert "kubeconfig" not in given
