@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
+from keelson.settings import cluster
 from keelson.settings.backup import BackupSettings
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
@@ -183,6 +184,7 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     _refuse_shared_directories(settings, source)
     _refuse_shared_names(settings, databases, source)
     _refuse_of_other_targets(settings, source)
+    _refuse_in_a_cluster(settings, databases, source)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
 
 
@@ -307,3 +309,9 @@ def _refuse_of_other_targets(settings: StackSettings, source: str) -> None:
         if server.data_directory:
             msg = f"{source}: the setting 'keelson:servers.{name}.data_directory' is for the target local; take it out"
             raise SettingsError(msg)
+
+
+def _refuse_in_a_cluster(settings: StackSettings, databases: Collection[str], source: str) -> None:
+    if settings.target == "kubernetes" and (fault := next(cluster.faults(settings, databases), None)):
+        msg = f"{source}: {fault}"
+        raise SettingsError(msg)

@@ -1,0 +1,73 @@
+"""What a stack file may say elsewhere, and a cluster could not hold to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from keelson.settings.stack import StackSettings
+
+RESERVED = frozenset({"backup"})  # the pods of backup jobs are labelled so
+_SERVICE = re.compile(
+    r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?"
+)  # objects are named after it, some with a suffix of Kubernetes' own
+_FIXED = re.compile(r".+@sha256:[0-9a-f]{64}|.+:(?!latest$)[^/:]+")
+
+
+def faults(settings: StackSettings, databases: Collection[str]) -> Iterator[str]:
+    """Give a sentence for each setting of target kubernetes that cannot be; `databases` are the stack's services."""
+    yield from _names(settings)
+    yield from _parts(settings)
+    yield from _clients(settings, databases)
+    yield from _images(settings)
+
+
+def _names(settings: StackSettings) -> Iterator[str]:
+    for key, parts in (("servers", settings.servers), ("redis", settings.redis)):
+        for name in parts:
+            if name in RESERVED:
+                yield f"the setting 'keelson:{key}.{name}' has the name of another part; choose another name"
+            if not _SERVICE.fullmatch(name):
+                yield (
+                    f"the setting 'keelson:{key}.{name}' cannot be the name of a Service; use at most 40 of a-z, 0-9 and '_', "
+                    "with a letter or digit at the end"
+                )
+
+
+def _parts(settings: StackSettings) -> Iterator[str]:
+    for name, part in settings.settings_of_parts.items():
+        if part.port:
+            yield f"'port' of {name} is for a machine's own ports, and a Service always has the usual one; take it out"
+    if settings.agent.storage:
+        yield "'storage' of agent is for a volume, and it has none; take it out"
+    if settings.backup.directory:
+        yield (
+            "the setting 'keelson:backup.directory' is for the targets local and docker; take it out: "
+            "backups lie on a volume of 'keelson:kubernetes.backup_storage'"
+        )
+
+
+def _clients(settings: StackSettings, databases: Collection[str]) -> Iterator[str]:
+    for namespace, services in settings.kubernetes.clients.items():
+        key = f"the setting 'keelson:kubernetes.clients.{namespace}'"
+        if namespace == settings.kubernetes.namespace:
+            yield (
+                f"the setting 'keelson:kubernetes.clients' names {namespace}, the stack's own namespace, "
+                "which is closed to applications; run them in another one"
+            )
+        for service in services:
+            if service not in databases:
+                yield f"{key} names {service!r}, but the stack has {', '.join(sorted(databases))}"
+            if services.count(service) > 1:
+                yield f"{key} names {service!r} twice; take one out"
+
+
+def _images(settings: StackSettings) -> Iterator[str]:
+    for name, image in settings.kubernetes.image.items():
+        if not _FIXED.fullmatch(image.reference):
+            yield (
+                f"the setting 'keelson:kubernetes.image.{name}' names {image.reference}, which may be another image on each node; "
+                "name it by a tag of its own, or by digest"
+            )

@@ -1,0 +1,143 @@
+"""Settings of target kubernetes: what cannot be there is one sentence that names the key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keelson.errors import SettingsError
+from keelson.settings.kubernetes import count_quantity
+from keelson.settings.stack import Stack, read_stack
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("auth", "portfolio"):
+        folder = tmp_path / "sql" / name
+        folder.mkdir(parents=True)
+        (folder / "database.yaml").write_text("server: main\n")
+    return tmp_path
+
+
+def read(root: Path, name: str = "dev", **settings: Any) -> Stack:
+    given = {"environment": "dev", "target": "kubernetes"} | settings
+    config = {f"keelson:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
+    return read_stack(config, "keelson", name, root)
+
+
+@pytest.mark.parametrize(
+    ("stack", "namespace"),
+    [
+        ("prod", "keelson-prod"),
+        ("PR_123.x", "keelson-pr-123-x"),
+        ("x" * 54 + "_" + "y", "keelson-" + "x" * 54),  # 63 characters are left, and no dash ends them
+    ],
+)
+def test_the_namespace_is_the_stacks_key_where_none_is_named(root: Path, stack: str, namespace: str) -> None:
+    found = read(root, stack).settings
+    assert found.kubernetes.namespace == namespace
+    assert found.place == f"kubernetes:{namespace}"
+
+
+def test_a_place_names_the_context_where_the_settings_do(root: Path) -> None:
+    found = read(root, kubernetes={"namespace": "platform", "context": "admin@production"}).settings
+    assert found.place == "kubernetes:platform@admin@production"
+
+
+def test_another_target_has_no_namespace(root: Path) -> None:
+    assert read(root, target="local").settings.kubernetes.namespace is None
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "sentence"),
+    [
+        ({"namespace": "Platform"}, "'keelson:kubernetes.namespace' is wrong"),
+        ({"namespace": "platform-"}, "'keelson:kubernetes.namespace' is wrong"),
+        ({"namespace": "x" * 64}, "'keelson:kubernetes.namespace' is wrong"),
+        ({"namespace": "platform\n"}, "'keelson:kubernetes.namespace' is wrong"),
+        ({"context": "two words"}, "'keelson:kubernetes.context' is wrong"),
+        ({"storage": "10GB"}, "'keelson:kubernetes.storage' is wrong"),
+        ({"storage": "0Gi"}, "'keelson:kubernetes.storage' is wrong"),
+        ({"storage": 10}, "'keelson:kubernetes.storage' is wrong"),
+        ({"backup_storage": "1.5Gi"}, "'keelson:kubernetes.backup_storage' is wrong"),
+        ({"clients": ["shop"]}, "'keelson:kubernetes.clients' is wrong: write keys such as `name: value`"),
+        ({"clients": {"Shop": ["auth"]}}, "'keelson:kubernetes.clients.Shop.[key]' is wrong"),
+        ({"clients": {"shop": "auth"}}, "'keelson:kubernetes.clients.shop' is wrong: write a list"),
+        ({"pull_secrets": "registry"}, "'keelson:kubernetes.pull_secrets' is wrong: write a list"),
+        ({"image": {"agent": {"uid": 0}}}, "keelson:kubernetes.image.agent"),
+        ({"namspace": "x"}, "unknown setting 'keelson:kubernetes.namspace'; did you mean 'namespace'?"),
+    ],
+)
+def test_a_wrong_key_of_the_cluster_is_one_sentence(root: Path, kubernetes: dict[str, Any], sentence: str) -> None:
+    refused(root, sentence, kubernetes=kubernetes)
+
+
+def refused(root: Path, sentence: str, **settings: Any) -> None:
+    with pytest.raises(SettingsError) as fault:
+        read(root, **settings)
+    assert str(fault.value).startswith("Pulumi.dev.yaml: ")
+    assert sentence in str(fault.value)
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("clients", "sentence"),
+    [
+        (
+            {"shop": ["auth", "portfoilo"]},
+            "'keelson:kubernetes.clients.shop' names 'portfoilo', but the stack has auth, portfolio",
+        ),
+        ({"shop": ["auth", "auth"]}, "'keelson:kubernetes.clients.shop' names 'auth' twice; take one out"),
+        (
+            {"keelson-dev": ["auth"]},
+            "'keelson:kubernetes.clients' names keelson-dev, the stack's own namespace, which is closed to applications",
+        ),
+    ],
+)
+def test_a_client_that_cannot_be_served_is_refused(root: Path, clients: dict[str, Any], sentence: str) -> None:
+    refused(root, sentence, kubernetes={"clients": clients})
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"servers": {"main": {}, "main_": {}}}, "'keelson:servers.main_' cannot be the name of a Service"),
+        ({"servers": {"main": {}, "x" * 41: {}}}, f"'keelson:servers.{'x' * 41}' cannot be the name of a Service"),
+        ({"redis": {"cache_": {}}}, "'keelson:redis.cache_' cannot be the name of a Service"),
+        ({"redis": {"backup": {}}}, "'keelson:redis.backup' has the name of another part"),
+        ({"servers": {"main": {}, "backup": {}}}, "'keelson:servers.backup' has the name of another part"),
+        ({"servers": {"main": {"port": 5432}}}, "'port' of main is for a machine's own ports"),
+        ({"agent": {"storage": "1Gi"}}, "'storage' of agent is for a volume, and it has none; take it out"),
+        ({"backup": {"directory": "/backups"}}, "'keelson:backup.directory' is for the targets local and docker"),
+        ({"servers": {"main": {"data_directory": "/data"}}}, "'keelson:servers.main.data_directory' is for the target"),
+    ],
+)
+def test_what_a_cluster_could_not_hold_to_is_refused(root: Path, settings: dict[str, Any], sentence: str) -> None:
+    refused(root, sentence, **settings)
+
+
+@pytest.mark.parametrize(
+    "reference", ["registry.example/keelson/agent", "registry.example:5000/agent", "registry.example/agent:latest"]
+)
+def test_an_image_that_may_be_another_one_tomorrow_is_refused(root: Path, reference: str) -> None:
+    refused(root, f"'keelson:kubernetes.image.agent' names {reference}", kubernetes={"image": {"agent": reference}})
+
+
+def test_an_image_by_tag_or_digest_is_taken(root: Path) -> None:
+    digest = "registry.example/postgres@sha256:" + "0" * 64
+    images = {"agent": "registry.example:5000/agent:1", "postgres": digest, "redis": "redis:latest@sha256:" + "1" * 64}
+    found = read(root, kubernetes={"image": images}).settings.kubernetes.image
+    assert {name: each.reference for name, each in found.items()} == images
+
+
+@pytest.mark.parametrize("other", ["local", "docker"])
+def test_a_volumes_size_is_refused_where_volumes_have_none(root: Path, other: str) -> None:
+    sentence = f"'storage' of main needs the target kubernetes; take it out for {other}"
+    refused(root, sentence, target=other, servers={"main": {"storage": "10Gi"}})
+
+
+def test_quantities_are_counted_in_powers_of_two() -> None:
+    assert [count_quantity(each) for each in ("512Mi", "10Gi", "2Ti")] == [512 * 2**20, 10 * 2**30, 2 * 2**40]
