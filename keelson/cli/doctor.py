@@ -149,8 +149,11 @@ def _backups(chosen: Context) -> Iterator[Finding]:
 def _device(chosen: Context, found: Disks) -> Finding:
     if not found.shared:
         return Finding("backup disk", Level.ok, f"{found.backups} lies on another disk than the data")
-    detail = f"{found.backups} lies on the disk of the data, and is lost with it; set keelson:backup.directory to another disk"
-    return Finding("backup disk", Level.failed if chosen.stack.settings.protected else Level.warning, detail)
+    settings = chosen.stack.settings
+    step = {"kubernetes": "set keelson:kubernetes.storage_class to volumes that outlive a node"}
+    todo = step.get(settings.target, "set keelson:backup.directory to another disk")
+    detail = f"{found.backups} lies on the disk of the data, and is lost with it; {todo}"
+    return Finding("backup disk", Level.failed if settings.protected else Level.warning, detail)
 
 
 def _backup(chosen: Context, name: str, kept: Kept) -> Finding:

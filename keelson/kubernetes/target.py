@@ -88,6 +88,7 @@ class KubernetesTarget(ContainerTarget):
             workloads.scale(self._cluster, found[names.TOOLBOX], 1)
         for seen in sorted(chosen, key=lambda each: rank(kind_of(each.part, records.get(each.part)))):
             workloads.scale(self._cluster, seen, 1)
+            troubles.renew(self._cluster, seen)
         if not parts:
             runs.suspend(self._cluster, stack, suspended=False)
         return tuple(self._await(stack, [seen for seen in [*_toolbox(found), *chosen] if not seen.ready], records))

@@ -59,6 +59,16 @@ def find(cluster: Cluster, part: str, seen: Seen | None) -> Trouble | None:
     return of_pod(cluster, part, seen.pod)
 
 
+def renew(cluster: Cluster, seen: Seen) -> None:
+    """Delete a pod that cannot run where another one shall be made in its place: a StatefulSet would wait for it for ever.
+
+    One that only has not got ready yet, for example as its server reads its log, is left alone.
+    """
+    found = find(cluster, seen.part, seen)
+    if seen.outdated and seen.pod and found and found.lasts:
+        cluster.delete(cluster.at("pods", seen.pod["metadata"]["name"]))
+
+
 def of_pod(cluster: Cluster, part: str, pod: Json) -> Trouble:
     """Return what keeps a pod from being ready."""
     status = pod.get("status") or {}

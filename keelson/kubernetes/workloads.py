@@ -9,17 +9,27 @@ from dataclasses import dataclass
 from keelson.kubernetes import names, pods
 from keelson.kubernetes.cluster import Cluster, Json
 
+REVISION = "controller-revision-hash"  # a label of a StatefulSet's pods
 APPS = "apps/v1"
 WORKLOADS = ("statefulsets", "deployments")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A part; `path` is that of its workload, where it has one, and the newest pod comes first."""
+    """A part.
+
+    Attributes:
+        part: its name.
+        path: of its workload; empty where it has none.
+        replicas: how many pods it shall have.
+        revision: which template its StatefulSet's pods shall be made of.
+        pods: the newest first.
+    """
 
     part: str
     path: str = ""
     replicas: int = 1
+    revision: str = ""
     pods: tuple[Json, ...] = ()
 
     @property
@@ -31,6 +41,12 @@ class Seen:
     def ready(self) -> bool:
         """Whether one of its pods serves."""
         return any(pods.is_ready(pod) for pod in self.pods)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether its pod is made of another template than it should be by now."""
+        made_of = str((self.pod or {"metadata": {}})["metadata"].get("labels", {}).get(REVISION, ""))
+        return bool(self.revision and made_of) and made_of != self.revision
 
     @property
     def pod(self) -> Json | None:
@@ -51,13 +67,17 @@ def look(cluster: Cluster, key: str, part: str = "") -> Mapping[str, Seen]:
     for pod in sorted(found["pods"], key=_born, reverse=True):
         if not is_of_job(pod):
             living.setdefault(_part(pod), []).append(pod)
-    paths = {
-        _part(each): (cluster.at(kind, each["metadata"]["name"], api=APPS), int(each["spec"].get("replicas", 1)))
+    made = {
+        _part(each): (
+            cluster.at(kind, each["metadata"]["name"], api=APPS),
+            int(each["spec"].get("replicas", 1)),
+            str((each.get("status") or {}).get("updateRevision", "")),
+        )
         for kind in WORKLOADS
         for each in found[kind]
     }
-    parts = [name for name in dict.fromkeys([*paths, *living]) if name]
-    return {name: Seen(name, *paths.get(name, ("", 1)), tuple(living.get(name, ()))) for name in parts}
+    parts = [name for name in dict.fromkeys([*made, *living]) if name]
+    return {name: Seen(name, *made.get(name, ("", 1, "")), tuple(living.get(name, ()))) for name in parts}
 
 
 def scale(cluster: Cluster, seen: Seen, replicas: int) -> None:

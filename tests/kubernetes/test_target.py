@@ -24,7 +24,7 @@ from keelson.backups.overview import Kept
 from keelson.containers.model import ContainerSettings
 from keelson.endpoint import resolve
 from keelson.errors import SettingsError, UnreachableError
-from keelson.kubernetes import names, state, workloads
+from keelson.kubernetes import names, state, troubles, workloads
 from keelson.kubernetes.purging import purge
 from keelson.kubernetes.runs import Runs, _missed
 from keelson.target import Part
@@ -182,6 +182,18 @@ def test_an_image_that_is_nowhere_is_named(stack: SmallStack) -> None:
         assert "its image nowhere.invalid/none:1 cannot be had (ErrImageNeverPull:" in part_of(stack, "wrong").detail
         [said] = stack.target.start(stack.key, ["wrong"])
         assert "correct the image, or bring it to where the nodes get theirs; see `kubectl" in said
+
+
+def test_a_corrected_image_reaches_the_pod_that_waits_for_the_wrong_one(stack: SmallStack) -> None:
+    with workload(stack, "corrected", "sleep", "100", image="nowhere.invalid/none:1", imagePullPolicy="Never"):
+        await_until(lambda: "cannot be had" in part_of(stack, "corrected").detail)
+        settings = ContainerSettings(volumes={}, networks=(), command=("sleep", "100"))
+        stack.workload("statefulsets", "corrected", stack.pod("corrected", settings, image="agent"))
+        await_until(lambda: workloads.look(stack.cluster, stack.key)["corrected"].outdated)
+
+        troubles.renew(stack.cluster, workloads.look(stack.cluster, stack.key)["corrected"])
+
+        await_until(lambda: workloads.look(stack.cluster, stack.key)["corrected"].ready)
 
 
 def test_a_container_that_ends_again_and_again_tells_what_it_logged(stack: SmallStack) -> None:
