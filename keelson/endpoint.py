@@ -79,14 +79,18 @@ class Endpoint:
 
     def variables(self) -> dict[str, str]:
         """Return the variables of a .env: URLs for the usual drivers, and libpq's own."""
-        names = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
-        names |= {"sslmode": "SSLMODE", "sslrootcert": "SSLROOTCERT"}
         return {
             "DATABASE_URL": self.url(),
             "DATABASE_URL_ASYNCPG": self.url("asyncpg"),
             "DATABASE_URL_SQLALCHEMY": self.url("sqlalchemy"),
             "DATABASE_URL_JDBC": self.url("jdbc"),
-        } | {f"PG{names[key]}": value for key, value in self.connection_parameters().items()}
+        } | self.libpq_variables()
+
+    def libpq_variables(self) -> dict[str, str]:
+        """Return the variables that libpq reads."""
+        names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD"}
+        names |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}
+        return {names[key]: value for key, value in self.connection_parameters().items()}
 
     def _tls(self) -> dict[str, str]:
         if self.address.root_certificate is None:

@@ -75,7 +75,7 @@ def psql(
     own = ["--role", role, *(["--database", database] if database else [])]
     program = _client(chosen, "psql", "psql", service, *own, "--", *(arguments or ()))
     endpoint = _endpoint(chosen, service, role, database)
-    variables = {f"PG{name}": value for name, value in _libpq_variables(endpoint).items()}
+    variables = endpoint.libpq_variables()
     hand_over([*program, *(arguments or ())], variables, fleeting=endpoint.address.fleeting)
 
 
@@ -150,13 +150,7 @@ def env(  # noqa: PLR0913 - the options of a command
     chosen = _from(context(stack), origin, authority)
     endpoint = chosen.endpoint(service, role)
     _refuse_fleeting(chosen, endpoint.address)
-    values = {
-        "DATABASE_URL": endpoint.url(),
-        "DATABASE_URL_ASYNCPG": endpoint.url("asyncpg"),
-        "DATABASE_URL_SQLALCHEMY": endpoint.url("sqlalchemy"),
-        "DATABASE_URL_JDBC": endpoint.url("jdbc"),
-    } | {f"PG{name}": value for name, value in _libpq_variables(endpoint).items()}
-    values |= redis_variables(chosen, service)
+    values = endpoint.variables() | redis_variables(chosen, service)
     if as_json:
         print_json(values)
         return
@@ -234,9 +228,3 @@ def _refuse_form(form: UrlForm) -> None:
     if form is not UrlForm.plain:
         msg = f"the URL of a Redis has one form for all drivers; leave out --form {form.value}"
         raise SettingsError(msg)
-
-
-def _libpq_variables(endpoint: Endpoint) -> dict[str, str]:
-    names = {"host": "HOST", "port": "PORT", "dbname": "DATABASE", "user": "USER", "password": "PASSWORD"}
-    names |= {"sslmode": "SSLMODE", "sslrootcert": "SSLROOTCERT"}
-    return {names[key]: value for key, value in endpoint.connection_parameters().items()}
