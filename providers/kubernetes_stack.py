@@ -12,6 +12,11 @@ from keelson.kubernetes import ground
 from providers.base import Bag, Managed, Provider
 from providers.state import StateEntryProvider, StateIdentityProvider, StateSettingsProvider
 
+STAYS = (
+    "a stack does not move: put 'namespace' and 'context' of keelson:kubernetes back, or make a new stack in the other place and "
+    "restore into it"
+)
+
 
 @dataclass(frozen=True)
 class KubernetesGroundInputs:
@@ -27,9 +32,7 @@ class KubernetesGroundProvider(Provider[KubernetesGroundInputs]):
 
     inputs = KubernetesGroundInputs
     compared: ClassVar = ("keeps",)
-    fixed: ClassVar = {
-        "place": "a stack does not move: destroy it, or make a new one in the other place and restore into it",
-    }
+    fixed: ClassVar = {"place": STAYS}
 
     def identify(self, inputs: KubernetesGroundInputs) -> str:
         """Return `stack/ground`."""
@@ -74,6 +77,7 @@ class KubernetesVolumeProvider(Provider[KubernetesVolumeInputs]):
     inputs = KubernetesVolumeInputs
     compared: ClassVar = ("size",)
     fixed: ClassVar = {
+        "place": STAYS,
         "key": "a stack keeps its name: make a new stack and restore into it",
         "claim": "a volume keeps its name: add another part and restore into it",
         "storage_class": "a volume keeps its class: add another server and restore into it",

@@ -94,7 +94,7 @@ class KubernetesTarget(ContainersTarget):
                     **self.marks,
                 }
                 options = ResourceOptions(parent=parent, depends_on=list(after))
-                KubernetesApplication(f"{namespace}-{names.of(service)}", inputs, options)
+                KubernetesApplication(f"{namespace}-{service}", inputs, options)
 
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> Resource:
         """Make the CronJob that backs something up, and write it down for those who ask whether a backup is due."""

@@ -547,6 +547,16 @@ def test_a_client_reaches_the_servers_of_its_services_and_every_redis(stacks: di
     }
 
 
+def test_an_application_is_given_what_its_services_need_once_all_is_open(stacks: dict[str, Made]) -> None:
+    made = stacks["varied"]
+    found = {each.name for each in made.options.values() if each.type.endswith(":KubernetesApplication")}
+    assert found == {"shop-auth_service", "desk-auth_service", "desk-ticks"}
+    assert made.inputs["desk-ticks"]["server"] == "time_scale"
+    for name in found:
+        service = name.partition("-")[2]
+        assert made.urn_of(f"{service}-access") in made.waits_for(made.urn_of(name))
+
+
 # Settings of resources
 
 
