@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -53,14 +55,7 @@ class KubernetesTarget(ContainersTarget):
         self._stack, self._key, self._place = stack, stack.key, stack.settings.place
         self._settings = stack.settings.kubernetes
         self._namespace = str(self._settings.namespace)
-        self._provider = kubernetes.Provider(
-            self._key,
-            context=self._settings.context,
-            namespace=self._namespace,
-            cluster_identifier=self._key,
-            upsert_existing_objects=True,
-            opts=ResourceOptions(parent=parent),
-        )
+        self._provider = self._make_provider(parent)
         at = {"place": self._place, "key": self._key}
         keeps = stack.settings.protected
         self._ground = KubernetesGround(f"{stack.name}-ground", at | {"keeps": keeps}, self._guarded(parent))
@@ -219,6 +214,18 @@ class KubernetesTarget(ContainersTarget):
             opts=self._options(parent, depends_on=[self._ground]),
         )
 
+    def _make_provider(self, parent: Resource) -> kubernetes.Provider:
+        """Make the plugin's provider, which reads KUBECONFIG where it runs: no path of a machine stands in the state."""
+        with _unset("KUBECONFIG"):
+            return kubernetes.Provider(
+                self._key,
+                context=self._settings.context,
+                namespace=self._namespace,
+                cluster_identifier=self._key,
+                upsert_existing_objects=True,
+                opts=ResourceOptions(parent=parent),
+            )
+
     def _make_entry(self, at: Mapping[str, str], parent: Resource) -> tuple[KubernetesIdentity, KubernetesEntry]:
         """Make what the state knows of the stack: its id, which never changes, and its settings."""
         inside = ResourceOptions(parent=parent, deleted_with=self._ground, depends_on=[self._ground])
@@ -291,6 +298,17 @@ class KubernetesTarget(ContainersTarget):
 
     def _options(self, parent: Resource | None, **more: Any) -> ResourceOptions:  # noqa: ANN401 - a resource's options
         return ResourceOptions(parent=parent, provider=self._provider, **more)
+
+
+@contextlib.contextmanager
+def _unset(variable: str) -> Iterator[None]:
+    """Hide a variable of the environment from what would make an input of it."""
+    value = os.environ.pop(variable, None)
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ[variable] = value
 
 
 def _after(opts: ResourceOptions, resources: Sequence[Resource]) -> ResourceOptions:
