@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from keelson.settings.database import DatabaseDefinition
+    from keelson.settings.parts import RedisSettings
     from keelson.settings.stack import StackSettings
 
 RESERVED = frozenset({"backup"})  # the pods of backup jobs are labelled so
@@ -16,12 +18,17 @@ _SERVICE = re.compile(
 _FIXED = re.compile(r".+@sha256:[0-9a-f]{64}|.+:(?!latest$)[^/:]+")
 
 
-def faults(settings: StackSettings, databases: Collection[str]) -> Iterator[str]:
+# Of what other targets read in a schedule: Sunday as 7, the last day, the nth weekday.
+_NO_CRON_JOB = re.compile(r"#|(?<![A-Z])L|(?<![\d/])7(?!\d)\S*$")
+
+
+def faults(settings: StackSettings, databases: Mapping[str, DatabaseDefinition]) -> Iterator[str]:
     """Give a sentence for each setting of target kubernetes that cannot be; `databases` are the stack's services."""
     yield from _names(settings)
     yield from _parts(settings)
     yield from _clients(settings, databases)
     yield from _images(settings)
+    yield from _schedules(settings, databases)
 
 
 def _names(settings: StackSettings) -> Iterator[str]:
@@ -70,4 +77,15 @@ def _images(settings: StackSettings) -> Iterator[str]:
             yield (
                 f"the setting 'keelson:kubernetes.image.{name}' names {image.reference}, which may be another image on each node; "
                 "name it by a tag of its own, or by digest"
+            )
+
+
+def _schedules(settings: StackSettings, databases: Mapping[str, DatabaseDefinition]) -> Iterator[str]:
+    parts: Mapping[str, DatabaseDefinition | RedisSettings] = {**databases, **settings.redis}
+    for name, part in parts.items():
+        schedule = settings.backup.changed(part.backup).schedule
+        if _NO_CRON_JOB.search(schedule):
+            yield (
+                f"the backup of {name} has the schedule {schedule!r}, which a CronJob does not know; "
+                "write Sunday as 0, and neither 'L' nor '#'"
             )

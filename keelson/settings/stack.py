@@ -311,7 +311,7 @@ def _refuse_of_other_targets(settings: StackSettings, source: str) -> None:
             raise SettingsError(msg)
 
 
-def _refuse_in_a_cluster(settings: StackSettings, databases: Collection[str], source: str) -> None:
+def _refuse_in_a_cluster(settings: StackSettings, databases: Mapping[str, DatabaseDefinition], source: str) -> None:
     if settings.target == "kubernetes" and (fault := next(cluster.faults(settings, databases), None)):
         msg = f"{source}: {fault}"
         raise SettingsError(msg)

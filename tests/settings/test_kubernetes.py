@@ -120,6 +120,24 @@ def test_what_a_cluster_could_not_hold_to_is_refused(root: Path, settings: dict[
 
 
 @pytest.mark.parametrize(
+    "schedule", ["0 2 * * 7", "0 2 * * 5-7", "0 2 * * 1,7", "0 2 L * *", "0 2 * * 5L", "0 2 * * MON#1"]
+)
+def test_a_schedule_that_no_cron_job_knows_is_refused(root: Path, schedule: str) -> None:
+    sentence = (
+        f"the backup of portfolio has the schedule {schedule!r}, which a CronJob does not know; write Sunday as 0"
+    )
+    (root / "sql/portfolio/database.yaml").write_text(f"server: main\nbackup: {{schedule: {schedule!r}}}\n")
+    refused(root, sentence)
+    refused(root, "the backup of auth has", backup={"schedule": schedule})
+    assert read(root, target="local").databases
+
+
+@pytest.mark.parametrize("schedule", ["7 17 7 7 *", "*/7 0 * JUL SUN", "0 2 * * 0-6/7", "0 2 * * MON-FRI"])
+def test_all_other_schedules_are_taken(root: Path, schedule: str) -> None:
+    assert read(root, backup={"schedule": schedule}).settings.backup.schedule == schedule
+
+
+@pytest.mark.parametrize(
     "reference", ["registry.example/keelson/agent", "registry.example:5000/agent", "registry.example/agent:latest"]
 )
 def test_an_image_that_may_be_another_one_tomorrow_is_refused(root: Path, reference: str) -> None:
