@@ -16,14 +16,17 @@ from typing import Any, Protocol
 from keelson.containers import digest, kinds
 from keelson.containers.model import CONFIG, ContainerSettings, PartSpec
 from keelson.errors import BackupError, KeelsonError, ServerError, UnreachableError
-from keelson.kubernetes import cluster, names, pods, state, toolbox
+from keelson.kubernetes import cluster, names, state, toolbox, troubles, workloads
 from keelson.kubernetes.cluster import Cluster, Json
 from keelson.kubernetes.streams import ExecStream
+from keelson.kubernetes.troubles import Trouble
 from keelson.local.registry import DaemonRecord, ServerRecord
 from keelson.local.root import telling
 
 REFRESH = "keelson.dev/files"  # an annotation: when a pod changes, the kubelet looks at its volumes at once
 SECONDS_TO_REFRESH = 150.0  # else at the latest every minute and a half
+SECONDS_TO_LOOK = 2.0  # between two looks at why a pod does not run
+SECONDS_OF_TROUBLE = 60.0  # that is not expected to pass, and may yet: a registry comes back, a node is added
 POLL = 0.25
 
 
@@ -151,15 +154,31 @@ def pod_of(spec: KubernetesSpec) -> Json | None:
 
 
 def wait(spec: KubernetesSpec, fault: Callable[[], str], seconds: float) -> None:
-    """Wait until there is no fault any more; raises ServerError with the last one, and with what the pod says."""
-    until = time.monotonic() + seconds
+    """Wait until there is no fault any more; a pod that cannot run is made anew where its template has been corrected.
+
+    Raises:
+        ServerError: it did not answer in time, or its pod cannot run and does not come to; the sentence says why.
+    """
+    begun, looked, trouble = time.monotonic(), 0.0, None
     while said := _asked(fault):
-        if time.monotonic() > until:
-            pod = pod_of(spec)
-            why = pods.why(spec.found, [pod] if pod else [])
-            msg = f"{spec.name} does not answer: {said}; its pod {why}; see `keelson logs {spec.name}`"
+        now = time.monotonic()
+        if now - looked > SECONDS_TO_LOOK:
+            looked, trouble = now, _trouble(spec)
+        stuck = trouble is not None and trouble.lasts and now - begun > SECONDS_OF_TROUBLE
+        if stuck or now - begun > seconds:
+            why = f"{trouble.said}; {trouble.step}" if trouble else f"{said}; see `keelson logs {spec.name}`"
+            msg = f"{spec.name} does not answer: {why}"
             raise ServerError(msg)
         time.sleep(POLL)
+
+
+def _trouble(spec: KubernetesSpec) -> Trouble | None:
+    """Return what keeps the part's pod from running, after what can be done about it."""
+    seen = workloads.look(spec.found, spec.key, spec.name).get(spec.name)
+    if seen is None:
+        return None
+    troubles.renew(spec.found, seen)
+    return troubles.find(spec.found, spec.name, seen)
 
 
 def run(spec: KubernetesSpec, *command: str, given: str = "") -> str:
