@@ -129,7 +129,7 @@ def load(text_or_path: Any) -> Bag:
     if not text_or_path:
         usual = os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
         merger = KubeConfigMerger(usual)  # type: ignore[no-untyped-call]
-        return dict(merger.config.value) if merger.config else {}
+        return _plain(merger.config) if merger.config else {}
     path = Path(text_or_path).expanduser() if "\n" not in text_or_path else None
     is_file = path is not None and len(str(path)) < 4096 and path.is_file()
     found = yaml.safe_load(path.read_text() if path and is_file else text_or_path)
@@ -137,6 +137,14 @@ def load(text_or_path: Any) -> Bag:
         msg = "couldn't get version/kind; json parse error: the text is neither a kubeconfig nor the path of one"
         raise ValueError(msg)  # noqa: TRY004 - the text is wrong, not the program
     return _absolute(found, path.parent) if path and is_file else found
+
+
+def _plain(merged: Any) -> Any:
+    """Return what was merged from several files as plain values."""
+    value = getattr(merged, "value", merged)
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
 
 
 def _absolute(kubeconfig: Bag, folder: Path) -> Bag:
