@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from keelson.errors import OwnershipError, SettingsError
+from keelson.errors import OwnershipError, PlatformError, SettingsError
 from keelson.kubernetes import cluster, names
 from keelson.kubernetes.cluster import Cluster, Json
 from keelson.settings.kubernetes import count_quantity
 
 ENFORCED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+SECONDS_TO_END = 180.0  # more than any pod is given
+POLL = 0.25
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
@@ -62,6 +65,7 @@ def ensure_claim(place: str, key: str, part: str, name: str, size: str, storage_
     """
     found = cluster.connect(place)
     path = found.at("persistentvolumeclaims", name)
+    _await_end(found, name)
     known = found.get(path)
     if known is None:
         found.create(found.at("persistentvolumeclaims"), _claim(key, part, name, size, storage_class))
@@ -88,9 +92,14 @@ def size_of(place: str, name: str) -> str:
 
 
 def drop_claim(place: str, name: str) -> None:
-    """Delete a volume's claim, and with it what the volume holds where its storage class says so; a second time is fine."""
+    """Delete a volume's claim, and with it what the volume holds where its storage class says so; a second time is fine.
+
+    Raises:
+        PlatformError: the cluster refuses, or a pod keeps using it.
+    """
     found = cluster.connect(place)
     found.delete(found.at("persistentvolumeclaims", name))
+    _await_end(found, name)
 
 
 def drop_secrets(place: str, key: str) -> None:
@@ -98,6 +107,18 @@ def drop_secrets(place: str, key: str) -> None:
     found = cluster.connect(place)
     for secret in found.items(found.at("secrets"), f"{names.STACK_LABEL}={names.stack_label(key)}"):
         found.delete(found.at("secrets", secret["metadata"]["name"]))
+
+
+def _await_end(found: Cluster, name: str) -> None:
+    """Wait until a claim that was deleted is gone: it stays while a pod that ends still uses it."""
+    path = found.at("persistentvolumeclaims", name)
+    until = time.monotonic() + SECONDS_TO_END
+    while (left := found.get(path, metadata=True)) and left["metadata"].get("deletionTimestamp"):
+        if time.monotonic() > until:
+            look = found.kubectl(f"describe persistentvolumeclaim {name}")
+            msg = f"the claim {name} in namespace {found.namespace} of the cluster {found.name} was deleted, and something uses it still; see `{look}`"
+            raise PlatformError(msg)
+        time.sleep(POLL)
 
 
 def _claim(key: str, part: str, name: str, size: str, storage_class: str) -> dict[str, Any]:
