@@ -35,6 +35,7 @@ SECOND = {
     "migrations/002_tags.sql": "CREATE TABLE tags (name text PRIMARY KEY);\n",
     "migrations/002_tags.down.sql": "DROP TABLE tags;\n",
 }
+COPY = "KubernetesStackSettings"  # of the settings, in the state
 KEPT_CLAIM = f"persistentvolumeclaims/{names.BACKUPS}"
 BOUNDED = 420.0  # seconds after which a server that cannot start must have been given up
 
@@ -93,6 +94,13 @@ def _said(stack: KubernetesStack, *arguments: str, **more: Any) -> str:
     return done.stderr + done.stdout
 
 
+def _unreachable(stack: KubernetesStack) -> Path:
+    """Return a kubeconfig of a cluster where nobody listens."""
+    path = stack.home / "unreachable"
+    path.write_text(re.sub(r"server: \S+", "server: https://127.0.0.1:1", stack.kubeconfig.read_text()))
+    return path
+
+
 def _with_image(stack: KubernetesStack, reference: str) -> None:
     traits = ours.traits("postgres")
     own = {"reference": reference, "uid": traits.uid, "gid": traits.gid}
@@ -146,8 +154,10 @@ def test_an_application_in_the_namespace_gets_what_it_connects_with(stack: Kuber
 
 @pytest.mark.thorough
 def test_a_preview_asks_no_cluster_and_tells_what_is_pending(stack: KubernetesStack) -> None:
-    nowhere = {"KUBECONFIG": str(stack.home / "nowhere")}
-    assert _unchanged(stack.keelson("preview", env=nowhere).stdout)
+    without = {"KUBECONFIG": "", "HOME": str(stack.home)}
+    nowhere = {"KUBECONFIG": str(_unreachable(stack))}
+    for lacking in (without, nowhere):
+        assert _unchanged(stack.keelson("preview", env=lacking).stdout)
     stack.write_service("notes", SECOND)
     try:
         said = stack.keelson("preview", env=nowhere).stdout
@@ -162,10 +172,10 @@ def test_a_preview_asks_no_cluster_and_tells_what_is_pending(stack: KubernetesSt
 @pytest.mark.usefixtures("rows")
 def test_a_parameter_is_reloaded_and_one_that_needs_a_restart_restarts_the_server(stack: KubernetesStack) -> None:
     before = stack.uid("main")
-    stack.write_settings(servers={"main": {"parameters": {"work_mem": "5MB"}}})
+    stack.write_settings(servers={"main": {"postgres": {"work_mem": "5MB"}}})
     stack.keelson("up")
     assert (_shown(stack, "work_mem"), stack.uid("main")) == ("5MB", before)
-    stack.write_settings(servers={"main": {"parameters": {"work_mem": "5MB", "max_connections": "77"}}})
+    stack.write_settings(servers={"main": {"postgres": {"work_mem": "5MB", "max_connections": "77"}}})
     said = stack.keelson("up").stdout
     assert "restarted for max_connections" in said
     assert _shown(stack, "max_connections") == "77"
@@ -185,7 +195,7 @@ def _shown(stack: KubernetesStack, parameter: str) -> str:
 def test_a_volume_grows_and_a_preview_refuses_to_shrink_it(stack: KubernetesStack) -> None:
     before = stack.uid("main")
     stack.write_settings(servers={"main": stack.settings["servers"]["main"] | {"storage": "96Mi"}})
-    assert changed(stack.keelson("preview").stdout) == {"KubernetesVolume"}
+    assert changed(stack.keelson("preview").stdout) == {"KubernetesVolume", COPY}
     stack.keelson("up")
     assert stack.item("persistentvolumeclaims", "main-data")["spec"]["resources"]["requests"]["storage"] == "96Mi"
     assert stack.uid("main") == before
@@ -285,11 +295,10 @@ def test_what_was_deleted_by_hand_is_made_again(stack: KubernetesStack, kind: st
 
 
 @pytest.mark.thorough
-def test_a_cluster_that_cannot_be_reached_is_one_sentence(stack: KubernetesStack, tmp_path: Path) -> None:
-    text = re.sub(r"server: \S+", "server: https://127.0.0.1:1", stack.kubeconfig.read_text())
-    (tmp_path / "kubeconfig").write_text(text)
+def test_a_cluster_that_cannot_be_reached_is_one_sentence(stack: KubernetesStack) -> None:
+    nowhere = {"KUBECONFIG": str(_unreachable(stack))}
     for command in (("up",), ("psql", "notes"), ("backup", "list")):
-        said = _said(stack, *command, env={"KUBECONFIG": str(tmp_path / "kubeconfig")})
+        said = _said(stack, *command, env=nowhere)
         assert "127.0.0.1:1" in said
         assert said.count("\n") == 1, said
 
@@ -336,7 +345,7 @@ def test_a_protected_stack_is_destroyed_only_by_its_name_and_keeps_its_volumes(m
     assert f"add --confirm {stack.name}" in _said(stack, "destroy", "--yes")
     assert stack.count("notes", "notes") == 1  # seeds of dev are not staging's
     stack.keelson("destroy", "--yes", "--confirm", stack.name)
-    assert not stack.pods("main")
+    wait_until(lambda: not stack.pods("main"), "its pod is gone", 60)
     assert {KEPT_CLAIM, "persistentvolumeclaims/main-data"} <= {*stack.things()}
     stack.keelson("up")
     assert stack.count("notes", "notes") == 1
