@@ -17,7 +17,6 @@ from keelson.containers.target import (
     LAST,
     POLL,
     RESTARTS,
-    SECONDS_TO_LOOK,
     SECONDS_TO_RESTART,
     SECONDS_TO_START,
     ContainerTarget,
@@ -49,6 +48,7 @@ from keelson.target import Address, Part
 if TYPE_CHECKING:
     from keelson.backups.overview import Overview
 
+SECONDS_TO_LOOK_FAR = 7.0  # at all parts, through the API
 SECONDS_TO_ANSWER = 180.0  # from when it is asked for: a node may have to get the image and attach the volume
 SECONDS_TO_STOP = 180.0  # more than any part is given
 
@@ -66,7 +66,7 @@ class KubernetesTarget(ContainerTarget):
 
     def parts(self, stack: str) -> tuple[Part, ...]:
         """Return the stack's parts as they are now, servers first, with those that are missing."""
-        until = time.monotonic() + SECONDS_TO_LOOK
+        until = time.monotonic() + SECONDS_TO_LOOK_FAR
         found = workloads.look(self._cluster, stack)
         records = self._known_records(stack) if found else {}
         known = dict.fromkeys([*records, *(name for name in found if name != names.TOOLBOX)])
