@@ -131,7 +131,7 @@ def test_with_a_frozen_supervisor_the_databases_are_shown(stack: StackUnderTest)
         os.kill(pid, signal.SIGCONT)
     assert code == 1
     assert named(found, "databases")["notes"]["well"]
-    assert found["faults"] == ["the parts could not be looked at within 3 s; `keelson restart` starts all of them anew"]
+    assert found["faults"] == ["the parts could not be looked at in time; `keelson restart` starts all of them anew"]
 
 
 def certificate(begins: datetime, ends: datetime) -> str:
