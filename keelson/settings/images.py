@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from keelson.settings.model import Settings
 
-ImageName = Literal["postgres", "timescaledb", "redis", "pgadmin", "agent"]
+ImageName = Literal["postgres", "timescaledb", "redis", "pgadmin", "agent", "postgres-ha"]
 
 
 class ImageSettings(Settings):

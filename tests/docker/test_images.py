@@ -343,6 +343,20 @@ def test_wrong_use_of_pgadmin_is_told_in_one_sentence(daemon: Daemon) -> None:
     assert last_line(made).startswith("keelson: error: pgAdmin has no administrator; set PGADMIN_DEFAULT_EMAIL")
 
 
+def test_the_image_for_several_instances_keeps_their_operators_contract(daemon: Daemon) -> None:
+    found = images.traits("postgres-ha")
+    made = daemon.start("postgres-ha", "sleep", "infinity", tmpfs={found.data: f"uid={found.uid}"})
+    for program in ("initdb", "pg_basebackup", "pg_controldata", "pg_ctl", "pg_rewind", "postgres", "psql"):
+        assert run(made, program, "--version")
+    assert run(made, "id", "-u", "-n") == "postgres"
+    assert run(made, "sh", "-c", "id -u; id -g").split() == [str(found.uid), str(found.gid)] == ["26", "26"]
+    assert run(made, "initdb", "--pgdata", f"{found.data}/pgdata")
+    version = run(made, "sh", "-c", "echo $PG_VERSION")
+    assert found.reference.startswith(f"keelson/postgres-ha:{version}-")  # whence the operator reads it
+    assert not made.image.attrs["Config"]["Entrypoint"]
+    assert made.image.labels["TS_EDITION"] == found.timescale_edition == "apache"
+
+
 def test_the_agents_image_holds_keelson_and_the_client_programs(daemon: Daemon) -> None:
     made = daemon.start("agent", volumes=mount(daemon.volume(), "/var/lib/keelson/state"))
     modules = "keelson.agent.service, keelson.backups.engines, keelson.inside, keelson.cli.application"

@@ -6,16 +6,19 @@ from keelson.docker.images import official, recipes
 from keelson.docker.images.traits import Traits
 from keelson.settings.images import ImageName, ImageSettings, ImagesSettings
 
-_AGENT = Traits(reference="", uid=recipes.AGENT.uid, gid=recipes.AGENT.gid, data="", programs="")
+_ELSEWHERE = {  # what an image of the user's own is like, where there is no official one
+    "agent": Traits(reference="", uid=recipes.AGENT.uid, gid=recipes.AGENT.gid, data="", programs=""),
+    "postgres-ha": Traits(reference="", uid=recipes.HA.uid, gid=recipes.HA.gid, data=recipes.HA_DATA, programs=""),
+}
 
 
 def chosen(settings: ImagesSettings, name: ImageName) -> Traits:
     """Return the image of the user's own, else the official one or the one made here, as the settings say.
 
-    The agent's is always made here, or the user's own: nobody else has one. Raises PlatformError as `recipes.find` does.
+    The agent's and `postgres-ha` are always made here, or the user's own: nobody else has such. Raises PlatformError as `recipes.find` does.
     """
     if own := settings.image.get(name):
-        return _own(own, official.BY_NAME.get(name, _AGENT))
+        return _own(own, official.BY_NAME.get(name) or _ELSEWHERE[name])
     if settings.images == "debian" or name not in official.BY_NAME:
         return recipes.traits(name)
     return official.BY_NAME[name]

@@ -4,6 +4,7 @@
 |---|---|---|
 | `base` | the private Debian root | |
 | `postgres`, `timescaledb`, `redis` | base | a user, an entrypoint |
+| `postgres-ha` | base | a user, the server's programs first in PATH: CloudNativePG starts it, with programs of its own |
 | `pgadmin-packages`, `agent-packages` | base | packages of PyPI |
 | `pgadmin`, `agent` | their packages | a user, Keelson's sources |
 
@@ -31,7 +32,7 @@ from keelson.pgadmin import packages as of_pgadmin
 
 REPOSITORY = "keelson"
 NAME_LABEL = "keelson.image"
-NAMES = ("postgres", "timescaledb", "redis", "pgadmin", "agent")
+NAMES = ("postgres", "timescaledb", "redis", "pgadmin", "agent", "postgres-ha")
 FORMAT = 1  # raised when this module makes other content of the same ingredients
 
 _FILES = Path(__file__).with_name("files")
@@ -57,6 +58,7 @@ class Recipe:
         content: what changes with its files.
         members: its files, given only when they are wanted.
         stop_signal: what asks its process to end, where that is not SIGTERM; older daemons take it by no instruction.
+        version: what its tag begins with, where somebody reads that out of it.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Recipe:
     content: str
     members: Callable[[], Iterable[Member]]
     stop_signal: str = ""
+    version: str = ""
 
     @property
     def key(self) -> str:
@@ -75,7 +78,7 @@ class Recipe:
     @property
     def reference(self) -> str:
         """What the daemon knows it by."""
-        return f"{REPOSITORY}/{self.name}:{self.key}"
+        return f"{REPOSITORY}/{self.name}:{'-'.join(filter(None, (self.version, self.key)))}"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -108,6 +111,8 @@ class Account:
 
 POSTGRES = Account("postgres", 999, 999, "/var/lib/postgresql")
 TIMESCALEDB = Account("postgres", 1000, 1000, "/home/postgres")
+HA = Account("postgres", 26, 26, "/var/lib/postgresql")  # what CloudNativePG takes a server's user for, if not told
+HA_DATA = f"{HA.home}/data"
 REDIS = Account("redis", 999, 999, "/data")
 PGADMIN = Account("pgadmin", 5050, 0, "/var/lib/pgadmin")
 AGENT = Account("keelson", 10001, 10001, "/tmp")  # noqa: S108  # inside the container, a file system of its own
@@ -121,7 +126,14 @@ def find(name: str) -> Recipe:
         SettingsError: there is no such image.
     """
     root = private.find()
-    makers = {"postgres": _postgres, "timescaledb": _timescaledb, "redis": _redis, "pgadmin": _pgadmin, "agent": _agent}
+    makers = {
+        "postgres": _postgres,
+        "timescaledb": _timescaledb,
+        "redis": _redis,
+        "pgadmin": _pgadmin,
+        "agent": _agent,
+        "postgres-ha": _postgres_ha,
+    }
     if name not in makers:
         msg = f"there is no image {name!r}; there are {', '.join(NAMES)}"
         raise SettingsError(msg)
@@ -137,9 +149,10 @@ def traits(name: str) -> Traits:
         "redis": (REDIS, "/data"),
         "pgadmin": (PGADMIN, "/var/lib/pgadmin"),
         "agent": (AGENT, STATE_PATH),
+        "postgres-ha": (HA, HA_DATA),
     }[name]
     programs = "/usr/bin" if name == "redis" else str(root.binaries)
-    edition = root.timescale_edition if name == "timescaledb" else ""
+    edition = root.timescale_edition if name in {"timescaledb", "postgres-ha"} else ""
     return Traits(recipe.reference, account.uid, account.gid, data, programs, edition)
 
 
@@ -187,6 +200,17 @@ def _server(root: PrivateRoot, name: str, account: Account, places: tuple[str, .
         _entrypoint("postgres.sh"),
     ]
     return _small(name, _base(root), instructions, members, "SIGINT")  # a fast shutdown; SIGTERM waits for clients
+
+
+def _postgres_ha(root: PrivateRoot) -> Recipe:
+    """Return what CloudNativePG asks of an image: the server's programs in PATH, its user, and a tag that begins with its version."""
+    instructions = (
+        f"ENV PATH={root.binaries}:{_PATH} PG_MAJOR={root.postgres_major} PG_VERSION={root.postgres_version}",
+        f"LABEL TS_EDITION={root.timescale_edition} TS_VERSION={root.timescale_version}",
+        f"USER {HA.uid}:{HA.gid}",
+    )
+    members = [*HA.members(), *HA.owns(HA.home, HA_DATA)]
+    return replace(_small("postgres-ha", _base(root), instructions, members), version=root.postgres_version)
 
 
 def _redis(root: PrivateRoot) -> Recipe:
