@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,13 +17,23 @@ import yaml
 from pulumi.runtime import mocks
 from pulumi.runtime.proto import resource_pb2
 
-from keelson.kubernetes import names
+from keelson.kubernetes import cluster, ground, names
+from keelson.kubernetes.cluster import Cluster
 from keelson.settings.stack import Stack, read_stack
-from tests.stack.harness import CHECKOUT
+from providers import values
+from tests.stack.harness import CHECKOUT, wait_until
 
 Json = dict[str, Any]
 OLDEST, NEWEST = "1.30", "1.34"  # of Kubernetes, that the target is held to
 PASSWORD = "chosen by the user"
+KUBECONFIG = "/home/somebody/.kube/config"
+PATHS = {
+    "Service": ("services", "v1"),
+    "StatefulSet": ("statefulsets", "apps/v1"),
+    "Deployment": ("deployments", "apps/v1"),
+    "CronJob": ("cronjobs", "batch/v1"),
+    "NetworkPolicy": ("networkpolicies", "networking.k8s.io/v1"),
+}
 OWN_LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by")}
 SELECTED_BY = {names.STACK_LABEL, names.PART_LABEL, "app.kubernetes.io/managed-by"}
 DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -83,7 +94,7 @@ class Made(pulumi.runtime.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, Json]:
         self.inputs[args.name] = args.inputs
         if args.typ.startswith("kubernetes:"):
-            self.manifests.append(args.inputs)
+            self.manifests.append(values.plain(args.inputs))
         computed = {"stack_id": "0123456789ab", "digest": "d", "mark": "m", "version": "1", "pending": ""}
         return f"{args.name}-id", {**computed, "listens_on": 5432, **args.inputs}
 
@@ -141,6 +152,7 @@ def make(stack: Stack) -> Made:
         Platform(stack)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", KUBECONFIG)
         patch.setattr(mocks.MockMonitor, "RegisterResource", register)
         pulumi.runtime.set_mocks(made, project=stack.project, stack=stack.name, preview=False)
         bring_up()
@@ -366,6 +378,16 @@ def test_three_probes_that_differ_see_each_part(made: Made) -> None:
         assert readiness["exec"]["command"]
         assert "exec" not in liveness, "a part that is busy must not be killed for it"
         assert readiness["timeoutSeconds"] * readiness["failureThreshold"] > 0
+        listens_on = [each["containerPort"] for each in container["ports"]]
+        assert [probe["tcpSocket"]["port"] for probe in (startup, liveness)] == listens_on * 2
+
+
+def test_no_variable_is_given_twice_or_from_a_secret(made: Made) -> None:
+    for _, container in _containers(made):
+        variables = [each["name"] for each in container["env"]]
+        assert len(set(variables)) == len(variables)
+        assert all(each.keys() == {"name", "value"} for each in container["env"])
+        assert "envFrom" not in container
 
 
 def test_a_server_has_time_to_recover_and_to_end(made: Made) -> None:
@@ -624,7 +646,39 @@ def test_a_volume_outlives_its_pod_and_the_namespace_all(made: Made) -> None:
         assert made.urn_of(names.data(name)) in made.waits_for(pod)
 
 
-def test_the_plugin_is_bound_to_the_context_that_the_settings_name(stacks: dict[str, Made]) -> None:
+def test_the_plugin_is_bound_to_the_context_that_the_settings_name_and_to_no_machine(stacks: dict[str, Made]) -> None:
     given = stacks["varied"].inputs["keelson-varied_stack"]
     assert (given["context"], given["namespace"]) == ("production", "platform")
-    assert "kubeconfig" not in given
+    assert not any(KUBECONFIG in json.dumps(made.inputs, default=str) for made in stacks.values())
+
+
+# A real API
+
+
+@pytest.mark.kubernetes
+def test_the_api_takes_each_object_and_a_restricted_namespace_each_pod(
+    stacks: dict[str, Made], kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    place = f"kubernetes:dry-run-{secrets.token_hex(3)}"
+    found = cluster.connect(place)
+    ground.ensure_namespace(place, "dry-run")
+    try:
+        wait_until(
+            lambda: found.get(found.at("serviceaccounts", "default")) is not None, "pods may be made", seconds=60
+        )
+        for made in stacks.values():
+            for manifest in made.manifests:
+                kind, api = PATHS[manifest["kind"]]
+                _try(found, found.at(kind, api=api), manifest)
+            for name, template in made.pods.items():
+                _try(
+                    found, found.at("pods"), {"kind": "Pod", "apiVersion": "v1", **template, "metadata": {"name": name}}
+                )
+    finally:
+        found.delete(f"/api/v1/namespaces/{found.namespace}")
+
+
+def _try(found: Cluster, path: str, manifest: Json) -> None:
+    metadata = {**manifest["metadata"], "namespace": found.namespace}
+    found._change("POST", path, {**manifest, "metadata": metadata}, dryRun="All")
