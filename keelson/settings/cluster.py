@@ -6,11 +6,14 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from keelson.settings.parts import count_bytes
+
 if TYPE_CHECKING:
     from keelson.settings.database import DatabaseDefinition
     from keelson.settings.parts import RedisSettings
     from keelson.settings.stack import StackSettings
 
+LEAST_MEMORY = 16 * 2**20  # a limit is given in whole MiB, and none would be no limit
 RESERVED = frozenset({"backup"})  # the pods of backup jobs are labelled so
 _SERVICE = re.compile(
     r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?"
@@ -47,6 +50,8 @@ def _parts(settings: StackSettings) -> Iterator[str]:
     for name, part in settings.settings_of_parts.items():
         if part.port:
             yield f"'port' of {name} is for a machine's own ports, and a Service always has the usual one; take it out"
+        if part.memory and count_bytes(part.memory) < LEAST_MEMORY:
+            yield f"'memory' of {name} is too little for any program; write at least {LEAST_MEMORY // 2**20}mb, or take it out"
     if settings.agent.storage:
         yield "'storage' of agent is for a volume, and it has none; take it out"
     if settings.backup.directory:

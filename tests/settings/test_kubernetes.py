@@ -110,6 +110,10 @@ def test_a_client_that_cannot_be_served_is_refused(root: Path, clients: dict[str
         ({"redis": {"backup": {}}}, "'keelson:redis.backup' has the name of another part"),
         ({"servers": {"main": {}, "backup": {}}}, "'keelson:servers.backup' has the name of another part"),
         ({"servers": {"main": {"port": 5432}}}, "'port' of main is for a machine's own ports"),
+        (
+            {"redis": {"cache": {"memory": "512kb"}}},
+            "'memory' of cache is too little for any program; write at least 16mb",
+        ),
         ({"agent": {"storage": "1Gi"}}, "'storage' of agent is for a volume, and it has none; take it out"),
         ({"backup": {"directory": "/backups"}}, "'keelson:backup.directory' is for the targets local and docker"),
         ({"servers": {"main": {"data_directory": "/data"}}}, "'keelson:servers.main.data_directory' is for the target"),
