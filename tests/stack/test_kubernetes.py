@@ -37,7 +37,7 @@ SECOND = {
 }
 COPY = "KubernetesStackSettings"  # of the settings, in the state
 KEPT_CLAIM = f"persistentvolumeclaims/{names.BACKUPS}"
-BOUNDED = 420.0  # seconds after which a server that cannot start must have been given up
+BOUNDED = 180.0  # seconds after which a server that cannot start must have been given up
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +230,7 @@ def test_an_image_that_does_not_exist_is_named_and_the_right_one_mends_it(stack:
     said = _said(stack, "up", timeout=600)
     assert time.monotonic() - began < BOUNDED
     assert "localhost:1/postgres:none" in said
-    assert re.search(r"main does not answer: .*its pod", said)
+    assert "main does not answer: " in said
     _with_usual_image(stack)
     stack.keelson("up")
     assert _unchanged(stack.keelson("up").stdout)
