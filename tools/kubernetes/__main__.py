@@ -1,4 +1,4 @@
-"""`tools/cluster build|up|load|down`: makes, fills and removes a real single-node Kubernetes for tests."""
+"""`tools/cluster build|up|load|operator|down`: makes, fills and removes a real single-node Kubernetes for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelson.errors import KeelsonError
-from tools.kubernetes import build, cluster, programs
+from tools.kubernetes import build, cluster, operator, programs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +25,9 @@ def _arguments() -> argparse.Namespace:
     load = verbs.add_parser("load", help="import archives of `docker save`")
     load.add_argument("archives", nargs="+", type=Path, metavar="ARCHIVE")
     load.add_argument("--as", dest="alias", metavar="NAME", help="one more name for them, with any tag or digest")
+    operated = verbs.add_parser("operator", help="install CloudNativePG, and wait until it answers")
     down = verbs.add_parser("down", help="end a cluster and remove all of it")
-    for each in (up, load, down):
+    for each in (up, load, operated, down):
         each.add_argument("--directory", type=Path, required=True, help="where the cluster's files lie")
     return parser.parse_args()
 
@@ -44,6 +45,7 @@ VERBS: dict[str, Callable[[argparse.Namespace], object]] = {
     "build": lambda given: build.ensure(given.level),
     "up": _up,
     "load": _load,
+    "operator": lambda given: operator.install(given.directory),
     "down": lambda given: cluster.down(given.directory),
 }
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from tools.kubernetes import groups, images, parts, place
 from tools.kubernetes.api import Api, RefusedError
-from tools.kubernetes.place import GATEWAY, INSIDE, NODE, Place
+from tools.kubernetes.place import GATEWAY, INSIDE, NODE, SERVICES, Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,6 +96,7 @@ def prepare_network(where: Place) -> None:
         _ip("link", "add", "pods0", "type", "bridge")
         _ip("address", "add", f"{GATEWAY}/24", "dev", "pods0")
         _ip("link", "set", "pods0", "up")
+        _ip("route", "add", SERVICES, "dev", "pods0")  # so that the API server calls webhooks
         for name in ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"):
             (Path("/proc/sys") / name).write_text("1\n")
 
