@@ -133,8 +133,8 @@ class KubernetesEntryProvider(StateEntryProvider):
 
     @staticmethod
     def has_state(place: str, key: str) -> bool:  # noqa: ARG004 - the namespace is the stack's own
-        """Say whether the namespace is there, in which a lost Secret is made again."""
-        return ground.has_namespace(place)
+        """Say whether the Secret is there; a lost one is made again with the entry."""
+        return ground.has_state(place)
 
 
 class KubernetesEntry(Managed, module="keelson", name="KubernetesEntry"):

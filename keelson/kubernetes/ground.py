@@ -47,6 +47,12 @@ def has_namespace(place: str) -> bool:
     return bool(known) and not (known or {})["metadata"].get("deletionTimestamp")
 
 
+def has_state(place: str) -> bool:
+    """Say whether the Secret of the stack's state is there."""
+    found = cluster.connect(place)
+    return found.get(found.at("secrets", names.STATE), metadata=True) is not None
+
+
 def ensure_claim(place: str, key: str, part: str, name: str, size: str, storage_class: str = "") -> None:  # noqa: PLR0913, PLR0917
     """Make a volume's claim, take the one that is there into service again, or let it grow.
 
