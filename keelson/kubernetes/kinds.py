@@ -13,7 +13,6 @@ from keelson.containers.server import ADMINISTRATOR, REPAIR, SECONDS_TO_RECOVER,
 from keelson.endpoint import Reference, resolve
 from keelson.errors import KeelsonError, ServerError
 from keelson.kubernetes import part, pods
-from keelson.kubernetes.cluster import Json
 from keelson.kubernetes.part import Kind, KubernetesSpec
 from keelson.local import configuration
 from keelson.redis.server import BUSY_SECONDS
@@ -106,7 +105,7 @@ def _await_server(spec: KubernetesSpec) -> tuple[str, ...]:
 def _repair(spec: KubernetesSpec, notes: list[str]) -> None:
     """Where the server runs and refuses its administrator, do once what lets that in again, from inside the pod."""
     pod = part.pod_of(spec)
-    if pod is None or pods.is_ready(pod) or not _runs(pod):
+    if pod is None or pods.is_ready(pod) or not part.runs(pod):
         return
     try:
         part.run(spec, "sh", "-c", server.QUESTION)
@@ -115,11 +114,6 @@ def _repair(spec: KubernetesSpec, notes: list[str]) -> None:
             note, statements = repair
             part.run(spec, *REPAIR, given=statements)
             notes.append(note)
-
-
-def _runs(pod: Json) -> bool:
-    statuses = (pod.get("status") or {}).get("containerStatuses") or []
-    return any("running" in (each.get("state") or {}) for each in statuses)
 
 
 def _connect(spec: KubernetesSpec) -> psycopg.Connection:

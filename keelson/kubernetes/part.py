@@ -127,8 +127,11 @@ def bring(spec: KubernetesSpec) -> tuple[str, ...]:
 
 
 def back_up_before(spec: KubernetesSpec) -> None:
-    """Back up each database of a server that runs, before another image takes its data over; raises BackupError."""
-    if spec.kind != "server" or pod_of(spec) is None:
+    """Back up each database of a server that runs, before another image takes its data over; raises BackupError.
+
+    One whose container does not run, for example as its image cannot be had, is to be mended by the other image.
+    """
+    if spec.kind != "server" or not runs(pod_of(spec)):
         return
     try:
         toolbox.ask_apart(spec.place, spec.key, "back_up_server", server=spec.name)
@@ -151,6 +154,12 @@ def pod_of(spec: KubernetesSpec) -> Json | None:
     found = spec.found.items(spec.found.at("pods"), names.selector(spec.key, spec.name))
     living = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
     return max(living, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+
+
+def runs(pod: Json | None) -> bool:
+    """Say whether a container of a pod runs, ready or not."""
+    statuses = ((pod or {}).get("status") or {}).get("containerStatuses") or []
+    return any("running" in (each.get("state") or {}) for each in statuses)
 
 
 def wait(spec: KubernetesSpec, fault: Callable[[], str], seconds: float) -> None:
