@@ -97,7 +97,9 @@ def _said(stack: KubernetesStack, *arguments: str, **more: Any) -> str:
 def _unreachable(stack: KubernetesStack) -> Path:
     """Return a kubeconfig of a cluster where nobody listens."""
     path = stack.home / "unreachable"
-    path.write_text(re.sub(r"server: \S+", "server: https://127.0.0.1:1", stack.kubeconfig.read_text()))
+    text, count = re.subn(r"https://[\d.]+:\d+", "https://127.0.0.1:1", stack.kubeconfig.read_text())
+    assert count
+    path.write_text(text)
     return path
 
 
