@@ -108,9 +108,7 @@ def show_endpoints(chosen: Context) -> None:
 def _where(chosen: Context, part: str) -> Address:
     """Return where a part answers; where nothing outlasts this command, where it answers inside."""
     place, key = target(chosen.stack.settings.place), chosen.stack.key
-    if (
-        chosen.stack.settings.target == "kubernetes"
-    ):  # which makes a port of this machine for each command, and waits for the pod
+    if chosen.stack.settings.target == "kubernetes":  # where `locate` makes a port, and waits for the part's pod
         return place.locate_inside(key, part)
     found = place.locate(key, part)
     return place.locate_inside(key, part) if found.fleeting else found
