@@ -96,7 +96,8 @@ def prepare_network(where: Place) -> None:
         _ip("link", "add", "pods0", "type", "bridge")
         _ip("address", "add", f"{GATEWAY}/24", "dev", "pods0")
         _ip("link", "set", "pods0", "up")
-        _ip("route", "add", SERVICES, "dev", "pods0")  # so that the API server calls webhooks
+        # Towards this machine, as a node's default route: webhooks are called, and a Service without pods refuses at once.
+        _ip("route", "add", SERVICES, "dev", "eth0")
         for name in ("net/ipv4/ip_forward", "net/bridge/bridge-nf-call-iptables"):
             (Path("/proc/sys") / name).write_text("1\n")
 

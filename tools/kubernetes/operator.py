@@ -20,6 +20,12 @@ DEADLINE = 120.0  # seconds for the operator to answer
 POLL = 0.1  # seconds between two looks
 API = "postgresql.cnpg.io/v1"
 TRIAL = f"/apis/{API}/namespaces/default/clusters?dryRun=All"  # makes nothing, but asks the operator's webhooks
+CONFIGURATION = {  # read when the operator starts
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "cnpg-controller-manager-config", "namespace": "cnpg-system"},
+    "data": {"STANDBY_TCP_USER_TIMEOUT": "1000"},  # milliseconds until a replica gives up a primary that says nothing
+}
 
 
 def install(directory: Path) -> None:
@@ -41,9 +47,12 @@ def install(directory: Path) -> None:
 
 
 def _manifest() -> Iterator[dict[str, Any]]:
-    """Return the objects of the manifest as published, but that the image is taken from the node."""
+    """Return the objects of the manifest as published, but that the image is taken from the node; and our configuration."""
     text = programs.operator_manifest().read_text().replace("imagePullPolicy: Always", "imagePullPolicy: IfNotPresent")
-    yield from filter(None, yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
+    for thing in filter(None, yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))):
+        if thing["kind"] == "Deployment":
+            yield CONFIGURATION
+        yield thing
 
 
 def _await(api: Api, directory: Path) -> None:
