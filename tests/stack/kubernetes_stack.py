@@ -125,7 +125,12 @@ class KubernetesStack(StackUnderTest):
         """Have the work of a CronJob done now, and wait until that went well."""
         found = self.item("cronjobs", name)
         job = f"{name}-{secrets.token_hex(3)}"
-        body = {"metadata": {"name": job}, "spec": found["spec"]["jobTemplate"]["spec"]}
+        owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": name, "uid": found["metadata"]["uid"]}
+        metadata = {
+            "name": job,
+            "ownerReferences": [owner | {"controller": True}],
+        }  # as kubectl does: it goes with that
+        body = {"metadata": metadata, "spec": found["spec"]["jobTemplate"]["spec"]}
         self.cluster.create(self.cluster.at("jobs", api=APIS["jobs"]), body)
         wait_until(lambda: self._ended(job), f"job {job} has ended")
         assert self.item("jobs", job)["status"].get("succeeded"), self.item("jobs", job)["status"]

@@ -33,10 +33,11 @@ HUNGRY = "SELECT array_agg(repeat('x', 1000) || n) FROM generate_series(1, 10000
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, docker_host: str) -> Iterator[DockerStack]:
     """A stack that all tests of this module harm and mend in turn; each adds a row."""
-    made = DockerStack(tmp_path_factory.mktemp("docker"), docker_host, servers={"main": {"memory": "256mb"}})
+    port = free_port()  # not one that a stack beside it may have
+    settings = {"main": {"memory": "256mb", "preferred_port": port}}
+    made = DockerStack(tmp_path_factory.mktemp("docker"), docker_host, servers=settings)
     made.write_service("notes")
     try:
-        port = made.preferred_port("main")
         with taken(port):
             assert re.search(rf"port {port} is in use by .*; taking \d+", made.keelson("up").stdout)
         yield made

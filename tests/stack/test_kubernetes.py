@@ -329,7 +329,7 @@ def test_destroy_leaves_the_backups_alone_and_the_next_up_finds_them(stack: Kube
     stack.keelson("backup", "run", "notes")
     before = [backup["id"] for backup in listed(stack, "notes")]
     stack.keelson("destroy", "--yes")
-    assert stack.things() == [KEPT_CLAIM]
+    wait_until(lambda: stack.things() == [KEPT_CLAIM], "all but the backups is gone", 60)
     assert not stack.processes()
     stack.keelson("up")
     assert stack.count("notes", "notes") == 10
