@@ -49,6 +49,7 @@ def _kill(pid: int | None) -> bool:
     return True
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(900)
 def test_up_killed_at_twenty_random_moments_is_finished_by_the_next(stack: StackUnderTest) -> None:
     chance = random.Random(SEED)
