@@ -254,6 +254,8 @@ def test_what_was_destroyed_leaves_its_backups_alone_and_comes_up_again(stack: D
     stack.write_settings(docker={"images": "debian"}, redis={}, pgadmin={"enabled": False})
     stack.keelson("up")
     assert stack.count("notes", "notes") == 10
+
+
 @pytest.mark.thorough
 def test_a_protected_stack_beside_it_keeps_data_and_passwords_through_a_destroy(
     stack: DockerStack, tmp_path: Path, socket: Path
