@@ -6,45 +6,32 @@ files' digest unknown, never the image or the port, whose change replaces the co
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from pulumi import Output
-from pulumi.output import Unknown
 
 from keelson.docker import daemon, part
 from keelson.docker.part import DockerSpec
+from providers import part as part_resources
 from providers import values
 from providers.base import Bag, Managed, Provider
+from providers.part import FilesProvider, PartInputs, ProcessProvider, tell
 
-FIXED = {
-    "key": "a stack keeps its name: make a new stack and restore into it",
-    "name": "a part keeps its name: add another one and restore into it",
-    "kind": "a part keeps its kind: add another one",
+FIXED = part_resources.FIXED | {
     "place": "volumes do not move: destroy the stack, or make a new one on the other daemon and restore into it",
 }
 
 
 @dataclass(frozen=True)
-class DockerPartInputs:
+class DockerPartInputs(PartInputs):
     """What `keelson.docker.part.DockerSpec` has; port 0 stands for a free one."""
 
-    place: str
-    key: str
-    stack_id: str
-    name: str
-    kind: str
-    image: str
-    uid: int
-    gid: int
     published: bool = True
     address: str = "127.0.0.1"
     port: int = 0
     preferred_port: int = 0
     avoid_ports: tuple[int, ...] = ()
-    settings: dict[str, Any] = field(default_factory=dict)
-    data_stays: bool = False
 
     @property
     def spec(self) -> DockerSpec:
@@ -89,7 +76,7 @@ class DockerPartImageProvider(Provider[DockerPartInputs]):
     def make(self, inputs: DockerPartInputs) -> Bag:
         """Find, fetch or build the image, back up data that another version takes over, and choose the port."""
         ground = part.take_ground(inputs.spec)
-        _tell(inputs.name, ground.notes)
+        tell(inputs.name, ground.notes)
         return {"image_id": ground.image_id, "published_port": ground.port}
 
     def look(self, state: Bag) -> Bag | None:
@@ -109,7 +96,7 @@ class DockerPartImage(Managed, module="keelson", name="DockerPartImage"):
     published_port: Output[int]
 
 
-class DockerFilesProvider(Provider[DockerFilesInputs]):
+class DockerFilesProvider(FilesProvider[DockerFilesInputs]):
     """Written where the container reads them; where it is found stands in the registry, with its passwords."""
 
     inputs = DockerFilesInputs
@@ -126,15 +113,9 @@ class DockerFilesProvider(Provider[DockerFilesInputs]):
     )
     fixed: ClassVar = FIXED
 
-    def identify(self, inputs: DockerFilesInputs) -> str:
-        """Return `stack/part/files`."""
-        return f"{inputs.key}/{inputs.name}/files"
-
-    def examine(self, inputs: Bag, old: Bag) -> Bag:
-        """Let its kind look at settings that changed; no daemon is asked."""
-        if not isinstance(inputs.get("settings"), Unknown) and inputs.get("settings") != old.get("settings"):
-            part.check(_spec({key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()}))
-        return inputs
+    def check_settings(self, inputs: Bag) -> None:
+        """Let its kind look at them."""
+        part.check(_spec(inputs))
 
     def make(self, inputs: DockerFilesInputs) -> Bag:
         """Write what differs."""
@@ -159,21 +140,17 @@ class DockerFiles(Managed, module="keelson", name="DockerFiles"):
     digest: Output[str]
 
 
-class DockerPartProvider(Provider[DockerProcessInputs]):
+class DockerPartProvider(ProcessProvider[DockerProcessInputs]):
     """Waited for, and brought to what its files say; the container itself is another resource."""
 
     inputs = DockerProcessInputs
     compared: ClassVar = ("container", "digest", "settings")
     fixed: ClassVar = FIXED
 
-    def identify(self, inputs: DockerProcessInputs) -> str:
-        """Return `stack/part`."""
-        return f"{inputs.key}/{inputs.name}"
-
     def make(self, inputs: DockerProcessInputs) -> Bag:
         """Wait until it answers as its files say now."""
         port, notes = part.bring(inputs.spec)
-        _tell(inputs.name, notes)
+        tell(inputs.name, notes)
         return {"listens_on": port}
 
     def look(self, state: Bag) -> Bag | None:
@@ -194,8 +171,3 @@ class DockerPart(Managed, module="keelson", name="DockerPart"):
 
 def _spec(bag: Bag) -> DockerSpec:
     return values.decode(DockerPartInputs, bag).spec
-
-
-def _tell(name: str, notes: Iterable[str]) -> None:
-    for note in notes:
-        print(f"{name}: {note}", flush=True)  # noqa: T201 - the engine shows what a provider prints

@@ -6,35 +6,22 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from pulumi import Output
-from pulumi.output import Unknown
 
 from keelson.kubernetes import part
 from keelson.kubernetes.part import KubernetesSpec
+from providers import part as part_resources
 from providers import values
-from providers.base import Bag, Managed, Provider
+from providers.base import Bag, Managed
+from providers.part import FilesProvider, PartInputs, ProcessProvider, tell
 
-FIXED = {
-    "key": "a stack keeps its name: make a new stack and restore into it",
-    "name": "a part keeps its name: add another one and restore into it",
-    "kind": "a part keeps its kind: add another one",
+FIXED = part_resources.FIXED | {
     "place": "volumes do not move: destroy the stack, or make a new one in the other place and restore into it",
 }
 
 
 @dataclass(frozen=True)
-class KubernetesPartInputs:
+class KubernetesPartInputs(PartInputs):
     """What `keelson.kubernetes.part.KubernetesSpec` has."""
-
-    place: str
-    key: str
-    stack_id: str
-    name: str
-    kind: str
-    image: str
-    uid: int
-    gid: int
-    settings: dict[str, Any] = field(default_factory=dict)
-    data_stays: bool = False
 
     @property
     def spec(self) -> KubernetesSpec:
@@ -59,22 +46,16 @@ class KubernetesProcessInputs(KubernetesPartInputs):
     digest: str = ""
 
 
-class KubernetesFilesProvider(Provider[KubernetesFilesInputs]):
+class KubernetesFilesProvider(FilesProvider[KubernetesFilesInputs]):
     """Written to the Secret that the pod mounts; before another image takes data over, they are backed up."""
 
     inputs = KubernetesFilesInputs
     compared: ClassVar = ("image", "settings", "passwords", "data_stays", "mark")
     fixed: ClassVar = FIXED
 
-    def identify(self, inputs: KubernetesFilesInputs) -> str:
-        """Return `stack/part/files`."""
-        return f"{inputs.key}/{inputs.name}/files"
-
-    def examine(self, inputs: Bag, old: Bag) -> Bag:
-        """Let its kind look at settings that changed; no cluster is asked."""
-        if not isinstance(inputs.get("settings"), Unknown) and inputs.get("settings") != old.get("settings"):
-            part.check(_spec({key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()}))
-        return inputs
+    def check_settings(self, inputs: Bag) -> None:
+        """Let its kind look at them."""
+        part.check(_spec(inputs))
 
     def make(self, inputs: KubernetesFilesInputs) -> Bag:
         """Write what differs."""
@@ -106,21 +87,16 @@ class KubernetesFiles(Managed, module="keelson", name="KubernetesFiles"):
     digest: Output[str]
 
 
-class KubernetesPartProvider(Provider[KubernetesProcessInputs]):
+class KubernetesPartProvider(ProcessProvider[KubernetesProcessInputs]):
     """Waited for, and brought to what its files say; the workload itself is another resource."""
 
     inputs = KubernetesProcessInputs
     compared: ClassVar = ("image", "workload", "digest", "settings")
     fixed: ClassVar = FIXED
 
-    def identify(self, inputs: KubernetesProcessInputs) -> str:
-        """Return `stack/part`."""
-        return f"{inputs.key}/{inputs.name}"
-
     def make(self, inputs: KubernetesProcessInputs) -> Bag:
         """Wait until it answers as its files say now."""
-        for note in part.bring(inputs.spec):
-            print(f"{inputs.name}: {note}", flush=True)  # noqa: T201 - the engine shows what a provider prints
+        tell(inputs.name, part.bring(inputs.spec))
         return {"listens_on": part.kind(inputs.kind).listens_on}
 
 

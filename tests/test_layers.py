@@ -41,7 +41,11 @@ def _imported(path: Path) -> set[str]:
 def _provider_classes() -> list[type[Provider]]:
     for module in pkgutil.iter_modules(providers.__path__):
         importlib.import_module(f"providers.{module.name}")
-    return sorted(Provider.__subclasses__(), key=lambda kind: kind.__name__)
+    return sorted(_below(Provider), key=lambda kind: kind.__name__)
+
+
+def _below(kind: type[Provider]) -> set[type[Provider]]:
+    return {each for below in kind.__subclasses__() for each in (below, *_below(below))}
 
 
 @pytest.mark.parametrize("path", _sources(), ids=lambda path: str(path.relative_to(CHECKOUT)))
