@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from pulumi import Resource
+from pulumi import Resource, ResourceOptions
 
 from components.targets import RunningDaemon, RunningServer
 from keelson.endpoint import Reference
@@ -18,6 +19,29 @@ MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb", "toolbox": "1gb
 REDIS_OVERHEAD = 2  # times maxmemory: a snapshot is written by a copy of the process, and clients have buffers
 REDIS_LEAST = 128 * 2**20
 MEGABYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a part shall be.
+
+    Attributes:
+        name: the part's name in the stack.
+        kind: server, redis, pgadmin or agent.
+        image: what its container is made of.
+        settings: plain values that its kind knows, without secrets.
+        parent: below which its resources stand.
+        passwords: those that the user chose, by login.
+        after: what must be there before.
+    """
+
+    name: str
+    kind: str
+    image: ImageName
+    settings: Mapping[str, Any]
+    parent: Resource
+    passwords: Mapping[str, str] = field(default_factory=dict)
+    after: Sequence[Resource] = ()
 
 
 class ContainersTarget(ABC):
@@ -36,7 +60,7 @@ class ContainersTarget(ABC):
             "parameters": self._stack.settings.parameters_of(name),
             "version": settings.version,
         }
-        volume, process = self._part(name, "server", image, values, {}, parent)
+        volume, process = self._part(Wanted(name, "server", image, values, parent))
         reference = Reference(stack=self._key, target=self._place, server=name)
         return RunningServer(reference, volume, process, process.listens_on)
 
@@ -47,7 +71,7 @@ class ContainersTarget(ABC):
             include={"maxmemory", "maxmemory_policy", "databases", "notify_keyspace_events", "append_only"}
         )
         passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
-        volume, process = self._part(name, "redis", "redis", values, passwords, parent)
+        volume, process = self._part(Wanted(name, "redis", "redis", values, parent, passwords))
         reference = Reference(stack=self._key, target=self._place, server=name, database="0", role="admin")
         return RunningServer(reference, volume, process, process.listens_on)
 
@@ -62,21 +86,17 @@ class ContainersTarget(ABC):
             "protected": self._stack.settings.protected,
         }
         passwords = {"admin": settings.password.get_secret_value()} if settings.password else {}
-        _, process = self._part("pgadmin", "pgadmin", "pgadmin", values, passwords, parent, after)
+        _, process = self._part(Wanted("pgadmin", "pgadmin", "pgadmin", values, parent, passwords, after))
         return RunningDaemon(process, process.listens_on)
 
     @abstractmethod
-    def _part(  # noqa: PLR0913, PLR0917 - what a part is made of
-        self,
-        name: str,
-        kind: str,
-        image: ImageName,
-        values: Mapping[str, Any],
-        passwords: Mapping[str, str],
-        parent: Resource,
-        after: Sequence[Resource] = (),
-    ) -> tuple[Resource, Any]:
+    def _part(self, wanted: Wanted) -> tuple[Resource, Any]:
         """Make a part with a volume for its data; return that, and what answers on its port `listens_on`."""
+
+
+def depending_on(opts: ResourceOptions, resources: Sequence[Resource]) -> ResourceOptions:
+    """Return the options of what depends on some resources too."""
+    return ResourceOptions.merge(opts, ResourceOptions(depends_on=list(resources)))
 
 
 def memory_of(settings: PartSettings | None, kind: str) -> int:

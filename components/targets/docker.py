@@ -10,14 +10,13 @@ import pulumi_docker as docker
 from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import Backups, RunningDaemon, jobs
-from components.targets.containers import ContainersTarget, memory_of
+from components.targets.containers import ContainersTarget, Wanted, depending_on, memory_of
 from keelson.containers import toolbox
 from keelson.containers.model import ContainerSettings, Healthcheck
 from keelson.docker import daemon, names, part
 from keelson.docker.images.choice import chosen
 from keelson.docker.part import DockerSpec
 from keelson.inside.settings import dump
-from keelson.settings.images import ImageName
 from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob
@@ -57,7 +56,7 @@ class DockerTarget(ContainersTarget):
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
         """Make the agent's container."""
         values = {"backups": str(self._stack.settings.backup.directory or "")}
-        process = self._container("agent", "agent", "agent", values, {}, parent, [*after, self._toolbox])
+        process = self._container(Wanted("agent", "agent", "agent", values, parent, after=after), [self._toolbox])
         return RunningDaemon(process, process.listens_on)
 
     def applications(self, after: Sequence[Resource], parent: Resource) -> None:
@@ -68,70 +67,55 @@ class DockerTarget(ContainersTarget):
         beside = ResourceOptions.merge(opts, ResourceOptions(deleted_with=self._state))
         return jobs.backup_job(backups, beside, self.marks)
 
-    def _part(  # noqa: PLR0913, PLR0917 - what a part is made of
-        self,
-        name: str,
-        kind: str,
-        image: ImageName,
-        values: Mapping[str, Any],
-        passwords: Mapping[str, str],
-        parent: Resource,
-        after: Sequence[Resource] = (),
-    ) -> tuple[docker.Volume, DockerPart]:
+    def _part(self, wanted: Wanted) -> tuple[docker.Volume, DockerPart]:
         """Make a part with a volume for its data and one for its configuration."""
-        data = self._volume(f"{name}-data", names.data_volume(self._key, name), parent)
+        name = wanted.name
+        data = self._volume(f"{name}-data", names.data_volume(self._key, name), wanted.parent)
         config = docker.Volume(
             f"{name}-config",
             name=names.config_volume(self._key, name),
             labels=_volume_labels(self._key, name),
-            opts=self._options(parent),
+            opts=self._options(wanted.parent),
         )
-        return data, self._container(name, kind, image, values, passwords, parent, [data, config, *after])
+        return data, self._container(wanted, [data, config])
 
-    def _container(  # noqa: PLR0913, PLR0917
-        self,
-        name: str,
-        kind: str,
-        image: ImageName,
-        values: Mapping[str, Any],
-        passwords: Mapping[str, str],
-        parent: Resource,
-        after: Sequence[Resource],
-    ) -> DockerPart:
+    def _container(self, wanted: Wanted, before: Sequence[Resource]) -> DockerPart:
         """Make what a part's container is made of and what it reads, the container, and what is done once it runs."""
-        spec = self._spec(name, kind, image, values)
+        name, parent, after = wanted.name, wanted.parent, [*before, *wanted.after]
+        spec = self._spec(wanted)
         inputs = asdict(spec) | {"stack_id": self.stack_id, "port": spec.port or 0}
         inside = ResourceOptions(parent=parent, deleted_with=self._state)
-        made_of = DockerPartImage(f"{name}-image", inputs, _after(inside, after))
+        made_of = DockerPartImage(f"{name}-image", inputs, depending_on(inside, after))
         files = DockerFiles(
             f"{name}-files",
-            inputs | {"image_id": made_of.image_id, **self.marks, "passwords": Output.secret(passwords)},
-            _after(inside, after),
+            inputs | {"image_id": made_of.image_id, **self.marks, "passwords": Output.secret(wanted.passwords)},
+            depending_on(inside, after),
         )
         container = docker.Container(
             name,
             name=names.container(self._key, name),
             image=made_of.image_id,
             ports=_ports(spec, made_of) if spec.published else None,
-            **_limits(self._stack.settings.settings_of_parts[name], kind),
+            **_limits(self._stack.settings.settings_of_parts[name], wanted.kind),
             **self._arguments(name, part.container(spec), names.ports_network(self._key), (spec.uid, spec.gid)),
             opts=self._container_options(parent, [files]),
         )
         return DockerPart(
             f"{name}-process",
             inputs | {"container": container.id, "digest": files.digest},
-            _after(inside, [container]),
+            depending_on(inside, [container]),
         )
 
-    def _spec(self, name: str, kind: str, image: ImageName, values: Mapping[str, Any]) -> DockerSpec:
+    def _spec(self, wanted: Wanted) -> DockerSpec:
+        name = wanted.name
         settings, of_docker = self._stack.settings.settings_of_parts[name], self._stack.settings.docker
-        found = chosen(of_docker, image)
+        found = chosen(of_docker, wanted.image)
         return DockerSpec(
             place=self._place,
             key=self._key,
             stack_id="",
             name=name,
-            kind=kind,
+            kind=wanted.kind,
             image=found.reference,
             uid=found.uid,
             gid=found.gid,
@@ -140,7 +124,7 @@ class DockerTarget(ContainersTarget):
             port=settings.port,
             preferred_port=settings.preferred_port,
             avoid_ports=tuple(self._stack.settings.ports_of_others(name)),
-            settings=values,
+            settings=wanted.settings,
             data_stays=self._stack.settings.protected,
         )
 
@@ -242,7 +226,7 @@ class DockerTarget(ContainersTarget):
         inside = ResourceOptions(parent=parent, deleted_with=self._state)
         stack, place = self._stack, {"place": self._place, "key": self._key}
         named = place | {"environment": stack.settings.environment}
-        identity = DockerIdentity(stack.name, named, _after(inside, [self._toolbox]))
+        identity = DockerIdentity(stack.name, named, depending_on(inside, [self._toolbox]))
         entry = DockerEntry(f"{stack.name}-entry", named | {"stack_id": identity.stack_id}, inside)
         DockerSettings(f"{stack.name}-settings", place | {"settings": dump(stack), "mark": entry.mark}, inside)
         return identity, entry
@@ -286,10 +270,6 @@ def _volume_labels(key: str, part: str) -> list[docker.VolumeLabelArgs]:
 def _source(volume: str) -> dict[str, str]:
     """Return the argument that names a volume, or a directory of the daemon's machine."""
     return {"host_path": volume} if volume.startswith("/") else {"volume_name": volume}
-
-
-def _after(opts: ResourceOptions, resources: Sequence[Resource]) -> ResourceOptions:
-    return ResourceOptions.merge(opts, ResourceOptions(depends_on=list(resources)))
 
 
 def _ports(spec: DockerSpec, made_of: DockerPartImage) -> list[docker.ContainerPortArgs]:

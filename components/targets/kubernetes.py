@@ -12,7 +12,7 @@ import pulumi_kubernetes as kubernetes
 from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import Backups, RunningDaemon, jobs, network, pods
-from components.targets.containers import ContainersTarget, memory_of
+from components.targets.containers import ContainersTarget, Wanted, depending_on, memory_of
 from components.targets.pods import Json
 from keelson.containers import job, toolbox
 from keelson.docker.images.choice import chosen
@@ -20,7 +20,6 @@ from keelson.docker.images.traits import Traits
 from keelson.inside.settings import dump
 from keelson.kubernetes import names, part
 from keelson.kubernetes.part import KubernetesSpec
-from keelson.settings.images import ImageName
 from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
 from providers.kubernetes_application import KubernetesApplication
@@ -68,7 +67,7 @@ class KubernetesTarget(ContainersTarget):
 
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
         """Make the agent's pod, which runs no job: CronJobs do."""
-        process = self._workload("agent", "agent", "agent", {"jobs_elsewhere": True}, {}, parent, after)
+        process = self._workload(Wanted("agent", "agent", "agent", {"jobs_elsewhere": True}, parent, after=after))
         return RunningDaemon(process, process.listens_on)
 
     def applications(self, after: Sequence[Resource], parent: Resource) -> None:
@@ -116,62 +115,47 @@ class KubernetesTarget(ContainersTarget):
         )
         return made
 
-    def _part(  # noqa: PLR0913, PLR0917 - what a part is made of
-        self,
-        name: str,
-        kind: str,
-        image: ImageName,
-        values: Mapping[str, Any],
-        passwords: Mapping[str, str],
-        parent: Resource,
-        after: Sequence[Resource] = (),
-    ) -> tuple[KubernetesVolume, KubernetesPart]:
+    def _part(self, wanted: Wanted) -> tuple[KubernetesVolume, KubernetesPart]:
         """Make a part with a volume for its data."""
-        size = self._stack.settings.settings_of_parts[name].storage or self._settings.storage
-        data = self._volume(name, names.data(name), size, parent)
-        return data, self._workload(name, kind, image, values, passwords, parent, [data, *after])
+        size = self._stack.settings.settings_of_parts[wanted.name].storage or self._settings.storage
+        data = self._volume(wanted.name, names.data(wanted.name), size, wanted.parent)
+        return data, self._workload(wanted, [data])
 
-    def _workload(  # noqa: PLR0913, PLR0917
-        self,
-        name: str,
-        kind: str,
-        image: ImageName,
-        values: Mapping[str, Any],
-        passwords: Mapping[str, str],
-        parent: Resource,
-        after: Sequence[Resource],
-    ) -> KubernetesPart:
+    def _workload(self, wanted: Wanted, volumes: Sequence[Resource] = ()) -> KubernetesPart:
         """Make what a part's pod reads, its Service and workload, and what is done once it runs."""
-        traits = chosen(self._settings, image)
-        spec = self._spec(name, kind, traits, values)
+        name, parent = wanted.name, wanted.parent
+        traits = chosen(self._settings, wanted.image)
+        spec = self._spec(wanted, traits)
         inputs = asdict(spec) | {"stack_id": self.stack_id}
         inside = ResourceOptions(parent=parent, deleted_with=self._ground, depends_on=[self._ground])
         files = KubernetesFiles(
             f"{name}-files",
-            inputs | {**self.marks, "passwords": Output.secret(passwords)},
-            _after(inside, [self._toolbox, *after]),  # through which a backup is made before data change hands
+            inputs | {**self.marks, "passwords": Output.secret(wanted.passwords)},
+            depending_on(
+                inside, [self._toolbox, *volumes, *wanted.after]
+            ),  # through which a backup is made before data change hands
         )
-        port = part.kind(kind).listens_on
+        port = part.kind(wanted.kind).listens_on
         service = self._service(name, port, parent)
-        template = self._pod(name, traits, part.container(spec), kind, port)
+        template = self._pod(name, traits, part.container(spec), wanted.kind, port)
         made = self._set(name, template, self._options(parent, depends_on=[files, service, *self._policies]))
         return KubernetesPart(
             f"{name}-process",
             inputs | {"workload": pods.digest(template), "digest": files.digest},
-            _after(inside, [made]),
+            depending_on(inside, [made]),
         )
 
-    def _spec(self, name: str, kind: str, image: Traits, values: Mapping[str, Any]) -> KubernetesSpec:
+    def _spec(self, wanted: Wanted, image: Traits) -> KubernetesSpec:
         return KubernetesSpec(
             place=self._place,
             key=self._key,
             stack_id="",
-            name=name,
-            kind=kind,
+            name=wanted.name,
+            kind=wanted.kind,
             image=image.reference,
             uid=image.uid,
             gid=image.gid,
-            settings=values,
+            settings=wanted.settings,
             data_stays=self._stack.settings.protected,
         )
 
@@ -276,7 +260,7 @@ class KubernetesTarget(ContainersTarget):
                 "size": size,
                 "storage_class": self._settings.storage_class or "",
             },
-            _after(self._guarded(parent, kept=kept), [self._ground]),
+            depending_on(self._guarded(parent, kept=kept), [self._ground]),
         )
 
     def _named(self, name: str, part: str, more: Mapping[str, str] | None = None) -> Json:
@@ -309,10 +293,6 @@ def _unset(variable: str) -> Iterator[None]:
     finally:
         if value is not None:
             os.environ[variable] = value
-
-
-def _after(opts: ResourceOptions, resources: Sequence[Resource]) -> ResourceOptions:
-    return ResourceOptions.merge(opts, ResourceOptions(depends_on=list(resources)))
 
 
 def _limits(settings: PartSettings | None, kind: str) -> dict[str, str]:
