@@ -104,7 +104,7 @@ def _error(cluster: Cluster, runs: Runs, job: Json) -> str:
     ended = _ended(job)
     if ended.get("reason") == "DeadlineExceeded":
         limit = job["spec"].get("activeDeadlineSeconds")
-        return f"it was not done within {limit} s, and was ended; raise keelson:backup.time_limit"
+        return f"it was not done within {limit} s, and was ended; run `keelson backup run` and see what takes so long"
     pod = _pod(cluster, job)
     return (pod and _told(cluster, runs, pod)) or line(ended.get("message") or ended.get("reason"))
 
