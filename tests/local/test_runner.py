@@ -62,7 +62,8 @@ def test_a_program_that_was_killed_is_started_again_at_once(tmp_path: Path) -> N
 
 
 def test_a_stop_ends_the_program_and_passes_its_status_on(tmp_path: Path) -> None:
-    with _running(tmp_path, "trap 'exit 7' TERM; while :; do sleep 0.1; done") as process:
-        wait_until(lambda: "server" in runner.recall(f"{tmp_path}/note"))
+    script = f"trap 'exit 7' TERM; touch {tmp_path}/ready; while :; do sleep 0.1; done"
+    with _running(tmp_path, script) as process:
+        wait_until(lambda: (tmp_path / "ready").exists() and "server" in runner.recall(f"{tmp_path}/note"))
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 7
