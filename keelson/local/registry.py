@@ -44,6 +44,7 @@ class ServerRecord:
     port: int
     data_directory: str = ""
     host: str = LOOPBACK
+    readonly_host: str = ""  # where its replicas answer, if it has any
     version_label: str = ""
     fixed_port: int | None = None
     preferred_port: int = 5432

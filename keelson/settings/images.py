@@ -8,7 +8,18 @@ from pydantic import Field, field_validator
 
 from keelson.settings.model import Settings
 
-ImageName = Literal["postgres", "timescaledb", "redis", "pgadmin", "agent", "postgres-ha"]
+ImageName = Literal[
+    "postgres",
+    "timescaledb",
+    "redis",
+    "pgadmin",
+    "agent",
+    "postgres-ha",
+    "pgbouncer",
+    "haproxy",
+    "postgres-exporter",
+    "redis-exporter",
+]
 
 
 class ImageSettings(Settings):

@@ -21,6 +21,8 @@ class KubernetesSettings(ImagesSettings):
     storage_class: str | None = None  # None: the cluster's default
     storage: Quantity = "10Gi"  # of each volume whose part says nothing else
     backup_storage: Quantity = "20Gi"
+    ha: bool = False  # whether servers and Redis have several instances
+    instances: Annotated[int, Field(ge=2, le=9)] = 3  # of those that have
     pull_secrets: tuple[str, ...] = ()  # of the namespace, for a private registry
     clients: dict[Namespace, tuple[str, ...]] = Field(
         default_factory=dict

@@ -39,7 +39,14 @@ class PartSettings(Settings):
     storage: Quantity | None = None  # of its volume, on kubernetes
 
 
-class RedisSettings(PartSettings):
+class ReplicatedSettings(PartSettings):
+    """A part that may have several instances, of which another one takes over where the first fails, on kubernetes."""
+
+    ha: bool | None = None  # None: as keelson:kubernetes.ha says
+    instances: Annotated[int, Field(ge=2, le=9)] | None = None  # None: as keelson:kubernetes.instances says
+
+
+class RedisSettings(ReplicatedSettings):
     """One Redis server of the stack: its memory, what it evicts, and what its numbered databases are for."""
 
     preferred_port: Port = 6379

@@ -6,7 +6,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from keelson.settings.parts import (
     PgAdminSettings,
     Port,
     RedisSettings,
+    ReplicatedSettings,
     each_its_own,
 )
 
@@ -50,7 +51,7 @@ def _parameter_text(value: object) -> object:
     return str(value) if isinstance(value, int | float) else value
 
 
-class ServerSettings(PartSettings):
+class ServerSettings(ReplicatedSettings):
     """One PostgreSQL server of the stack."""
 
     timescaledb: bool = False
@@ -118,6 +119,13 @@ class StackSettings(Settings):
     def settings_of_parts(self) -> dict[str, PartSettings]:
         """The settings of each part that the stack has or could have, by its name."""
         return {**self.servers, **self.redis, "pgadmin": self.pgadmin, "agent": self.agent}
+
+    def instances_of(self, name: str) -> int:
+        """Return how many instances a server or Redis has: 1 where it is not highly available."""
+        part = (self.servers | self.redis)[name]
+        if self.target != "kubernetes" or not (self.kubernetes.ha if part.ha is None else part.ha):
+            return 1
+        return part.instances or self.kubernetes.instances
 
     def ports_of_others(self, name: str) -> list[int]:
         """Return the ports that the stack's other parts prefer."""
@@ -293,22 +301,34 @@ def _refuse_shared_names(settings: StackSettings, databases: Collection[str], so
 
 def _refuse_of_other_targets(settings: StackSettings, source: str) -> None:
     """Refuse what the stack's target could not hold to."""
-    if settings.target == "local":
-        for name, part in settings.settings_of_parts.items():
-            if part.memory or part.cpus:
-                msg = f"{source}: 'memory' and 'cpus' of {name} need the target docker or kubernetes; take them out for local"
-                raise SettingsError(msg)
-    if settings.target != "kubernetes":
-        for name, part in settings.settings_of_parts.items():
-            if part.storage:
-                msg = f"{source}: 'storage' of {name} needs the target kubernetes; take it out for {settings.target}"
-                raise SettingsError(msg)
-    if settings.target == "local":
-        return
-    for name, server in settings.servers.items():
-        if server.data_directory:
-            msg = f"{source}: the setting 'keelson:servers.{name}.data_directory' is for the target local; take it out"
-            raise SettingsError(msg)
+    if fault := next(_faults_elsewhere(settings), None):
+        msg = f"{source}: {fault}"
+        raise SettingsError(msg)
+
+
+def _faults_elsewhere(settings: StackSettings) -> Iterator[str]:
+    """Give a sentence for each setting that only another target could hold to."""
+    target = settings.target
+    parts, replicated = settings.settings_of_parts.items(), (settings.servers | settings.redis).items()
+    if target == "local":
+        limited = (name for name, part in parts if part.memory or part.cpus)
+        yield from (
+            f"'memory' and 'cpus' of {name} need the target docker or kubernetes; take them out for local"
+            for name in limited
+        )
+    if target != "kubernetes":
+        sized = (name for name, part in parts if part.storage)
+        yield from (f"'storage' of {name} needs the target kubernetes; take it out for {target}" for name in sized)
+        several = (name for name, part in replicated if part.ha or part.instances)
+        yield from (
+            f"'ha' and 'instances' of {name} need the target kubernetes; take them out for {target}" for name in several
+        )
+    if target != "local":
+        placed = (name for name, server in settings.servers.items() if server.data_directory)
+        yield from (
+            f"the setting 'keelson:servers.{name}.data_directory' is for the target local; take it out"
+            for name in placed
+        )
 
 
 def _refuse_in_a_cluster(settings: StackSettings, databases: Mapping[str, DatabaseDefinition], source: str) -> None:

@@ -357,6 +357,15 @@ def test_the_image_for_several_instances_keeps_their_operators_contract(daemon: 
     assert made.image.labels["TS_EDITION"] == found.timescale_edition == "apache"
 
 
+@pytest.mark.parametrize("name", ["pgbouncer", "haproxy", "postgres-exporter", "redis-exporter"])
+def test_an_image_of_one_program_runs_it_as_its_user(daemon: Daemon, name: str) -> None:
+    found = images.traits(name)
+    made = daemon.start(name, "-v" if name == "haproxy" else "--version")
+    assert made.wait(timeout=PATIENCE)["StatusCode"] == 0
+    assert name.rpartition("-")[0] in made.logs().decode().lower()
+    assert made.image.attrs["Config"]["User"] == found.user
+
+
 def test_the_agents_image_holds_keelson_and_the_client_programs(daemon: Daemon) -> None:
     made = daemon.start("agent", volumes=mount(daemon.volume(), "/var/lib/keelson/state"))
     modules = "keelson.agent.service, keelson.backups.engines, keelson.inside, keelson.cli.application"

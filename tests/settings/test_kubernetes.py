@@ -161,5 +161,30 @@ def test_a_volumes_size_is_refused_where_volumes_have_none(root: Path, other: st
     refused(root, sentence, target=other, servers={"main": {"storage": "10Gi"}})
 
 
+@pytest.mark.parametrize("other", ["local", "docker"])
+def test_several_instances_are_refused_where_there_is_one_machine(root: Path, other: str) -> None:
+    sentence = f"'ha' and 'instances' of main need the target kubernetes; take them out for {other}"
+    refused(root, sentence, target=other, servers={"main": {"ha": True}})
+
+
+@pytest.mark.parametrize(
+    ("usual", "own", "instances"),
+    [
+        ({}, {}, 1),
+        ({}, {"ha": True}, 3),
+        ({"ha": True}, {}, 3),
+        ({"ha": True, "instances": 5}, {}, 5),
+        ({"ha": True}, {"instances": 2}, 2),
+        ({"ha": True}, {"ha": False}, 1),
+        ({}, {"instances": 3}, 1),
+    ],
+)
+def test_a_part_has_several_instances_where_it_is_highly_available(
+    root: Path, usual: dict[str, Any], own: dict[str, Any], instances: int
+) -> None:
+    settings = read(root, kubernetes=usual, servers={"main": own}, redis={"cache": own}).settings
+    assert [settings.instances_of(name) for name in ("main", "cache")] == [instances, instances]
+
+
 def test_quantities_are_counted_in_powers_of_two() -> None:
     assert [count_quantity(each) for each in ("512Mi", "10Gi", "2Ti")] == [512 * 2**20, 10 * 2**30, 2 * 2**40]

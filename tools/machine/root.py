@@ -1,4 +1,4 @@
-"""The private Debian root: PostgreSQL, TimescaleDB, Redis, pgBackRest and Python in a directory, made without root's rights.
+"""The private Debian root: PostgreSQL, TimescaleDB, Redis, what stands around them, and Python in a directory, made without root's rights.
 
 `root.json` is its recipe. apt, with a configuration and an empty package status of its own, downloads the closure of the
 recipe's packages; dpkg-deb unpacks them; no maintainer script runs. What such scripts would have made (users, the linker's
@@ -30,6 +30,10 @@ RUNS = (
     ("/usr/lib/postgresql/17/bin/postgres", "--version"),
     ("/usr/bin/redis-server", "--version"),
     ("/usr/bin/pgbackrest", "version"),
+    ("/usr/sbin/pgbouncer", "--version"),
+    ("/usr/sbin/haproxy", "-v"),
+    ("/usr/bin/prometheus-postgres-exporter", "--version"),
+    ("/usr/bin/prometheus-redis-exporter", "--version"),
     ("/usr/bin/openssl", "version"),
     ("/usr/bin/python3", "--version"),
 )
@@ -240,7 +244,7 @@ def prove(build: Build) -> None:
     inside(build, "/sbin/ldconfig", writable=True)
     inside(build, "/usr/bin/python3", "-I", *COMPILE, "/usr/lib/python3", "/usr/lib/python3.13", writable=True)
     for program in RUNS:
-        detail(inside(build, *program).strip())
+        detail(inside(build, *program).strip().partition("\n")[0])
 
 
 def inside(build: Build, *command: str, writable: bool = False) -> str:
@@ -254,7 +258,7 @@ def inside(build: Build, *command: str, writable: bool = False) -> str:
     if done.returncode:
         msg = f"{command[0]} does not run in the new private root: {done.stderr.strip() or done.returncode}"
         raise PlatformError(msg)
-    return done.stdout
+    return done.stdout or done.stderr
 
 
 def write_manifest(build: Build) -> None:

@@ -9,13 +9,17 @@ from keelson.settings.images import ImageName, ImageSettings, ImagesSettings
 _ELSEWHERE = {  # what an image of the user's own is like, where there is no official one
     "agent": Traits(reference="", uid=recipes.AGENT.uid, gid=recipes.AGENT.gid, data="", programs=""),
     "postgres-ha": Traits(reference="", uid=recipes.HA.uid, gid=recipes.HA.gid, data=recipes.HA_DATA, programs=""),
+    "pgbouncer": Traits(reference="", uid=recipes.PGBOUNCER.uid, gid=recipes.PGBOUNCER.gid, data="", programs=""),
+    "haproxy": Traits(reference="", uid=recipes.HAPROXY.uid, gid=recipes.HAPROXY.gid, data="", programs=""),
+    "postgres-exporter": Traits(reference="", uid=recipes.EXPORTER.uid, gid=recipes.EXPORTER.gid, data="", programs=""),
+    "redis-exporter": Traits(reference="", uid=recipes.EXPORTER.uid, gid=recipes.EXPORTER.gid, data="", programs=""),
 }
 
 
 def chosen(settings: ImagesSettings, name: ImageName) -> Traits:
     """Return the image of the user's own, else the official one or the one made here, as the settings say.
 
-    The agent's and `postgres-ha` are always made here, or the user's own: nobody else has such. Raises PlatformError as `recipes.find` does.
+    Those without an official one are always made here, or the user's own. Raises PlatformError as `recipes.find` does.
     """
     if own := settings.image.get(name):
         return _own(own, official.BY_NAME.get(name) or _ELSEWHERE[name])

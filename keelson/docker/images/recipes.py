@@ -5,6 +5,7 @@
 | `base` | the private Debian root | |
 | `postgres`, `timescaledb`, `redis` | base | a user, an entrypoint |
 | `postgres-ha` | base | a user, the server's programs first in PATH: CloudNativePG starts it, with programs of its own |
+| `pgbouncer`, `haproxy`, `postgres-exporter`, `redis-exporter` | base | a user; the program is what starts |
 | `pgadmin-packages`, `agent-packages` | base | packages of PyPI |
 | `pgadmin`, `agent` | their packages | a user, Keelson's sources |
 
@@ -17,6 +18,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from keelson import fingerprint
@@ -32,7 +34,10 @@ from keelson.pgadmin import packages as of_pgadmin
 
 REPOSITORY = "keelson"
 NAME_LABEL = "keelson.image"
-NAMES = ("postgres", "timescaledb", "redis", "pgadmin", "agent", "postgres-ha")
+NAMES = (
+    *("postgres", "timescaledb", "redis", "pgadmin", "agent"),
+    *("postgres-ha", "pgbouncer", "haproxy", "postgres-exporter", "redis-exporter"),
+)
 FORMAT = 1  # raised when this module makes other content of the same ingredients
 
 _FILES = Path(__file__).with_name("files")
@@ -116,6 +121,17 @@ HA_DATA = f"{HA.home}/data"
 REDIS = Account("redis", 999, 999, "/data")
 PGADMIN = Account("pgadmin", 5050, 0, "/var/lib/pgadmin")
 AGENT = Account("keelson", 10001, 10001, "/tmp")  # noqa: S108  # inside the container, a file system of its own
+PGBOUNCER = Account("pgbouncer", 998, 996, "/tmp")  # noqa: S108  # ids as in CloudNativePG's own image
+HAPROXY = Account("haproxy", 99, 99, "/tmp")  # noqa: S108
+EXPORTER = Account("exporter", 65532, 65532, "/tmp")  # noqa: S108
+
+
+_PROGRAMS = {  # by image: whom its only process is, and what that runs
+    "pgbouncer": (PGBOUNCER, "/usr/sbin/pgbouncer"),
+    "haproxy": (HAPROXY, "/usr/sbin/haproxy"),
+    "postgres-exporter": (EXPORTER, "/usr/bin/prometheus-postgres-exporter"),
+    "redis-exporter": (EXPORTER, "/usr/bin/prometheus-redis-exporter"),
+}
 
 
 def find(name: str) -> Recipe:
@@ -126,13 +142,14 @@ def find(name: str) -> Recipe:
         SettingsError: there is no such image.
     """
     root = private.find()
-    makers = {
+    makers: dict[str, Callable[[PrivateRoot], Recipe]] = {
         "postgres": _postgres,
         "timescaledb": _timescaledb,
         "redis": _redis,
         "pgadmin": _pgadmin,
         "agent": _agent,
         "postgres-ha": _postgres_ha,
+        **{name: partial(_program, name=name) for name in _PROGRAMS},
     }
     if name not in makers:
         msg = f"there is no image {name!r}; there are {', '.join(NAMES)}"
@@ -150,6 +167,7 @@ def traits(name: str) -> Traits:
         "pgadmin": (PGADMIN, "/var/lib/pgadmin"),
         "agent": (AGENT, STATE_PATH),
         "postgres-ha": (HA, HA_DATA),
+        **{name: (account, "") for name, (account, _) in _PROGRAMS.items()},
     }[name]
     programs = "/usr/bin" if name == "redis" else str(root.binaries)
     edition = root.timescale_edition if name in {"timescaledb", "postgres-ha"} else ""
@@ -211,6 +229,13 @@ def _postgres_ha(root: PrivateRoot) -> Recipe:
     )
     members = [*HA.members(), *HA.owns(HA.home, HA_DATA)]
     return replace(_small("postgres-ha", _base(root), instructions, members), version=root.postgres_version)
+
+
+def _program(root: PrivateRoot, name: str) -> Recipe:
+    """Return an image of one program of the root, which keeps nothing."""
+    account, program = _PROGRAMS[name]
+    instructions = (f"ENV PATH={_PATH}", f"USER {account.uid}:{account.gid}", f'ENTRYPOINT ["{program}"]')
+    return _small(name, _base(root), instructions, [*account.members()])
 
 
 def _redis(root: PrivateRoot) -> Recipe:
