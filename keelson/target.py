@@ -48,6 +48,7 @@ class Part:
     answering: bool
     kind: str = "server"  # server, redis, pgadmin, agent
     starting: bool = False  # it was started a moment ago, and that it does not answer yet is no fault
+    degraded: bool = False  # it answers, and lacks what would take over: an instance of several
     port: int | None = None
     detail: str = ""
     notes: tuple[str, ...] = field(default=())

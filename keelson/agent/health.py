@@ -53,7 +53,7 @@ def moves(view: View) -> bool:
 
 
 def _part(part: Part) -> dict[str, Any]:
-    well = part.answering or part.starting
+    well = (part.answering and not part.degraded) or part.starting
     return {"name": part.name, "kind": part.kind, "well": well, "port": part.port, "detail": part.detail}
 
 

@@ -125,9 +125,9 @@ def _parts(chosen: Context) -> Iterator[Finding]:
 
 
 def _level(part: Part) -> Level:
-    if part.answering:
+    if part.answering and not part.degraded:
         return Level.ok
-    return Level.warning if part.starting else Level.failed
+    return Level.warning if part.starting or part.degraded else Level.failed
 
 
 def _answers(part: Part) -> str:

@@ -21,7 +21,7 @@ from keelson.status import BackupStatus, DatabaseStatus, PartStatus, RedisStatus
 EVERY = 2.0  # seconds between two looks
 LONGEST_NAME = 20
 MOST_PENDING = 99
-_COLOURS = {"answers": "green", "starting": "yellow"}
+_COLOURS = {"answers": "green", "starting": "yellow", "degraded": "yellow"}
 _AGES = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 

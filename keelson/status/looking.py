@@ -42,7 +42,7 @@ def look(stack: Stack) -> StackStatus:
     """Return how `stack` is. A part that is frozen costs the deadline, and is named."""
     asked = _Questions(stack)
     parts = tuple(_parts(stack, asked))
-    silent = {part.name for part in parts if not part.well and part.state != "unknown"}
+    silent = {part.name for part in parts if not (part.well or part.answers) and part.state != "unknown"}
     kept = backups.Backups(stack)
     return StackStatus(
         stack=stack.key,
@@ -144,7 +144,8 @@ def _parts(stack: Stack, asked: _Questions) -> Iterator[PartStatus]:
 
 def _part(part: Part) -> PartStatus:
     down: State = "does not answer" if part.running else "down"
-    state: State = "answers" if part.answering else "starting" if part.starting else down
+    answers: State = "degraded" if part.degraded else "answers"
+    state: State = answers if part.answering else "starting" if part.starting else down
     return PartStatus(part.name, part.kind, state, part.port, part.detail)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-State = Literal["answers", "starting", "does not answer", "down", "missing", "unknown"]
+State = Literal["answers", "degraded", "starting", "does not answer", "down", "missing", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,13 @@ class PartStatus:
 
     @property
     def well(self) -> bool:
-        """Whether it answers, or was started a moment ago."""
+        """Whether it answers and lacks nothing, or was started a moment ago."""
         return self.state in {"answers", "starting"}
+
+    @property
+    def answers(self) -> bool:
+        """Whether it answers, degraded or not."""
+        return self.state in {"answers", "degraded"}
 
     @property
     def fault(self) -> str:
@@ -156,7 +161,7 @@ class StackStatus:
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it with stable keys."""
-        parts = [asdict(part) | {"well": part.well, "answering": part.state == "answers"} for part in self.parts]
+        parts = [asdict(part) | {"well": part.well, "answering": part.answers} for part in self.parts]
         return {
             "well": self.well,
             "stack": self.stack,
