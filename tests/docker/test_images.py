@@ -366,6 +366,11 @@ def test_an_image_of_one_program_runs_it_as_its_user(daemon: Daemon, name: str) 
     assert made.image.attrs["Config"]["User"] == found.user
 
 
+def test_the_operator_finds_the_pooler_where_it_starts_it(daemon: Daemon) -> None:
+    made = daemon.start("pgbouncer", "--version", entrypoint=["/usr/bin/pgbouncer"])
+    assert made.wait(timeout=PATIENCE)["StatusCode"] == 0
+
+
 def test_the_agents_image_holds_keelson_and_the_client_programs(daemon: Daemon) -> None:
     made = daemon.start("agent", volumes=mount(daemon.volume(), "/var/lib/keelson/state"))
     modules = "keelson.agent.service, keelson.backups.engines, keelson.inside, keelson.cli.application"

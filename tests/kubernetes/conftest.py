@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from keelson.errors import PlatformError
+from keelson.local.locks import exclusive
 from tests import cluster
 from tests.kubernetes.ground import Ground, ground
+from tests.kubernetes.instances import Instances, three_instances
+from tools.kubernetes import operator
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +34,24 @@ def toolbox(place: Ground, bare: str) -> Ground:
     """A namespace with a stack's state and its toolbox."""
     place.make_toolbox(bare)
     return place
+
+
+@pytest.fixture(scope="module")
+def operated(kubeconfig: Path) -> Path:
+    """A cluster with the operator."""
+    with exclusive(kubeconfig.with_name("operator.lock"), seconds=cluster.SECONDS_TO_LOAD):
+        try:
+            operator.install(kubeconfig.parent)
+        except PlatformError as fault:
+            if "lacks" not in str(fault):
+                raise
+            pytest.skip(str(fault))
+    return kubeconfig
+
+
+@pytest.fixture(scope="module")
+def instances(place: Ground, operated: Path, docker_host: str) -> Iterator[Instances]:
+    """Three instances of a server, shared by the tests of a file."""
+    image = cluster.bring(operated, docker_host, ["postgres-ha"])["postgres-ha"]
+    with three_instances(place, image) as made:
+        yield made

@@ -132,6 +132,7 @@ _PROGRAMS = {  # by image: whom its only process is, and what that runs
     "postgres-exporter": (EXPORTER, "/usr/bin/prometheus-postgres-exporter"),
     "redis-exporter": (EXPORTER, "/usr/bin/prometheus-redis-exporter"),
 }
+_LINKS = {"pgbouncer": archive.link("usr/bin/pgbouncer", "/usr/sbin/pgbouncer")}  # where CloudNativePG starts it
 
 
 def find(name: str) -> Recipe:
@@ -235,7 +236,8 @@ def _program(root: PrivateRoot, name: str) -> Recipe:
     """Return an image of one program of the root, which keeps nothing."""
     account, program = _PROGRAMS[name]
     instructions = (f"ENV PATH={_PATH}", f"USER {account.uid}:{account.gid}", f'ENTRYPOINT ["{program}"]')
-    return _small(name, _base(root), instructions, [*account.members()])
+    links = [_LINKS[name]] if name in _LINKS else []
+    return _small(name, _base(root), instructions, [*account.members(), *links])
 
 
 def _redis(root: PrivateRoot) -> Recipe:
