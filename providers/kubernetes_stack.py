@@ -8,10 +8,18 @@ from typing import ClassVar
 from pulumi import Output
 from pulumi.output import Unknown
 
-from keelson.kubernetes import ground
+from keelson.errors import SettingsError
+from keelson.kubernetes import ground, rendering
+from keelson.kubernetes.cluster import Json
 from providers.base import Bag, Managed, Provider
+from providers.part import tell
 from providers.state import StateEntryProvider, StateIdentityProvider, StateSettingsProvider
 
+OURS, THEIRS = "pulumi", "gitops"  # settings of `workloads`
+HANDOVER = (
+    "'workloads' of keelson:kubernetes cannot change from pulumi to gitops at once, as Pulumi would delete what it made; "
+    "write 'handover', run `keelson up`, and write 'gitops' then"
+)
 STAYS = (
     "a stack does not move: put 'namespace' and 'context' of keelson:kubernetes back, or make a new stack in the other place and "
     "restore into it"
@@ -20,26 +28,35 @@ STAYS = (
 
 @dataclass(frozen=True)
 class KubernetesGroundInputs:
-    """The cluster with the namespace, and the stack."""
+    """The cluster with the namespace, the stack, and whose the workloads are."""
 
     place: str
     key: str
     keeps: bool = False
+    workloads: str = OURS
 
 
 class KubernetesGroundProvider(Provider[KubernetesGroundInputs]):
     """The namespace is there. It stays when the stack goes: backups lie in it. Its state goes, unless its data stay."""
 
     inputs = KubernetesGroundInputs
-    compared: ClassVar = ("keeps",)
+    compared: ClassVar = ("keeps", "workloads")
     fixed: ClassVar = {"place": STAYS}
 
     def identify(self, inputs: KubernetesGroundInputs) -> str:
         """Return `stack/ground`."""
         return f"{inputs.key}/ground"
 
+    def examine(self, inputs: Bag, old: Bag) -> Bag:
+        """Refuse to let workloads go that the engine would delete."""
+        if old and old.get("workloads", OURS) == OURS and inputs.get("workloads") == THEIRS:
+            raise SettingsError(HANDOVER)
+        return inputs
+
     def make(self, inputs: KubernetesGroundInputs) -> Bag:
-        """Make the namespace, or recognise the one that is there."""
+        """Make the namespace, or recognise the one that is there; another tool's must be."""
+        if inputs.workloads == THEIRS:
+            _see(inputs.place, ground.namespace(inputs.place, inputs.key))
         ground.ensure_namespace(inputs.place, inputs.key)
         return {}
 
@@ -69,13 +86,19 @@ class KubernetesVolumeInputs:
     claim: str
     size: str
     storage_class: str = ""
+    workloads: str = OURS
+
+    @property
+    def manifest(self) -> Json:
+        """The claim as the API has it."""
+        return ground.claim(self.place, self.key, self.name, self.claim, self.size, self.storage_class)
 
 
 class KubernetesVolumeProvider(Provider[KubernetesVolumeInputs]):
     """It is made, found again, or grows; it never shrinks, and is never replaced."""
 
     inputs = KubernetesVolumeInputs
-    compared: ClassVar = ("size",)
+    compared: ClassVar = ("size", "workloads")
     fixed: ClassVar = {
         "place": STAYS,
         "key": "a stack keeps its name: make a new stack and restore into it",
@@ -94,7 +117,10 @@ class KubernetesVolumeProvider(Provider[KubernetesVolumeInputs]):
         return inputs
 
     def make(self, inputs: KubernetesVolumeInputs) -> Bag:
-        """Make it, take it into service again, or let it grow."""
+        """Make it, take it into service again, or let it grow; another tool's must be there."""
+        if inputs.workloads == THEIRS:
+            _see(inputs.place, inputs.manifest)
+            return {}
         storage = (inputs.size, inputs.storage_class)
         ground.ensure_claim(inputs.place, inputs.key, inputs.name, inputs.claim, *storage)
         return {}
@@ -105,14 +131,21 @@ class KubernetesVolumeProvider(Provider[KubernetesVolumeInputs]):
         return {"size": size} if size else None
 
     def remove(self, state: Bag) -> None:
-        """Delete it with what it holds."""
-        ground.drop_claim(state["place"], state["claim"])
+        """Delete it with what it holds, unless it is another tool's."""
+        if state.get("workloads") != THEIRS:
+            ground.drop_claim(state["place"], state["claim"])
 
 
 class KubernetesVolume(Managed, module="keelson", name="KubernetesVolume"):
     """The claim of a part's volume."""
 
     provider = KubernetesVolumeProvider
+
+
+def _see(place: str, manifest: Json) -> None:
+    """See that an object is there which another tool applies, and say where the cluster has another rendering."""
+    if found := rendering.fault(place, manifest):
+        tell(manifest["metadata"]["name"], [found])
 
 
 class KubernetesIdentityProvider(StateIdentityProvider):

@@ -13,6 +13,7 @@ from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import Backups, RunningDaemon, jobs, network, pods
 from components.targets.containers import ContainersTarget, Wanted, depending_on, memory_of
+from components.targets.objects import Objects
 from components.targets.pods import Json
 from keelson.containers import job, toolbox
 from keelson.docker.images.choice import chosen
@@ -54,10 +55,11 @@ class KubernetesTarget(ContainersTarget):
         self._stack, self._key, self._place = stack, stack.key, stack.settings.place
         self._settings = stack.settings.kubernetes
         self._namespace = str(self._settings.namespace)
-        self._provider = self._make_provider(parent)
+        self._objects = Objects(stack)
+        self._provider = None if self._objects.applied_elsewhere else self._make_provider(parent)
         at = {"place": self._place, "key": self._key}
-        keeps = stack.settings.protected
-        self._ground = KubernetesGround(f"{stack.name}-ground", at | {"keeps": keeps}, self._guarded(parent))
+        keeps = {"keeps": self._data_stay} | self._objects.note
+        self._ground = KubernetesGround(f"{stack.name}-ground", at | keeps, self._guarded(parent))
         self._identity, self._entry = self._make_entry(at, parent)
         self.stack_id: Output[str] = self._identity.stack_id
         self.marks: Mapping[str, Output[str]] = {"mark": self._entry.mark}
@@ -100,7 +102,8 @@ class KubernetesTarget(ContainersTarget):
         template["metadata"]["labels"] |= (told := {names.JOB_LABEL: f"{names.JOB}-{backups.name}"})
         run = {"backoffLimit": 1, "activeDeadlineSeconds": job.LIMIT, "template": template}
         settings = backups.settings
-        made: Resource = kubernetes.batch.v1.CronJob(
+        return self._objects.make(
+            kubernetes.batch.v1.CronJob,
             name,
             metadata=self._named(name, names.JOB, told),
             spec={
@@ -113,7 +116,6 @@ class KubernetesTarget(ContainersTarget):
             },
             opts=self._options(opts.parent or written, depends_on=[written, self._toolbox]),
         )
-        return made
 
     def _part(self, wanted: Wanted) -> tuple[KubernetesVolume, KubernetesPart]:
         """Make a part with a volume for its data."""
@@ -156,7 +158,7 @@ class KubernetesTarget(ContainersTarget):
             uid=image.uid,
             gid=image.gid,
             settings=wanted.settings,
-            data_stays=self._stack.settings.protected,
+            data_stays=self._data_stay,
         )
 
     def _pod(self, name: str, image: Traits, settings: Any, kind: str, port: int = 0) -> Json:  # noqa: ANN401
@@ -172,9 +174,10 @@ class KubernetesTarget(ContainersTarget):
             labels=self._told_of(name),
         )
 
-    def _set(self, name: str, template: Json, opts: ResourceOptions) -> kubernetes.apps.v1.StatefulSet:
+    def _set(self, name: str, template: Json, opts: ResourceOptions) -> Resource:
         """Make the StatefulSet of one pod."""
-        return kubernetes.apps.v1.StatefulSet(
+        return self._objects.make(
+            kubernetes.apps.v1.StatefulSet,
             names.of(name),
             metadata=self._named(names.of(name), name),
             spec={
@@ -187,8 +190,9 @@ class KubernetesTarget(ContainersTarget):
             opts=opts,
         )
 
-    def _service(self, name: str, port: int, parent: Resource) -> kubernetes.core.v1.Service:
-        return kubernetes.core.v1.Service(
+    def _service(self, name: str, port: int, parent: Resource) -> Resource:
+        return self._objects.make(
+            kubernetes.core.v1.Service,
             names.of(name),
             metadata=self._named(names.of(name), name),
             spec={
@@ -220,11 +224,12 @@ class KubernetesTarget(ContainersTarget):
         KubernetesStackSettings(f"{stack.name}-settings", settings, inside)
         return identity, entry
 
-    def _make_toolbox(self, parent: Resource) -> kubernetes.apps.v1.Deployment:
+    def _make_toolbox(self, parent: Resource) -> Resource:
         """Make the pod through which the volume of the backups is reached."""
         image = chosen(self._settings, "agent")
         template = self._pod(toolbox.NAME, image, toolbox.container(state_in_memory=True), toolbox.NAME)
-        return kubernetes.apps.v1.Deployment(
+        return self._objects.make(
+            kubernetes.apps.v1.Deployment,
             toolbox.NAME,
             metadata=self._named(toolbox.NAME, toolbox.NAME),
             spec={
@@ -239,7 +244,8 @@ class KubernetesTarget(ContainersTarget):
     def _make_policies(self, parent: Resource) -> list[Resource]:
         """Close the namespace, and open what the parts need."""
         return [
-            kubernetes.networking.v1.NetworkPolicy(
+            self._objects.make(
+                kubernetes.networking.v1.NetworkPolicy,
                 f"{name}-policy",
                 metadata=self._named(name, "network"),
                 spec=spec,
@@ -259,7 +265,8 @@ class KubernetesTarget(ContainersTarget):
                 "claim": claim,
                 "size": size,
                 "storage_class": self._settings.storage_class or "",
-            },
+            }
+            | self._objects.note,
             depending_on(self._guarded(parent, kept=kept), [self._ground]),
         )
 
@@ -274,6 +281,11 @@ class KubernetesTarget(ContainersTarget):
     def _told_of(self, part: str) -> dict[str, str]:
         """Return the labels that other tools know a part by; no selector reads them."""
         return pods.told_of(self._key, self._stack.settings.parts.get(part, part))
+
+    @property
+    def _data_stay(self) -> bool:
+        """Whether volumes outlive the stack: as it is protected, or as they are a GitOps tool's."""
+        return self._stack.settings.protected or self._objects.applied_elsewhere
 
     def _guarded(self, parent: Resource, *, kept: bool = False) -> ResourceOptions:
         """Return the options of what a protected stack keeps, and a destroy must not touch unasked; `kept` in every stack."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from keelson.errors import OwnershipError, PlatformError, SettingsError
 from keelson.kubernetes import cluster, names
@@ -27,17 +26,18 @@ def ensure_namespace(place: str, key: str) -> None:
     path = f"/api/v1/namespaces/{found.namespace}"
     known = found.get(path)
     if known is None:
-        body = {
-            "apiVersion": "v1",
-            "kind": "Namespace",
-            "metadata": {"name": found.namespace, "labels": names.labels(key) | ENFORCED},
-        }
-        found.create("/api/v1/namespaces", body)
+        found.create("/api/v1/namespaces", namespace(place, key))
         return
     owner = (known["metadata"].get("labels") or {}).get(names.STACK_LABEL)
     if owner not in {None, names.stack_label(key)}:
         msg = f"namespace {found.namespace} of the cluster {found.name} is that of stack {owner}; set another keelson:kubernetes.namespace"
         raise OwnershipError(msg)
+
+
+def namespace(place: str, key: str) -> Json:
+    """Return the stack's namespace as the API has it; asks no cluster."""
+    name = cluster.find(place).namespace
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": names.labels(key) | ENFORCED}}
 
 
 def has_namespace(place: str) -> bool:
@@ -74,13 +74,25 @@ def ensure_claim(place: str, key: str, part: str, name: str, size: str, storage_
     _await_end(found, name)
     known = found.get(path)
     if known is None:
-        found.create(found.at("persistentvolumeclaims"), _claim(key, part, name, size, storage_class))
+        found.create(found.at("persistentvolumeclaims"), claim(place, key, part, name, size, storage_class))
         return
     _refuse_foreign(found, key, known)
     held = known["spec"]["resources"]["requests"]["storage"]
     refuse_shrink(part, held, size)
     if _bytes(held) < count_quantity(size):
         found.patch(path, {"spec": {"resources": {"requests": {"storage": size}}}})
+
+
+def claim(place: str, key: str, part: str, name: str, size: str, storage_class: str = "") -> Json:  # noqa: PLR0913, PLR0917
+    """Return a volume's claim as the API has it; asks no cluster. The arguments are those of `ensure_claim`."""
+    spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
+    about = {"name": name, "namespace": cluster.find(place).namespace, "labels": names.labels(key, part)}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": about,
+        "spec": spec | ({"storageClassName": storage_class} if storage_class else {}),
+    }
 
 
 def refuse_shrink(part: str, held: str, wanted: str) -> None:
@@ -125,16 +137,6 @@ def _await_end(found: Cluster, name: str) -> None:
             msg = f"the claim {name} in namespace {found.namespace} of the cluster {found.name} was deleted, and something uses it still; see `{look}`"
             raise PlatformError(msg)
         time.sleep(POLL)
-
-
-def _claim(key: str, part: str, name: str, size: str, storage_class: str) -> dict[str, Any]:
-    spec: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
-    return {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": name, "labels": names.labels(key, part)},
-        "spec": spec | ({"storageClassName": storage_class} if storage_class else {}),
-    }
 
 
 def _refuse_foreign(found: Cluster, key: str, claim: Json) -> None:

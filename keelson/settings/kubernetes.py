@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,6 +21,9 @@ class KubernetesSettings(ImagesSettings):
     storage_class: str | None = None  # None: the cluster's default
     storage: Quantity = "10Gi"  # of each volume whose part says nothing else
     backup_storage: Quantity = "20Gi"
+    workloads: Literal["pulumi", "handover", "gitops"] = (
+        "pulumi"  # who applies the objects that `keelson render` writes
+    )
     ha: bool = False  # whether servers and Redis have several instances
     instances: Annotated[int, Field(ge=2, le=9)] = 3  # of those that have
     pull_secrets: tuple[str, ...] = ()  # of the namespace, for a private registry

@@ -175,15 +175,20 @@ def read_shipped(name: str) -> Stack:
     return read(CHECKOUT, name, settings | changed | SECRETS)
 
 
-@pytest.fixture(scope="session")
-def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
-    """The shipped stacks, one with every setting, and one of the least parts."""
-    root = tmp_path_factory.mktemp("project")
+def write_project(root: Path) -> Path:
+    """Write what the stacks of these tests have in `sql/`."""
     for database, server in FOLDERS.items():
         folder = root / "sql" / database
         (folder / "migrations").mkdir(parents=True)
         (folder / "migrations" / "001_first.sql").write_text("CREATE TABLE first (id int PRIMARY KEY);\n")
         (folder / "database.yaml").write_text(f"server: {server}\n")
+    return root
+
+
+@pytest.fixture(scope="session")
+def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
+    """The shipped stacks, one with every setting, and one of the least parts."""
+    root = write_project(tmp_path_factory.mktemp("project"))
     read_all = {
         "dev": read_shipped("dev"),
         "prod": read_shipped("prod"),
