@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from keelson import inside
+from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ class Target(Protocol):
     A `server` is a PostgreSQL server or a Redis, by its name in the settings.
     """
 
-    def locate(self, stack: str, server: str) -> Address:
-        """Return where `server` answers; raises UnreachableError."""
+    def locate(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
+        """Return where `server` answers; raises UnreachableError, and SettingsError where it has no such entrance."""
 
     def password(self, stack: str, server: str, role: str) -> str:
         """Return the password of `role`; raises UnreachableError when there is none."""
@@ -110,7 +111,7 @@ class Target(Protocol):
     def show_log(self, stack: str, part: str, lines: int, *, follow: bool) -> None:
         """Print the last lines of what a part logged, and what comes; raises SettingsError when there is no such part."""
 
-    def locate_inside(self, stack: str, server: str) -> Address:
+    def locate_inside(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return where containers of the product reach `server`; raises SettingsError where nothing runs beside it."""
 
     def authority(self, stack: str) -> str:

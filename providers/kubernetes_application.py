@@ -23,20 +23,23 @@ class ApplicationInputs:
     redis: dict[str, Any] = field(default_factory=dict)
     usual_redis: str = ""
     mark: str = ""
+    entrances: list[str] = field(default_factory=list)
 
     @property
     def application(self) -> Application:
         """What the library takes."""
         given: Any = values.plain(self.redis)
         redis = {name: (str(where[0]), int(where[1])) for name, where in given.items()}
-        return Application(self.place, self.key, self.namespace, self.service, self.server, redis, self.usual_redis)
+        entrances: Any = tuple(self.entrances)
+        named = (self.place, self.key, self.namespace, self.service, self.server)
+        return Application(*named, redis, self.usual_redis, entrances)
 
 
 class KubernetesApplicationProvider(Provider[ApplicationInputs]):
     """A Secret in its namespace, with the variables of a .env."""
 
     inputs = ApplicationInputs
-    compared: ClassVar = ("server", "redis", "usual_redis", "mark")
+    compared: ClassVar = ("server", "redis", "usual_redis", "mark", "entrances")
     fixed: ClassVar = {"place": "a stack does not move: make a new one in the other place and restore into it"}
 
     def identify(self, inputs: ApplicationInputs) -> str:

@@ -79,14 +79,17 @@ class KubernetesTarget(ContainersTarget):
         usual = min(next(iter(settings.redis.values())).databases.items(), key=lambda each: each[1])[0] if redis else ""
         for namespace, services in self._settings.clients.items():
             for service in services:
+                server = self._stack.databases[service].server
+                entrances = list(settings.entrances_of(server))
                 inputs = {
                     "place": self._place,
                     "key": self._key,
                     "namespace": namespace,
                     "service": service,
-                    "server": self._stack.databases[service].server,
+                    "server": server,
                     "redis": redis,
                     "usual_redis": usual,
+                    **({"entrances": entrances} if entrances else {}),
                     **self.marks,
                 }
                 options = ResourceOptions(parent=parent, depends_on=list(after))

@@ -14,6 +14,7 @@ from keelson.cli.output import note, print_json
 from keelson.cli.place import hand_over
 from keelson.cli.redis import redis_endpoint, redis_variables
 from keelson.endpoint import Endpoint
+from keelson.entrances import VARIABLES, Entrance
 from keelson.errors import PlatformError, SettingsError
 from keelson.target import Address, target
 
@@ -27,6 +28,11 @@ DatabaseOption = Annotated[
     str | None,
     typer.Option("--database", help="A copy that a backup was restored into, in place of the service's own database."),
 ]
+
+
+ReadonlyOption = Annotated[bool, typer.Option("--readonly", help="Its server's replicas, which take no writes.")]
+PooledOption = Annotated[bool, typer.Option("--pooled", help="Its server's pooler, which is for applications.")]
+UNPOOLED = frozenset({"admin", "migrator"})  # roles whose work needs a session of its own
 
 
 class Origin(StrEnum):
@@ -60,11 +66,14 @@ FormOption = Annotated[
 ]
 
 
-def psql(
+def psql(  # noqa: PLR0913 - the options of a command
     service: ServiceArgument,
     stack: StackOption = None,
     role: RoleOption = "app",
     database: DatabaseOption = None,
+    *,
+    readonly: ReadonlyOption = False,
+    pooled: PooledOption = False,
     arguments: Annotated[list[str] | None, typer.Argument(help="Arguments for psql, after --.")] = None,
 ) -> None:
     """Open psql on a service's database.
@@ -72,9 +81,11 @@ def psql(
     Example: keelson psql auth --role readonly -- -c 'select count(*) from users'
     """
     chosen = context(stack)
-    own = ["--role", role, *(["--database", database] if database else [])]
+    entrance = _entrance(readonly=readonly, pooled=pooled)
+    flags = [option for option, given in (("--readonly", readonly), ("--pooled", pooled)) if given]
+    own = ["--role", role, *(["--database", database] if database else []), *flags]
     program = _client(chosen, "psql", "psql", service, *own, "--", *(arguments or ()))
-    endpoint = _endpoint(chosen, service, role, database)
+    endpoint = _endpoint(chosen, service, role, database, entrance)
     variables = endpoint.libpq_variables()
     hand_over([*program, *(arguments or ())], variables, fleeting=endpoint.address.fleeting)
 
@@ -110,19 +121,25 @@ def url(  # noqa: PLR0913, PLR0917 - the options of a command
     redis: RedisOption = None,
     authority: AuthorityOption = None,
     *,
+    readonly: ReadonlyOption = False,
+    pooled: PooledOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print the URL of a service's database, or of a Redis database, with its password.
 
     Example: keelson url portfolio --form jdbc
+
+    Example: keelson url portfolio --readonly --from cluster
     """
+    entrance = _entrance(readonly=readonly, pooled=pooled)
     chosen = _from(context(stack), origin, authority)
     if redis is None:
-        endpoint = _endpoint(chosen, service, role, database)
+        endpoint = _endpoint(chosen, service, role, database, entrance)
         _refuse_fleeting(chosen, endpoint.address)
         user, text = endpoint.user, endpoint.url(form.value)
     else:
         _refuse_form(form)
+        _refuse_entrance(entrance)
         found = redis_endpoint(chosen, service, redis, role)
         _refuse_fleeting(chosen, found.address)
         user, text = found.user, found.url()
@@ -139,6 +156,8 @@ def env(  # noqa: PLR0913 - the options of a command
     origin: FromOption = Origin.host,
     authority: AuthorityOption = None,
     *,
+    readonly: ReadonlyOption = False,
+    pooled: PooledOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print a ready .env for a service: URLs for the usual drivers, libpq's variables, and the URLs of Redis.
@@ -147,10 +166,12 @@ def env(  # noqa: PLR0913 - the options of a command
 
     Example: keelson env auth --from container --ca ca.crt:/etc/keelson/ca.crt > .env
     """
+    entrance = _entrance(readonly=readonly, pooled=pooled)
     chosen = _from(context(stack), origin, authority)
-    endpoint = chosen.endpoint(service, role)
+    endpoint = _endpoint(chosen, service, role, None, entrance)
     _refuse_fleeting(chosen, endpoint.address)
-    values = endpoint.variables() | redis_variables(chosen, service)
+    others = _others(chosen, service, role) if entrance == "primary" else {}
+    values = endpoint.variables() | others | redis_variables(chosen, service)
     if as_json:
         print_json(values)
         return
@@ -217,14 +238,39 @@ def _refuse_fleeting(chosen: Context, address: Address) -> None:
     raise SettingsError(msg)
 
 
-def _endpoint(chosen: Context, service: str, role: str, database: str | None) -> Endpoint:
+def _endpoint(chosen: Context, service: str, role: str, database: str | None, entrance: Entrance) -> Endpoint:
     """Return the endpoint of a service's database, or of a copy of it, which is open to administrators alone."""
-    if database is None:
-        return chosen.endpoint(service, role)
-    return replace(chosen.endpoint(service, "admin" if role == "app" else role), database=database)
+    who = "admin" if database and role == "app" else role
+    if entrance == "pooler" and who in UNPOOLED:
+        msg = f"the pooler is for applications, and {who} needs sessions of its own; leave out --pooled"
+        raise SettingsError(msg)
+    found = chosen.endpoint(service, who, entrance)
+    return replace(found, database=database) if database else found
+
+
+def _entrance(*, readonly: bool, pooled: bool) -> Entrance:
+    """Return by which entrance a server is meant."""
+    if readonly and pooled:
+        msg = "give one of --readonly and --pooled: the pooler leads to the server that takes writes"
+        raise typer.BadParameter(msg)
+    return "replicas" if readonly else "pooler" if pooled else "primary"
+
+
+def _others(chosen: Context, service: str, role: str) -> dict[str, str]:
+    """Return the URLs of the entrances that the service's server has beside the usual one."""
+    entrances = chosen.stack.settings.entrances_of(chosen.server_of(service))
+    if role in UNPOOLED:
+        entrances = tuple(each for each in entrances if each != "pooler")
+    return {VARIABLES[each]: chosen.endpoint(service, role, each).url() for each in entrances}
 
 
 def _refuse_form(form: UrlForm) -> None:
     if form is not UrlForm.plain:
         msg = f"the URL of a Redis has one form for all drivers; leave out --form {form.value}"
+        raise SettingsError(msg)
+
+
+def _refuse_entrance(entrance: Entrance) -> None:
+    if entrance != "primary":
+        msg = "--readonly and --pooled are of a PostgreSQL server; leave them out with --redis"
         raise SettingsError(msg)

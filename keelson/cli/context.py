@@ -12,6 +12,7 @@ import typer
 from keelson import inside
 from keelson.cli.completion import complete_service, complete_stack
 from keelson.endpoint import Endpoint, Reference, resolve_at
+from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 from keelson.inside import settings
 from keelson.postgres.names import RoleNames
@@ -82,17 +83,17 @@ class Context:
         administrator = self.administrator(self.server_of(service), service)
         return administrator if role == "admin" else administrator.to(role=self.login(service, role))
 
-    def endpoint(self, service: str, role: str) -> Endpoint:
+    def endpoint(self, service: str, role: str, entrance: Entrance = "primary") -> Endpoint:
         """Return the live endpoint of `reference`, as it is reached from where connections are made."""
         reference = self.reference(service, role)
-        return resolve_at(self.locate(reference.server), reference)
+        return resolve_at(self.locate(reference.server, entrance), reference)
 
-    def locate(self, server: str) -> Address:
+    def locate(self, server: str, entrance: Entrance = "primary") -> Address:
         """Return where a server or Redis answers, for where connections are made."""
         place, key = target(self.stack.settings.place), self.stack.key
         if not self.beside:
-            return place.locate(key, server)
-        found = place.locate_inside(key, server)
+            return place.locate(key, server, entrance)
+        found = place.locate_inside(key, server, entrance)
         return replace(found, root_certificate=self.authority) if found.encrypted else found
 
     def login(self, service: str, role: str) -> str:

@@ -30,6 +30,7 @@ from keelson.containers.target import (
 )
 from keelson.docker import containers, daemon, harm, names, purging, relay, toolbox
 from keelson.docker.containers import Publication, Seen
+from keelson.entrances import Entrance, host_of
 from keelson.errors import PlatformError, UnreachableError
 from keelson.inside.looks import fault_of
 from keelson.target import Address, Part
@@ -47,15 +48,15 @@ USUAL_SECONDS_TO_STOP = 10
 class DockerTarget(ContainerTarget):
     """What a Docker daemon and the stack's toolbox know; see `keelson.target.Target` for what each method is for."""
 
-    def locate(self, stack: str, server: str) -> Address:
+    def locate(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return where `server` answers: its published port where this machine reaches that, else a way through the toolbox."""
         record = self._record(stack, server)
         root = self._authority(stack) if record["kind"] == "server" else None
-        inner = int(record["port"])
+        host, inner = host_of(record, entrance, stack), int(record["port"])
         found = self._reachable(self._running(stack, server).publication(inner))
         if found:
             return Address(host=found.address, port=found.port, root_certificate=root)
-        port = relay.port(self._place, stack, record["host"], inner)
+        port = relay.port(self._place, stack, host, inner)
         return Address(host=relay.LOOPBACK, port=port, root_certificate=root, fleeting=True)
 
     def parts(self, stack: str) -> tuple[Part, ...]:
@@ -114,10 +115,11 @@ class DockerTarget(ContainerTarget):
                 sys.stdout.buffer.write(block)
                 sys.stdout.buffer.flush()
 
-    def locate_inside(self, stack: str, server: str) -> Address:
+    def locate_inside(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return the part's name on the stack's network; an application there has no file of ours to verify it by."""
         record = self._record(stack, server)
-        return Address(host=record["host"], port=int(record["port"]), encrypted=record["kind"] == "server")
+        host = host_of(record, entrance, stack)
+        return Address(host=host, port=int(record["port"]), encrypted=record["kind"] == "server")
 
     def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> int:
         """Run the command in the toolbox."""

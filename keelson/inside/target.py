@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from keelson.backups import disks
+from keelson.entrances import Entrance, host_of
 from keelson.errors import SettingsError, UnreachableError
 from keelson.inside import operations
 from keelson.inside.looks import fault_of
@@ -26,7 +28,7 @@ PROGRAMS = "/usr/lib/postgresql/17/bin"
 class InsideTarget(StateHere):
     """What the registry knows; see `keelson.target.Target` for what each method is for."""
 
-    def locate(self, stack: str, server: str) -> Address:
+    def locate(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return where `server` answers on the network; raises UnreachableError when the stack has no such server."""
         registry = Registry(stack)
         if daemon := registry.daemon(server):
@@ -35,7 +37,8 @@ class InsideTarget(StateHere):
         if record is None:
             msg = f"stack {stack} has no server {server}; run `keelson up`"
             raise UnreachableError(msg)
-        return Address(host=record.host, port=record.port, root_certificate=tls.authority_file(stack))
+        host = host_of(asdict(record), entrance, stack)
+        return Address(host=host, port=record.port, root_certificate=tls.authority_file(stack))
 
     def password(self, stack: str, server: str, role: str) -> str:
         """Return the password of `role`; raises UnreachableError when there is none."""
@@ -75,9 +78,9 @@ class InsideTarget(StateHere):
         """Refuse: the logs are the platform's."""
         _refuse()
 
-    def locate_inside(self, stack: str, server: str) -> Address:
+    def locate_inside(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return where `server` answers on the network."""
-        return self.locate(stack, server)
+        return self.locate(stack, server, entrance)
 
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
         """Return the certificates of the stack's servers."""

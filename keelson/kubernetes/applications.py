@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from keelson.endpoint import Reference, resolve_at
+from keelson.entrances import VARIABLES, Entrance
 from keelson.errors import SettingsError
 from keelson.kubernetes import cluster, names
 from keelson.kubernetes.cluster import Cluster
@@ -30,6 +31,7 @@ class Application:
         server: where that lies.
         redis: the Redis databases by name, each with its Redis and its number.
         usual_redis: the name of the one that is meant where none is named.
+        entrances: by what else the server is reached.
     """
 
     place: str
@@ -39,6 +41,7 @@ class Application:
     server: str
     redis: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     usual_redis: str = ""
+    entrances: tuple[Entrance, ...] = ()
 
     @property
     def secret(self) -> str:
@@ -104,6 +107,10 @@ def _variables(application: Application) -> dict[str, str]:
         stack=key, target=application.place, server=application.server, database=application.service, role=login
     )
     endpoint = resolve_at(place.locate_inside(key, application.server), reference)
+    others = {
+        VARIABLES[each]: resolve_at(place.locate_inside(key, application.server, each), reference).url()
+        for each in application.entrances
+    }
     user = user_of(application.service)
     urls = {
         name: RedisEndpoint(
@@ -114,7 +121,7 @@ def _variables(application: Application) -> dict[str, str]:
         ).url()
         for name, (redis, number) in application.redis.items()
     }
-    values = endpoint.variables() | {AUTHORITY: place.authority(key)}
+    values = endpoint.variables() | others | {AUTHORITY: place.authority(key)}
     if urls:
         values |= {"REDIS_URL": urls[application.usual_redis], "REDIS_KEY_PREFIX": prefix_of(application.service)}
     return values | {f"REDIS_{name.upper()}_URL": url for name, url in urls.items()}

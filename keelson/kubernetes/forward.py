@@ -46,7 +46,7 @@ def port(place: str, key: str, name: str, inner: int) -> int:
 def fault(place: str, key: str, name: str, inner: int) -> str:
     """Return why a connection would end at once, or the last one did; nothing where all is well."""
     try:
-        _find(cluster.connect(place), name, inner)
+        find(cluster.connect(place), name, inner)
     except KeelsonError as found:
         return str(found)
     return _said.get((place, key, name, inner), "")
@@ -57,7 +57,7 @@ def _serve(wanted: _Wanted, client: socket.socket) -> None:
     place, key, name, inner = wanted
     try:
         found = cluster.connect(place)
-        pod, aim = _find(found, name, inner)
+        pod, aim = find(found, name, inner)
         if place not in _forbidden:
             try:
                 path = f"{found.at('pods', pod['metadata']['name'])}/portforward"
@@ -70,7 +70,7 @@ def _serve(wanted: _Wanted, client: socket.socket) -> None:
         _said[wanted] = str(fault)
 
 
-def _find(found: Cluster, name: str, inner: int) -> tuple[Json, int]:
+def find(found: Cluster, name: str, inner: int) -> tuple[Json, int]:
     """Return the pod that is meant now, and its port; raises UnreachableError where none is ready."""
     if "=" in name:
         return pods.ready(found, name, name), inner

@@ -25,6 +25,7 @@ from keelson.containers.target import (
     named_parts,
     rank,
 )
+from keelson.entrances import Entrance, host_of
 from keelson.errors import PlatformError, UnreachableError
 from keelson.inside.looks import fault_of
 from keelson.kubernetes import (
@@ -56,12 +57,16 @@ SECONDS_TO_STOP = 180.0  # more than any part is given
 class KubernetesTarget(ContainerTarget):
     """What a cluster, the stack's state in it and its toolbox know; see `keelson.target.Target` for what each method is for."""
 
-    def locate(self, stack: str, server: str) -> Address:
+    def locate(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return a port of this machine that leads to `server`, waiting a while for a pod that is just started again."""
         record = self._record(stack, server)
+        host, inner = host_of(record, entrance, stack), int(record["port"])
         root = self._authority(stack) if record["kind"] == "server" else None
-        self._await_pod(stack, server)
-        port = forward.port(self._place, stack, record["host"], int(record["port"]))
+        if entrance == "primary":
+            self._await_pod(stack, server)
+        else:
+            self._await_entrance(host, inner)
+        port = forward.port(self._place, stack, host, inner)
         return Address(host=forward.LOOPBACK, port=port, root_certificate=root, fleeting=True)
 
     def parts(self, stack: str) -> tuple[Part, ...]:
@@ -127,10 +132,10 @@ class KubernetesTarget(ContainerTarget):
         with contextlib.suppress(KeyboardInterrupt):
             logs.show(self._cluster, pod, lines, _write, follow=follow)
 
-    def locate_inside(self, stack: str, server: str) -> Address:
+    def locate_inside(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return the part's name in the cluster; an application there has no file of ours to verify it by."""
         record = self._record(stack, server)
-        host = f"{record['host']}.{self._cluster.namespace}.svc"
+        host = f"{host_of(record, entrance, stack)}.{self._cluster.namespace}.svc"
         return Address(host=host, port=int(record["port"]), encrypted=record["kind"] == "server")
 
     def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> int:
@@ -190,6 +195,19 @@ class KubernetesTarget(ContainerTarget):
                 msg = f"{part} does not answer: {found}"
                 raise UnreachableError(msg)
             time.sleep(POLL)
+
+    def _await_entrance(self, service: str, port: int) -> None:
+        """Wait a while for a pod behind a Service; raises UnreachableError with the reason where none comes."""
+        until = time.monotonic() + SECONDS_TO_RESTART
+        while True:
+            try:
+                forward.find(self._cluster, service, port)
+            except UnreachableError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(POLL)
+            else:
+                return
 
     def _part(self, stack: str, name: str, record: Mapping[str, Any] | None, seen: Seen | None) -> Part:
         kind = kind_of(name, record)

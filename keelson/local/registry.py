@@ -45,6 +45,7 @@ class ServerRecord:
     data_directory: str = ""
     host: str = LOOPBACK
     readonly_host: str = ""  # where its replicas answer, if it has any
+    pooler_host: str = ""  # where its pooler does, if it has one
     version_label: str = ""
     fixed_port: int | None = None
     preferred_port: int = 5432

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
+from keelson.entrances import Entrance, host_of
 from keelson.errors import ServerError, SettingsError, UnreachableError
 from keelson.local import client, daemon, ports, server, supervisor, tls
 from keelson.local.registry import Registry, ServerRecord
@@ -20,7 +22,7 @@ AT_ONCE = 8  # parts that are asked at the same time
 class LocalTarget(StateHere):
     """What the registry and supervisord know; see `keelson.target.Target` for what each method is for."""
 
-    def locate(self, stack: str, server: str) -> Address:
+    def locate(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return where `server` listens; raises UnreachableError when the stack has no such server here."""
         registry = Registry(stack)
         if redis := registry.daemon(server):
@@ -29,7 +31,8 @@ class LocalTarget(StateHere):
         if record is None:
             msg = f"stack {stack} has no server {server} on this machine; run `keelson up`"
             raise UnreachableError(msg)
-        return Address(host=LOOPBACK, port=record.port, root_certificate=tls.authority_file(stack))
+        host = host_of(asdict(record), entrance, stack)
+        return Address(host=host, port=record.port, root_certificate=tls.authority_file(stack))
 
     def password(self, stack: str, server: str, role: str) -> str:
         """Return the password of `role`; raises UnreachableError when there is none."""
@@ -105,7 +108,7 @@ class LocalTarget(StateHere):
         command = ["tail", f"--lines={lines}", *(["--follow=name", "--retry"] if follow else []), "--", str(path)]
         os.execvp(command[0], command)  # noqa: S606
 
-    def locate_inside(self, stack: str, server: str) -> Address:  # noqa: ARG002
+    def locate_inside(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:  # noqa: ARG002
         """Refuse: these servers answer on the loopback interface alone."""
         msg = f"stack {stack} answers on this host only, not from a container; use the target docker or kubernetes"
         raise SettingsError(msg)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
+from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
 from keelson.settings import cluster
@@ -126,6 +127,10 @@ class StackSettings(Settings):
         if self.target != "kubernetes" or not (self.kubernetes.ha if part.ha is None else part.ha):
             return 1
         return part.instances or self.kubernetes.instances
+
+    def entrances_of(self, server: str) -> tuple[Entrance, ...]:
+        """Return by what clients come to a PostgreSQL server beside the one that takes writes."""
+        return ("replicas",) if self.instances_of(server) > 1 else ()
 
     def ports_of_others(self, name: str) -> list[int]:
         """Return the ports that the stack's other parts prefer."""

@@ -184,6 +184,7 @@ def test_a_part_has_several_instances_where_it_is_highly_available(
 ) -> None:
     settings = read(root, kubernetes=usual, servers={"main": own}, redis={"cache": own}).settings
     assert [settings.instances_of(name) for name in ("main", "cache")] == [instances, instances]
+    assert settings.entrances_of("main") == (("replicas",) if instances > 1 else ())
 
 
 def test_quantities_are_counted_in_powers_of_two() -> None:
