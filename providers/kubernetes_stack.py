@@ -86,19 +86,20 @@ class KubernetesVolumeInputs:
     claim: str
     size: str
     storage_class: str = ""
+    kind: str = ""
     workloads: str = OURS
 
     @property
     def manifest(self) -> Json:
         """The claim as the API has it."""
-        return ground.claim(self.place, self.key, self.name, self.claim, self.size, self.storage_class)
+        return ground.claim(self.place, self.key, self.name, self.claim, self.size, self.storage_class, kind=self.kind)
 
 
 class KubernetesVolumeProvider(Provider[KubernetesVolumeInputs]):
     """It is made, found again, or grows; it never shrinks, and is never replaced."""
 
     inputs = KubernetesVolumeInputs
-    compared: ClassVar = ("size", "workloads")
+    compared: ClassVar = ("size", "kind", "workloads")
     fixed: ClassVar = {
         "place": STAYS,
         "key": "a stack keeps its name: make a new stack and restore into it",
@@ -122,7 +123,7 @@ class KubernetesVolumeProvider(Provider[KubernetesVolumeInputs]):
             _see(inputs.place, inputs.manifest)
             return {}
         storage = (inputs.size, inputs.storage_class)
-        ground.ensure_claim(inputs.place, inputs.key, inputs.name, inputs.claim, *storage)
+        ground.ensure_claim(inputs.place, inputs.key, inputs.name, inputs.claim, *storage, kind=inputs.kind)
         return {}
 
     def look(self, state: Bag) -> Bag | None:

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi_kubernetes as kubernetes
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, jobs, network, pods
+from components.targets import Backups, RunningDaemon, accounts, jobs, network, pods
 from components.targets.containers import ContainersTarget, Wanted, depending_on, memory_of
 from components.targets.objects import Objects
 from components.targets.pods import Json
@@ -42,7 +42,7 @@ class KubernetesTarget(ContainersTarget):
     """All parts as workloads of one namespace.
 
     Makes: Provider, KubernetesGround <stack>-ground, KubernetesIdentity <stack>, KubernetesEntry <stack>-entry, KubernetesStackSettings <stack>-settings,
-    KubernetesVolume backups, NetworkPolicies, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
+    KubernetesVolume backups, NetworkPolicies, ServiceAccounts, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
     <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process; for what is backed up BackupJob and CronJob <name>-backup; for
     each service of a client KubernetesApplication <namespace>-<service>.
 
@@ -64,7 +64,7 @@ class KubernetesTarget(ContainersTarget):
         self.stack_id: Output[str] = self._identity.stack_id
         self.marks: Mapping[str, Output[str]] = {"mark": self._entry.mark}
         self._backups = self._volume(names.JOB, names.BACKUPS, self._settings.backup_storage, parent, kept=True)
-        self._policies = self._make_policies(parent)
+        self._policies = [*self._make_policies(parent), *self._make_accounts(parent)]
         self._toolbox = self._make_toolbox(parent)
 
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
@@ -257,6 +257,19 @@ class KubernetesTarget(ContainersTarget):
             for name, spec in network.policies(self._stack).items()
         ]
 
+    def _make_accounts(self, parent: Resource) -> list[Resource]:
+        """Make the accounts of the parts' pods, without any right."""
+        return [
+            self._objects.make(
+                kubernetes.core.v1.ServiceAccount,
+                f"{names.of(name)}-account",
+                metadata=self._named(names.of(name), name),
+                automount_service_account_token=False,
+                opts=self._options(parent, depends_on=[self._ground]),
+            )
+            for name in accounts.parts(self._stack.settings)
+        ]
+
     def _volume(self, name: str, claim: str, size: str, parent: Resource, *, kept: bool = False) -> KubernetesVolume:
         """Make a claim that is never replaced: what its volume holds would be lost."""
         return KubernetesVolume(
@@ -268,6 +281,7 @@ class KubernetesTarget(ContainersTarget):
                 "claim": claim,
                 "size": size,
                 "storage_class": self._settings.storage_class or "",
+                "kind": self._stack.settings.parts.get(name, name),
             }
             | self._objects.note,
             depending_on(self._guarded(parent, kept=kept), [self._ground]),
@@ -283,7 +297,7 @@ class KubernetesTarget(ContainersTarget):
 
     def _told_of(self, part: str) -> dict[str, str]:
         """Return the labels that other tools know a part by; no selector reads them."""
-        return pods.told_of(self._key, self._stack.settings.parts.get(part, part))
+        return names.told_of(self._key, self._stack.settings.parts.get(part, part))
 
     @property
     def _data_stay(self) -> bool:

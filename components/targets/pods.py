@@ -16,7 +16,6 @@ CPU = "100m"  # asked for where the settings say nothing
 READABLE = 0o440  # for the part's group alone
 SECONDS_OF_A_START = 60
 PERIOD = 5
-SOFTWARE = {"server": "postgresql", "redis": "redis", "pgadmin": "pgadmin"}  # all else is of Keelson itself
 Json = dict[str, Any]
 
 
@@ -31,7 +30,7 @@ def pod(  # noqa: PLR0913 - what a pod is made of
     pull_secrets: Sequence[str] = (),
     labels: Mapping[str, str] | None = None,
 ) -> Json:
-    """Return a pod's template: no rights, no token, a root that cannot be written, and what its kind says.
+    """Return a pod's template: an account of its part's own, no rights, no token, a root that cannot be written, and what its kind says.
 
     Args:
         key: the stack's key.
@@ -46,6 +45,7 @@ def pod(  # noqa: PLR0913 - what a pod is made of
     return {
         "metadata": {"labels": names.labels(key, part) | dict(labels or {})},
         "spec": {
+            "serviceAccountName": names.of(part),
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
             "securityContext": {
@@ -62,16 +62,6 @@ def pod(  # noqa: PLR0913 - what a pod is made of
             **({"affinity": _beside(key, TOOLBOX)} if "backups" in settings.volumes and part != TOOLBOX else {}),
             **({"imagePullSecrets": [{"name": name} for name in pull_secrets]} if pull_secrets else {}),
         },
-    }
-
-
-def told_of(key: str, kind: str) -> dict[str, str]:
-    """Return the labels that Kubernetes recommends, by which other tools know a part of that kind; no selector reads them."""
-    return {
-        "app.kubernetes.io/name": SOFTWARE.get(kind, "keelson"),
-        "app.kubernetes.io/instance": names.stack_label(key),
-        "app.kubernetes.io/component": kind,
-        "app.kubernetes.io/part-of": "keelson",
     }
 
 

@@ -71,7 +71,10 @@ def give(application: Application) -> None:
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
-        "metadata": {"name": application.secret, "labels": names.labels(application.key, "application")},
+        "metadata": {
+            "name": application.secret,
+            "labels": names.labels(application.key, "application") | names.told_of(application.key, "application"),
+        },
         "data": {name: base64.b64encode(value.encode()).decode() for name, value in values.items()},
     }
     found.apply(_path(application), body)

@@ -37,7 +37,11 @@ def ensure_namespace(place: str, key: str) -> None:
 def namespace(place: str, key: str) -> Json:
     """Return the stack's namespace as the API has it; asks no cluster."""
     name = cluster.find(place).namespace
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": names.labels(key) | ENFORCED}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": name, "labels": names.labels(key) | names.told_of(key, "namespace") | ENFORCED},
+    }
 
 
 def has_namespace(place: str) -> bool:
@@ -53,7 +57,9 @@ def has_state(place: str) -> bool:
     return found.get(found.at("secrets", names.STATE), metadata=True) is not None
 
 
-def ensure_claim(place: str, key: str, part: str, name: str, size: str, storage_class: str = "") -> None:  # noqa: PLR0913, PLR0917
+def ensure_claim(  # noqa: PLR0913, PLR0917
+    place: str, key: str, part: str, name: str, size: str, storage_class: str = "", *, kind: str = ""
+) -> None:
     """Make a volume's claim, take the one that is there into service again, or let it grow.
 
     Args:
@@ -63,6 +69,7 @@ def ensure_claim(place: str, key: str, part: str, name: str, size: str, storage_
         name: the claim's.
         size: what it holds, for example 10Gi.
         storage_class: the cluster's usual one where it is empty.
+        kind: what the part is, for its labels.
 
     Raises:
         OwnershipError: the claim is another stack's.
@@ -74,19 +81,23 @@ def ensure_claim(place: str, key: str, part: str, name: str, size: str, storage_
     _await_end(found, name)
     known = found.get(path)
     if known is None:
-        found.create(found.at("persistentvolumeclaims"), claim(place, key, part, name, size, storage_class))
+        found.create(found.at("persistentvolumeclaims"), claim(place, key, part, name, size, storage_class, kind=kind))
         return
     _refuse_foreign(found, key, known)
     held = known["spec"]["resources"]["requests"]["storage"]
     refuse_shrink(part, held, size)
     if _bytes(held) < count_quantity(size):
         found.patch(path, {"spec": {"resources": {"requests": {"storage": size}}}})
+    if not (labels := _labels(key, part, kind)).items() <= known["metadata"]["labels"].items():
+        found.patch(path, {"metadata": {"labels": labels}})
 
 
-def claim(place: str, key: str, part: str, name: str, size: str, storage_class: str = "") -> Json:  # noqa: PLR0913, PLR0917
+def claim(  # noqa: PLR0913, PLR0917
+    place: str, key: str, part: str, name: str, size: str, storage_class: str = "", *, kind: str = ""
+) -> Json:
     """Return a volume's claim as the API has it; asks no cluster. The arguments are those of `ensure_claim`."""
     spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}}
-    about = {"name": name, "namespace": cluster.find(place).namespace, "labels": names.labels(key, part)}
+    about = {"name": name, "namespace": cluster.find(place).namespace, "labels": _labels(key, part, kind)}
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
@@ -137,6 +148,10 @@ def _await_end(found: Cluster, name: str) -> None:
             msg = f"the claim {name} in namespace {found.namespace} of the cluster {found.name} was deleted, and something uses it still; see `{look}`"
             raise PlatformError(msg)
         time.sleep(POLL)
+
+
+def _labels(key: str, part: str, kind: str) -> dict[str, str]:
+    return names.labels(key, part) | (names.told_of(key, kind) if kind else {})
 
 
 def _refuse_foreign(found: Cluster, key: str, claim: Json) -> None:

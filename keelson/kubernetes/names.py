@@ -13,6 +13,7 @@ TOOLBOX = "toolbox"
 JOB = "backup"  # the part that the pods of all backup jobs are
 STATE = "keelson-state"  # the Secret
 BACKUPS = "backups"  # the claim of their volume
+SOFTWARE = {"server": "postgresql", "redis": "redis", "pgadmin": "pgadmin"}  # all else is of Keelson itself
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
@@ -27,6 +28,16 @@ def stack_label(key: str) -> str:
 def labels(key: str, part: str = "") -> dict[str, str]:
     """Return the labels of what belongs to a stack, or to one of its parts."""
     return {**MANAGED_BY, STACK_LABEL: stack_label(key), **({PART_LABEL: part} if part else {})}
+
+
+def told_of(key: str, kind: str) -> dict[str, str]:
+    """Return the labels that Kubernetes recommends, by which other tools know a part of that kind; no selector reads them."""
+    return {
+        "app.kubernetes.io/name": SOFTWARE.get(kind, "keelson"),
+        "app.kubernetes.io/instance": stack_label(key),
+        "app.kubernetes.io/component": kind,
+        "app.kubernetes.io/part-of": "keelson",
+    }
 
 
 def selector(key: str, part: str) -> str:

@@ -259,7 +259,10 @@ def _secret(spec: KubernetesSpec, files: Mapping[str, str]) -> dict[str, Any]:
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "Opaque",
-        "metadata": {"name": names.config(spec.name), "labels": names.labels(spec.key, spec.name)},
+        "metadata": {
+            "name": names.config(spec.name),
+            "labels": names.labels(spec.key, spec.name) | names.told_of(spec.key, spec.kind),
+        },
         "data": {path: base64.b64encode(text.encode()).decode() for path, text in files.items()},
     }
 

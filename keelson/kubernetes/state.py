@@ -123,7 +123,7 @@ def _write(found: Cluster, key: str, state: State) -> None:
         "type": "Opaque",
         "metadata": {
             "name": names.STATE,
-            "labels": names.labels(key),
+            "labels": names.labels(key) | names.told_of(key, "state"),
             "annotations": {names.STACK_LABEL: key},
             **({"resourceVersion": state.version} if state.version else {}),
         },

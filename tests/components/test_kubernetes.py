@@ -33,6 +33,7 @@ PATHS = {
     "Deployment": ("deployments", "apps/v1"),
     "CronJob": ("cronjobs", "batch/v1"),
     "NetworkPolicy": ("networkpolicies", "networking.k8s.io/v1"),
+    "ServiceAccount": ("serviceaccounts", "v1"),
 }
 OWN_LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by")}
 SELECTED_BY = {names.STACK_LABEL, names.PART_LABEL, "app.kubernetes.io/managed-by"}
@@ -114,6 +115,9 @@ class Made(pulumi.runtime.Mocks):
         """The labels of a pod of each part."""
         templates = self.pods.values()
         return {each["metadata"]["labels"][names.PART_LABEL]: each["metadata"]["labels"] for each in templates}
+
+    def kind_of(self, workload: str) -> str:
+        return next(str(each["kind"]) for each in self.of_kind(*WORKLOADS) if _name(each) == workload)
 
     def urn_of(self, name: str, kind: str = "") -> str:
         found = [urn for urn in self.options if urn.endswith(f"{kind}::{name}")]
@@ -300,6 +304,17 @@ def test_only_pgadmins_official_image_has_a_capability_as_it_does_not_run_withou
     for made in stacks.values():
         found = {name for name, each in _containers(made) if "add" in each["securityContext"]["capabilities"]}
         assert found == made.pods.keys() & {"pgadmin"}
+
+
+def test_each_part_has_an_account_of_its_own_without_a_token_or_a_right(made: Made) -> None:
+    accounts = {_name(each): each for each in made.of_kind("ServiceAccount")}
+    for name, template in made.pods.items():
+        account = template["spec"]["serviceAccountName"]
+        assert account == names.of(template["metadata"]["labels"][names.PART_LABEL])
+        assert accounts[account]["automountServiceAccountToken"] is False
+        urns = [urn for urn, each in made.options.items() if each.name == f"{account}-account"]
+        assert {*urns} < made.waits_for(made.urn_of(name, f":{made.kind_of(name)}"))
+    assert not [each["kind"] for each in made.manifests if "Role" in each["kind"]]
 
 
 def test_no_pod_has_a_token_or_a_root_that_can_be_written(made: Made) -> None:
@@ -673,9 +688,13 @@ def test_the_api_takes_each_object_and_a_restricted_namespace_each_pod(
             lambda: found.get(found.at("serviceaccounts", "default")) is not None, "pods may be made", seconds=60
         )
         for made in stacks.values():
+            for account in made.of_kind("ServiceAccount"):  # without which no pod is taken
+                body = {**account, "metadata": {"name": _name(account)}}
+                found.apply(found.at("serviceaccounts", _name(account)), body)
             for manifest in made.manifests:
                 kind, api = PATHS[manifest["kind"]]
-                _try(found, found.at(kind, api=api), manifest)
+                if kind != "serviceaccounts":
+                    _try(found, found.at(kind, api=api), manifest)
             for name, template in made.pods.items():
                 _try(
                     found, found.at("pods"), {"kind": "Pod", "apiVersion": "v1", **template, "metadata": {"name": name}}

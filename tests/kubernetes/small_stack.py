@@ -75,6 +75,8 @@ class SmallStack:
     def make(self, parts: Collection[str]) -> None:
         """Make the namespace, the toolbox and the parts."""
         ground.ensure_namespace(self.place, self.key)
+        for account in (*IMAGES, names.JOB):
+            self.cluster.create(self.cluster.at("serviceaccounts"), {"metadata": {"name": names.of(account)}})
         stack_id = self.stack_id
         ground.ensure_claim(self.place, self.key, names.JOB, names.BACKUPS, SIZE)
         self.workload("deployments", "toolbox", self.pod("toolbox", toolbox.container(state_in_memory=True)))

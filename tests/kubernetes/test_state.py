@@ -54,7 +54,7 @@ def test_a_stack_registers_once_and_the_secret_says_whose_it_is(known: Ground) -
 
     assert known.ask("register", environment="dev") == made
     found = secret(known)["metadata"]
-    assert found["labels"] == names.labels(known.key)
+    assert found["labels"] == names.labels(known.key) | names.told_of(known.key, "state")
     assert found["annotations"] == {names.STACK_LABEL: known.key}
 
 
