@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,8 @@ from keelson.schedule import Schedule
 from keelson.settings.model import AbsolutePath, Settings
 
 Days = Annotated[int, Field(ge=1)]
+USUAL = "0 2 * * *"
+SPREAD = 30  # minutes over which those of one cluster are spread that nobody gave a time
 
 
 class BackupChanges(Settings):
@@ -23,14 +26,14 @@ class BackupChanges(Settings):
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
-        _read(self.schedule or "0 2 * * *", self.time_zone or "UTC")
+        _read(self.schedule or USUAL, self.time_zone or "UTC")
         return self
 
 
 class BackupSettings(Settings):
     """The stack's defaults, and where backups go."""
 
-    schedule: str = "0 2 * * *"
+    schedule: str = USUAL
     time_zone: str = "UTC"
     keep_days: Days = 30
     keep_at_least: Days = 3
@@ -44,6 +47,12 @@ class BackupSettings(Settings):
     def changed(self, changes: BackupChanges) -> BackupSettings:
         """Return these settings with what one part changes."""
         return self.model_copy(update=changes.model_dump(exclude_none=True))
+
+
+def spread(name: str) -> str:
+    """Return the usual schedule at a minute that `name` always has, so that the backups of a stack do not all begin in the same one."""
+    minute = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % SPREAD
+    return f"{minute} {USUAL.partition(' ')[2]}"
 
 
 def _read(schedule: str, time_zone: str) -> None:

@@ -16,7 +16,7 @@ from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
 from keelson.settings import cluster
-from keelson.settings.backup import BackupSettings
+from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
 from keelson.settings.kubernetes import KubernetesSettings
@@ -158,7 +158,11 @@ class Stack(Settings):
     def backup_of(self, name: str) -> BackupSettings:
         """Return when the database or Redis `name` is backed up and how long backups are kept."""
         part = self.databases.get(name) or self.settings.redis[name]
-        return self.settings.backup.changed(part.backup)
+        settings = self.settings.backup.changed(part.backup)
+        said = self.settings.backup.model_fields_set | part.backup.model_fields_set
+        if self.settings.target != "kubernetes" or "schedule" in said:  # an agent begins one after the other
+            return settings
+        return settings.model_copy(update={"schedule": spread(name)})
 
     def directory(self, database: str) -> Path:
         """Return the folder of `database`, relative to the project."""

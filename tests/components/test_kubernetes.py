@@ -506,6 +506,14 @@ def test_a_backup_runs_once_at_a_time_in_its_zone_and_ends(made: Made) -> None:
         assert cron_job["metadata"]["labels"][names.JOB_LABEL] == run["template"]["metadata"]["labels"][names.JOB_LABEL]
 
 
+def test_backups_that_nobody_gave_a_time_begin_at_a_minute_that_is_always_theirs(stacks: dict[str, Made]) -> None:
+    found = {_name(each): each["spec"]["schedule"] for each in stacks["varied"].of_kind("CronJob")}
+    assert len({*found.values()}) == len(found)
+    assert all(re.fullmatch(r"[12]?\d 2 \* \* \*", each) for each in found.values())
+    own = {_name(each): each["spec"]["schedule"] for each in stacks["smallest"].of_kind("CronJob")}
+    assert own == {"auth-service-backup": found["auth-service-backup"]}, "it does not hang on what else there is"
+
+
 def test_no_password_stands_in_an_object(made: Made) -> None:
     assert PASSWORD not in json.dumps(made.manifests, default=str)
 

@@ -75,8 +75,6 @@ class SmallStack:
     def make(self, parts: Collection[str]) -> None:
         """Make the namespace, the toolbox and the parts."""
         ground.ensure_namespace(self.place, self.key)
-        for account in (*IMAGES, names.JOB):
-            self.cluster.create(self.cluster.at("serviceaccounts"), {"metadata": {"name": names.of(account)}})
         stack_id = self.stack_id
         ground.ensure_claim(self.place, self.key, names.JOB, names.BACKUPS, SIZE)
         self.workload("deployments", "toolbox", self.pod("toolbox", toolbox.container(state_in_memory=True)))
@@ -100,6 +98,7 @@ class SmallStack:
         """Return a pod's template, which is looked at more often than in earnest: a test waits for it."""
         traits = images.traits(image or IMAGES[name])
         made = pods.pod(self.key, name, traits, settings, limits=LIMITS, port=port)
+        del made["spec"]["serviceAccountName"]  # nobody makes one here
         container = made["spec"]["containers"][0]
         for probe in ("startupProbe", "readinessProbe"):
             if found := container.get(probe):

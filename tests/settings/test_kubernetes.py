@@ -136,6 +136,15 @@ def test_a_schedule_that_no_cron_job_knows_is_refused(root: Path, schedule: str)
     assert read(root, target="local").databases
 
 
+def test_a_schedule_that_is_set_is_kept_and_others_differ_by_some_minutes(root: Path) -> None:
+    (root / "sql/portfolio/database.yaml").write_text("server: main\nbackup: {schedule: '0 2 * * *'}\n")
+    spread = read(root)
+    assert spread.backup_of("portfolio").schedule == "0 2 * * *"
+    assert spread.backup_of("auth").schedule == "4 2 * * *"
+    for each in (read(root, backup={"schedule": "0 2 * * *"}), read(root, target="local")):
+        assert each.backup_of("auth").schedule == "0 2 * * *"
+
+
 @pytest.mark.parametrize("schedule", ["7 17 7 7 *", "*/7 0 * JUL SUN", "0 2 * * 0-6/7", "0 2 * * MON-FRI"])
 def test_all_other_schedules_are_taken(root: Path, schedule: str) -> None:
     assert read(root, backup={"schedule": schedule}).settings.backup.schedule == schedule
