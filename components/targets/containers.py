@@ -12,13 +12,7 @@ from pulumi import Resource, ResourceOptions
 from components.targets import RunningDaemon, RunningServer
 from keelson.endpoint import Reference
 from keelson.settings.images import ImageName
-from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
 from keelson.settings.stack import Stack
-
-MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb", "toolbox": "1gb"}  # where the settings say nothing
-REDIS_OVERHEAD = 2  # times maxmemory: a snapshot is written by a copy of the process, and clients have buffers
-REDIS_LEAST = 128 * 2**20
-MEGABYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -97,14 +91,3 @@ class ContainersTarget(ABC):
 def depending_on(opts: ResourceOptions, resources: Sequence[Resource]) -> ResourceOptions:
     """Return the options of what depends on some resources too."""
     return ResourceOptions.merge(opts, ResourceOptions(depends_on=list(resources)))
-
-
-def memory_of(settings: PartSettings | None, kind: str) -> int:
-    """Return how many megabytes a part may take."""
-    if settings and settings.memory:
-        memory = count_bytes(settings.memory)
-    elif isinstance(settings, RedisSettings):
-        memory = max(REDIS_LEAST, REDIS_OVERHEAD * count_bytes(settings.maxmemory))
-    else:
-        memory = count_bytes(MEMORY[kind])
-    return memory // MEGABYTE

@@ -10,13 +10,14 @@ import pulumi_docker as docker
 from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import Backups, RunningDaemon, jobs
-from components.targets.containers import ContainersTarget, Wanted, depending_on, memory_of
+from components.targets.containers import ContainersTarget, Wanted, depending_on
 from keelson.containers import toolbox
 from keelson.containers.model import ContainerSettings, Healthcheck
 from keelson.docker import daemon, names, part
 from keelson.docker.images.choice import chosen
 from keelson.docker.part import DockerSpec
 from keelson.inside.settings import dump
+from keelson.settings.limits import memory_of
 from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob

@@ -11,8 +11,8 @@ from typing import Any
 import pulumi_kubernetes as kubernetes
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, accounts, jobs, network, pods
-from components.targets.containers import ContainersTarget, Wanted, depending_on, memory_of
+from components.targets import Backups, RunningDaemon, accounts, jobs, network, pods, quota
+from components.targets.containers import ContainersTarget, Wanted, depending_on
 from components.targets.objects import Objects
 from components.targets.pods import Json
 from keelson.containers import job, toolbox
@@ -21,6 +21,7 @@ from keelson.docker.images.traits import Traits
 from keelson.inside.settings import dump
 from keelson.kubernetes import names, part
 from keelson.kubernetes.part import KubernetesSpec
+from keelson.settings.limits import memory_of
 from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
 from providers.kubernetes_application import KubernetesApplication
@@ -42,7 +43,7 @@ class KubernetesTarget(ContainersTarget):
     """All parts as workloads of one namespace.
 
     Makes: Provider, KubernetesGround <stack>-ground, KubernetesIdentity <stack>, KubernetesEntry <stack>-entry, KubernetesStackSettings <stack>-settings,
-    KubernetesVolume backups, NetworkPolicies, ServiceAccounts, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
+    KubernetesVolume backups, NetworkPolicies, ServiceAccounts, ResourceQuota quota and LimitRange usual where there is a quota, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
     <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process; for what is backed up BackupJob and CronJob <name>-backup; for
     each service of a client KubernetesApplication <namespace>-<service>.
 
@@ -65,6 +66,7 @@ class KubernetesTarget(ContainersTarget):
         self.marks: Mapping[str, Output[str]] = {"mark": self._entry.mark}
         self._backups = self._volume(names.JOB, names.BACKUPS, self._settings.backup_storage, parent, kept=True)
         self._policies = [*self._make_policies(parent), *self._make_accounts(parent)]
+        self._make_quota(parent)
         self._toolbox = self._make_toolbox(parent)
 
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
@@ -269,6 +271,20 @@ class KubernetesTarget(ContainersTarget):
             )
             for name in accounts.parts(self._stack.settings)
         ]
+
+    def _make_quota(self, parent: Resource) -> None:
+        """Bound what the namespace may ask for, where the settings say so."""
+        options, settings = self._options(parent, depends_on=[self._ground]), self._settings.quota
+        if limits := quota.hard(settings):
+            metadata = self._named("quota", "quota")
+            self._objects.make(
+                kubernetes.core.v1.ResourceQuota, "quota", metadata=metadata, spec={"hard": limits}, opts=options
+            )
+        if usual := quota.usual(settings):
+            metadata = self._named("usual", "quota")
+            self._objects.make(
+                kubernetes.core.v1.LimitRange, "usual", metadata=metadata, spec={"limits": [usual]}, opts=options
+            )
 
     def _volume(self, name: str, claim: str, size: str, parent: Resource, *, kept: bool = False) -> KubernetesVolume:
         """Make a claim that is never replaced: what its volume holds would be lost."""

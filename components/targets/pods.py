@@ -11,8 +11,8 @@ from keelson.containers.model import ContainerSettings
 from keelson.containers.toolbox import NAME as TOOLBOX
 from keelson.docker.images.traits import Traits
 from keelson.kubernetes import names
+from keelson.settings.limits import CPUS
 
-CPU = "100m"  # asked for where the settings say nothing
 READABLE = 0o440  # for the part's group alone
 SECONDS_OF_A_START = 60
 PERIOD = 5
@@ -88,7 +88,7 @@ def _container(part: str, image: Traits, settings: ContainerSettings, limits: Ma
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"], **({"add": list(image.capabilities)} if image.capabilities else {})},
         },
-        "resources": {"requests": {"cpu": CPU, **limits}, "limits": dict(limits)},
+        "resources": {"requests": {"cpu": f"{CPUS:g}", **limits}, "limits": dict(limits)},
         "volumeMounts": _mounts(settings),
         **({"ports": [{"name": "main", "containerPort": port}]} if port else {}),
         **_probes(settings, port),

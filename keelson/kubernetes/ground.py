@@ -7,7 +7,7 @@ import time
 from keelson.errors import OwnershipError, PlatformError, SettingsError
 from keelson.kubernetes import cluster, names
 from keelson.kubernetes.cluster import Cluster, Json
-from keelson.settings.kubernetes import count_quantity
+from keelson.settings.quantities import count_quantity
 
 ENFORCED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
 SECONDS_TO_END = 180.0  # more than any pod is given

@@ -18,6 +18,7 @@ from keelson import paths
 from keelson.errors import ServerError, SettingsError
 from keelson.local import tls
 from keelson.local.root import DATA, PrivateRoot
+from keelson.settings.limits import SHARED_BUFFERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,7 @@ host     replication  postgres  127.0.0.1/32  scram-sha-256
 """
 PRELOADED = ("pg_stat_statements",)
 DEFAULTS = {
-    "shared_buffers": "64MB",
+    "shared_buffers": SHARED_BUFFERS,
     "max_connections": "200",
     "maintenance_work_mem": "64MB",
     "effective_cache_size": "512MB",

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from keelson.settings import demand, limits
 from keelson.settings.parts import count_bytes
 
 if TYPE_CHECKING:
@@ -29,9 +30,11 @@ def faults(settings: StackSettings, databases: Mapping[str, DatabaseDefinition])
     """Give a sentence for each setting of target kubernetes that cannot be; `databases` are the stack's services."""
     yield from _names(settings)
     yield from _parts(settings)
+    yield from limits.faults(settings)
     yield from _clients(settings, databases)
     yield from _images(settings)
     yield from _schedules(settings, databases)
+    yield from demand.faults(settings, databases)
 
 
 def _names(settings: StackSettings) -> Iterator[str]:

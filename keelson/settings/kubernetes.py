@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from keelson.settings.images import ImagesSettings
+from keelson.settings.quantities import Quantity
+from keelson.settings.quota import QuotaSettings
 
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
-Quantity = Annotated[str, Field(pattern=r"^[1-9]\d*(Mi|Gi|Ti)$")]
-_UNITS = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 class KubernetesSettings(ImagesSettings):
@@ -26,12 +26,8 @@ class KubernetesSettings(ImagesSettings):
     )
     ha: bool = False  # whether servers and Redis have several instances
     instances: Annotated[int, Field(ge=2, le=9)] = 3  # of those that have
+    quota: QuotaSettings = QuotaSettings()
     pull_secrets: tuple[str, ...] = ()  # of the namespace, for a private registry
     clients: dict[Namespace, tuple[str, ...]] = Field(
         default_factory=dict
     )  # whose pods may connect, and to which services
-
-
-def count_quantity(text: str) -> int:
-    """Return the number of bytes that a text such as 10Gi stands for."""
-    return int(text[:-2]) * _UNITS[text[-2:]]

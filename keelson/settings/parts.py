@@ -9,8 +9,8 @@ from pydantic import Field, SecretStr, model_validator
 
 from keelson.settings.backup import BackupChanges
 from keelson.settings.database import Name
-from keelson.settings.kubernetes import Quantity
 from keelson.settings.model import Settings
+from keelson.settings.quantities import Quantity
 
 Port = Annotated[int, Field(ge=1024, le=65535)]
 Bytes = Annotated[str, Field(pattern=r"^[1-9]\d*(kb|mb|gb)?$")]

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator
 from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
-from keelson.settings import cluster
+from keelson.settings import cluster, limits
 from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
@@ -332,6 +332,8 @@ def _faults_elsewhere(settings: StackSettings) -> Iterator[str]:
         yield from (
             f"'ha' and 'instances' of {name} need the target kubernetes; take them out for {target}" for name in several
         )
+    if target == "docker":
+        yield from limits.faults(settings)
     if target != "local":
         placed = (name for name, server in settings.servers.items() if server.data_directory)
         yield from (

@@ -19,6 +19,7 @@ from pulumi.runtime.proto import resource_pb2
 
 from keelson.kubernetes import cluster, ground, names
 from keelson.kubernetes.cluster import Cluster
+from keelson.settings import demand
 from keelson.settings.stack import Stack, read_stack
 from providers import values
 from tests.stack.harness import CHECKOUT, wait_until
@@ -34,6 +35,8 @@ PATHS = {
     "CronJob": ("cronjobs", "batch/v1"),
     "NetworkPolicy": ("networkpolicies", "networking.k8s.io/v1"),
     "ServiceAccount": ("serviceaccounts", "v1"),
+    "ResourceQuota": ("resourcequotas", "v1"),
+    "LimitRange": ("limitranges", "v1"),
 }
 OWN_LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by")}
 SELECTED_BY = {names.STACK_LABEL, names.PART_LABEL, "app.kubernetes.io/managed-by"}
@@ -42,7 +45,7 @@ FIXED_IMAGE = re.compile(r".+@sha256:[0-9a-f]{64}|.+:(?!latest)[\w.-]+")
 WORKLOADS = {"StatefulSet", "Deployment", "CronJob"}
 RESTRICTED_VOLUMES = {"emptyDir", "persistentVolumeClaim", "secret"}
 PORTS = {"server": 5432, "redis": 6379, "pgadmin": 5050, "agent": 9180}
-UNITS = {"Mi": 2**20, "Gi": 2**30}
+UNITS = {"Mi": 2**20, "Gi": 2**30, "": 1}
 
 AGENT_IMAGE = "registry.example/keelson/agent:1"
 SECRETS: Json = {"passwords": {"auth_app_a": PASSWORD}, "pgadmin": {"password": PASSWORD}}
@@ -55,7 +58,7 @@ VARIED: Json = {
     "databases": ["auth_service", "ticks"],
     "redis": {
         "session_store": {"maxmemory": "512mb", "maxmemory_policy": "noeviction", "passwords": {"admin": PASSWORD}},
-        "cache": {"memory": "64mb"},
+        "cache": {"maxmemory": "32mb", "memory": "64mb"},
     },
     "kubernetes": {
         "context": "production",
@@ -64,6 +67,7 @@ VARIED: Json = {
         "storage": "5Gi",
         "backup_storage": "7Gi",
         "pull_secrets": ["registry"],
+        "quota": {"cpus": 2.5, "memory": "12Gi", "storage": "57Gi", "pods": 11},
         "clients": {"shop": ["auth_service"], "desk": ["auth_service", "ticks"]},
         "image": {
             name: {"reference": f"registry.example/{name}:1", "uid": 4000, "gid": 4001}
@@ -231,8 +235,9 @@ def _is_chosen(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     )
 
 
-def _quantity(text: str) -> int:
-    return int(text[:-2]) * UNITS[text[-2:]]
+def _quantity(text: str) -> float:
+    number = text.rstrip("GMi")
+    return float(number) * UNITS[text.removeprefix(number)]
 
 
 # What the API would say
@@ -354,6 +359,39 @@ def test_a_pod_is_given_the_memory_that_it_asks_for(made: Made) -> None:
         assert resources["requests"]["memory"] == resources["limits"]["memory"]
         assert "cpu" in resources["requests"]
         assert resources["limits"].get("cpu", resources["requests"]["cpu"]) == resources["requests"]["cpu"]
+
+
+def test_what_a_stack_is_taken_to_ask_for_is_what_its_objects_ask_for(made: Made) -> None:
+    found = dict.fromkeys(("cpus", "memory", "storage", "pods"), 0.0)
+    for workload in made.of_kind(*WORKLOADS):
+        surge = workload["kind"] == "Deployment" and workload["spec"].get("strategy", {}).get("type") != "Recreate"
+        count = workload["spec"].get("replicas", 1) + surge
+        (container,) = _template(workload)["spec"]["containers"]
+        found["pods"] += count
+        found["cpus"] += count * _quantity(container["resources"]["requests"]["cpu"])
+        found["memory"] += count * _quantity(container["resources"]["requests"]["memory"])
+    found["storage"] = sum(_quantity(made.inputs[name]["size"]) for name in _volumes(made))
+    assert demand.asked(made.stack.settings, made.stack.databases) == pytest.approx(found)
+
+
+def test_a_quota_bounds_the_namespace_and_gives_those_who_say_nothing_a_limit(stacks: dict[str, Made]) -> None:
+    (bounds,) = stacks["varied"].of_kind("ResourceQuota")
+    assert bounds["spec"]["hard"] == {
+        "requests.cpu": "2.5",
+        "requests.memory": "12Gi",
+        "limits.memory": "12Gi",
+        "requests.storage": "57Gi",
+        "pods": "11",
+    }
+    (usual,) = stacks["varied"].of_kind("LimitRange")
+    assert usual["spec"]["limits"] == [
+        {
+            "type": "Container",
+            "defaultRequest": {"memory": "256Mi", "cpu": "0.1"},
+            "default": {"memory": "256Mi"},
+        }
+    ]
+    assert not stacks["prod"].of_kind("ResourceQuota", "LimitRange")
 
 
 def test_what_lies_in_memory_leaves_room_for_the_program(made: Made) -> None:

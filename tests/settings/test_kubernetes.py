@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keelson.errors import SettingsError
-from keelson.settings.kubernetes import count_quantity
+from keelson.settings.quantities import count_quantity
 from keelson.settings.stack import Stack, read_stack
 
 
@@ -121,6 +121,53 @@ def test_a_client_that_cannot_be_served_is_refused(root: Path, clients: dict[str
 )
 def test_what_a_cluster_could_not_hold_to_is_refused(root: Path, settings: dict[str, Any], sentence: str) -> None:
     refused(root, sentence, **settings)
+
+
+@pytest.mark.parametrize(
+    ("quota", "sentence"),
+    [
+        ({"memory": "9Gi"}, "asks for 9.25Gi of memory, with all backups at once, and the setting 'keelson:kubernetes.quota.memory' allows 9Gi"),
+        ({"cpus": 0.85}, "asks for 0.9 cpus, with all backups at once, and the setting 'keelson:kubernetes.quota.cpus' allows 0.85 cpus"),
+        ({"storage": "59Gi"}, "asks for 60Gi of storage and the setting 'keelson:kubernetes.quota.storage' allows 59Gi of storage; raise it"),
+        ({"pods": 8}, "asks for 9 pods, with all backups at once, and the setting 'keelson:kubernetes.quota.pods' allows 8 pods; raise it"),
+    ],
+)  # fmt: skip
+def test_a_stack_that_asks_for_more_than_its_quota_is_refused(root: Path, quota: dict[str, Any], sentence: str) -> None:
+    refused(root, sentence, kubernetes={"quota": quota})
+    assert read(root, kubernetes={"quota": {"cpus": 0.9, "memory": "9472Mi", "storage": "60Gi", "pods": 9}})
+
+
+def test_instances_and_their_volumes_count_for_a_quota(root: Path) -> None:
+    several = {"ha": True, "quota": {"pods": 11, "storage": "120Gi"}}
+    refused(root, "the stack asks for 12 pods", kubernetes=several | {"instances": 3}, servers={"main": {}})
+    with_two = several | {"instances": 2}
+    assert read(root, kubernetes=with_two, servers={"main": {}}).settings.instances_of("main") == 2
+    refused(root, "the stack asks for 120Gi of storage", kubernetes={**with_two, "quota": {"storage": "119Gi"}}, servers={"main": {"storage": "35Gi"}})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("postgres", "memory"),
+    [("1025MB", "2gb"), ("131073", "2gb"), ("1.1GB", "2gb"), ("1100000kB", None), ("0x20001", None), ("64MB", "100mb")],
+)
+def test_shared_buffers_over_half_of_a_servers_memory_are_refused(
+    root: Path, postgres: str, memory: str | None
+) -> None:
+    servers = {"main": {"memory": memory, "postgres": {"shared_buffers": postgres}}}
+    images = {"docker": {"images": "debian"}}
+    for target in ("kubernetes", "docker"):
+        refused(root, f"'shared_buffers' of main is {postgres}, more than half", servers=servers, target=target, **images)  # fmt: skip
+    assert read(root, target="local", servers={"main": {"postgres": {"shared_buffers": postgres}}})
+
+
+@pytest.mark.parametrize("postgres", ["1GB", "1024MB", "131072", " 0.5 GB ", "many", "1gb", "12 parsecs"])
+def test_others_are_left_to_postgresql(root: Path, postgres: str) -> None:
+    assert read(root, servers={"main": {"memory": "2gb", "postgres": {"shared_buffers": postgres}}})
+
+
+def test_a_redis_that_may_hold_more_than_half_of_its_memory_is_refused(root: Path) -> None:
+    sentence = "'maxmemory' of cache is 300mb, more than half of the 512 MB that it may take; set 256MB or less, or more 'memory' for cache"
+    refused(root, sentence, redis={"cache": {"maxmemory": "300mb", "memory": "512mb"}})
+    assert read(root, redis={"cache": {"maxmemory": "256mb", "memory": "512mb"}})
 
 
 @pytest.mark.parametrize(

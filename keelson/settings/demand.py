@@ -1,0 +1,86 @@
+"""What a stack asks of a cluster, and whether the quota that it is given leaves room for that."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keelson.settings.limits import CPUS, memory_of
+from keelson.settings.quantities import count_quantity
+
+if TYPE_CHECKING:
+    from keelson.settings.stack import StackSettings
+
+GIGABYTE = 2**30
+MEGABYTE = 2**20
+LESS = {
+    "cpus": "parts less (`cpus`)",
+    "memory": "parts less (`memory`)",
+    "storage": "volumes less (`storage`, `backup_storage`)",
+    "pods": "the stack fewer instances or parts",
+}
+
+
+@dataclass(frozen=True)
+class Pods:
+    """Pods that are alike, and what each asks for."""
+
+    count: int
+    cpus: float
+    memory: int  # bytes
+
+
+def pods(settings: StackSettings, backups: Collection[str]) -> Iterator[Pods]:
+    """Give all that may be there at once.
+
+    With every backup, as those that could not begin in time may begin together. A rolling update adds nothing: each workload ends a
+    pod before it makes the next.
+    """
+    for name, kind in settings.parts.items():
+        part, count = settings.settings_of_parts[name], _instances(settings, name)
+        yield Pods(count, part.cpus or CPUS, memory_of(part, kind) * MEGABYTE)
+    yield Pods(1, CPUS, memory_of(None, "toolbox") * MEGABYTE)
+    yield Pods(len(backups), CPUS, memory_of(None, "agent") * MEGABYTE)
+
+
+def asked(settings: StackSettings, databases: Collection[str]) -> dict[str, float]:
+    """Return how much of each resource a stack with these databases asks for, in processors, bytes, and pods."""
+    every = list(pods(settings, [*databases, *settings.redis]))
+    return {
+        "cpus": round(sum(each.count * each.cpus for each in every), 3),
+        "memory": sum(each.count * each.memory for each in every),
+        "storage": sum(_volumes(settings)),
+        "pods": sum(each.count for each in every),
+    }
+
+
+def faults(settings: StackSettings, databases: Collection[str]) -> Iterator[str]:
+    """Give a sentence for each resource of which the stack asks for more than its quota allows."""
+    quota = settings.kubernetes.quota
+    for resource, wanted in asked(settings, databases).items():
+        given = getattr(quota, resource)
+        if given is not None and wanted > (allowed := count_quantity(given) if isinstance(given, str) else given):
+            among = "" if resource == "storage" else ", with all backups at once,"
+            yield (
+                f"the stack asks for {_shown(resource, wanted)}{among} and the setting 'keelson:kubernetes.quota.{resource}' "
+                f"allows {_shown(resource, allowed)}; raise it, or give {LESS[resource]}"
+            )
+
+
+def _volumes(settings: StackSettings) -> Iterator[int]:
+    yield count_quantity(settings.kubernetes.backup_storage)
+    for name, kind in settings.parts.items():
+        if kind != "agent":
+            size = settings.settings_of_parts[name].storage or settings.kubernetes.storage
+            yield count_quantity(size) * _instances(settings, name)
+
+
+def _instances(settings: StackSettings, name: str) -> int:
+    return settings.instances_of(name) if name in settings.servers or name in settings.redis else 1
+
+
+def _shown(resource: str, amount: float) -> str:
+    if resource in {"memory", "storage"}:
+        return f"{round(amount / GIGABYTE, 2):g}Gi of {resource}"
+    return f"{round(amount, 2):g} {resource}"
