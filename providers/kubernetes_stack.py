@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pulumi import Output
@@ -28,19 +28,20 @@ STAYS = (
 
 @dataclass(frozen=True)
 class KubernetesGroundInputs:
-    """The cluster with the namespace, the stack, and whose the workloads are."""
+    """The cluster with the namespace, the stack, whose the workloads are, and which kinds the cluster must know, by the setting."""
 
     place: str
     key: str
     keeps: bool = False
     workloads: str = OURS
+    needs: dict[str, str] = field(default_factory=dict)
 
 
 class KubernetesGroundProvider(Provider[KubernetesGroundInputs]):
     """The namespace is there. It stays when the stack goes: backups lie in it. Its state goes, unless its data stay."""
 
     inputs = KubernetesGroundInputs
-    compared: ClassVar = ("keeps", "workloads")
+    compared: ClassVar = ("keeps", "workloads", "needs")
     fixed: ClassVar = {"place": STAYS}
 
     def identify(self, inputs: KubernetesGroundInputs) -> str:
@@ -55,6 +56,7 @@ class KubernetesGroundProvider(Provider[KubernetesGroundInputs]):
 
     def make(self, inputs: KubernetesGroundInputs) -> Bag:
         """Make the namespace, or recognise the one that is there; another tool's must be."""
+        ground.require(inputs.place, inputs.needs)
         if inputs.workloads == THEIRS:
             _see(inputs.place, ground.namespace(inputs.place, inputs.key))
         ground.ensure_namespace(inputs.place, inputs.key)

@@ -9,7 +9,7 @@ from typing import Any
 
 from pulumi import Resource, ResourceOptions
 
-from components.targets import RunningDaemon, RunningServer
+from components.targets import RunningDaemon, RunningServer, pgadmin
 from keelson.endpoint import Reference
 from keelson.settings.images import ImageName
 from keelson.settings.stack import Stack
@@ -73,13 +73,8 @@ class ContainersTarget(ABC):
         self, entries: Sequence[Mapping[str, str]], after: Sequence[Resource], parent: Resource
     ) -> RunningDaemon:
         """Make volume, files and container of pgAdmin, which may answer later."""
-        settings = self._stack.settings.pgadmin
-        values = {
-            "email": settings.email,
-            "entries": [dict(entry) for entry in entries],
-            "protected": self._stack.settings.protected,
-        }
-        passwords = {"admin": settings.password.get_secret_value()} if settings.password else {}
+        values = pgadmin.values(self._stack.settings, entries)
+        passwords = pgadmin.passwords(self._stack.settings.pgadmin)
         _, process = self._part(Wanted("pgadmin", "pgadmin", "pgadmin", values, parent, passwords, after))
         return RunningDaemon(process, process.listens_on)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi_kubernetes as kubernetes
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, accounts, jobs, network, pods, quota
+from components.targets import Backups, RunningDaemon, accounts, jobs, needs, network, page, pods, quota
 from components.targets.containers import ContainersTarget, Wanted, depending_on
 from components.targets.objects import Objects
 from components.targets.pods import Json
@@ -19,13 +19,15 @@ from keelson.containers import job, toolbox
 from keelson.docker.images.choice import chosen
 from keelson.docker.images.traits import Traits
 from keelson.inside.settings import dump
-from keelson.kubernetes import names, part
+from keelson.kubernetes import external, names, part
 from keelson.kubernetes.part import KubernetesSpec
+from keelson.settings.external import servers_of
 from keelson.settings.limits import memory_of
 from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
 from providers.kubernetes_application import KubernetesApplication
 from providers.kubernetes_part import KubernetesFiles, KubernetesPart
+from providers.kubernetes_passwords import KubernetesPasswords
 from providers.kubernetes_stack import (
     KubernetesEntry,
     KubernetesGround,
@@ -43,7 +45,7 @@ class KubernetesTarget(ContainersTarget):
     """All parts as workloads of one namespace.
 
     Makes: Provider, KubernetesGround <stack>-ground, KubernetesIdentity <stack>, KubernetesEntry <stack>-entry, KubernetesStackSettings <stack>-settings,
-    KubernetesVolume backups, NetworkPolicies, ServiceAccounts, ResourceQuota quota and LimitRange usual where there is a quota, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
+    ExternalSecret keelson-passwords and KubernetesPasswords <stack>-passwords where some come from outside, KubernetesVolume backups, NetworkPolicies, ServiceAccounts, ResourceQuota quota and LimitRange usual where there is a quota, Ingress or HTTPRoute pgadmin-page where it has a public name, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
     <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process; for what is backed up BackupJob and CronJob <name>-backup; for
     each service of a client KubernetesApplication <namespace>-<service>.
 
@@ -59,15 +61,23 @@ class KubernetesTarget(ContainersTarget):
         self._objects = Objects(stack)
         self._provider = None if self._objects.applied_elsewhere else self._make_provider(parent)
         at = {"place": self._place, "key": self._key}
-        keeps = {"keeps": self._data_stay} | self._objects.note
+        keeps = {"keeps": self._data_stay} | self._objects.note | needs.of(stack.settings)
         self._ground = KubernetesGround(f"{stack.name}-ground", at | keeps, self._guarded(parent))
         self._identity, self._entry = self._make_entry(at, parent)
         self.stack_id: Output[str] = self._identity.stack_id
-        self.marks: Mapping[str, Output[str]] = {"mark": self._entry.mark}
+        self.marks: Mapping[str, Output[str]] = {"mark": self._with_passwords(parent)}
         self._backups = self._volume(names.JOB, names.BACKUPS, self._settings.backup_storage, parent, kept=True)
         self._policies = [*self._make_policies(parent), *self._make_accounts(parent)]
         self._make_quota(parent)
         self._toolbox = self._make_toolbox(parent)
+
+    def pgadmin(
+        self, entries: Sequence[Mapping[str, str]], after: Sequence[Resource], parent: Resource
+    ) -> RunningDaemon:
+        """Make pgAdmin's pod, and what leads to it from outside where the settings name it."""
+        made = super().pgadmin(entries, after, parent)
+        self._make_page(parent)
+        return made
 
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
         """Make the agent's pod, which runs no job: CronJobs do."""
@@ -271,6 +281,52 @@ class KubernetesTarget(ContainersTarget):
             )
             for name in accounts.parts(self._stack.settings)
         ]
+
+    def _with_passwords(self, parent: Resource) -> Output[str]:
+        """Have passwords brought from outside where the settings say so; return what changes with them, and with the state."""
+        settings, mark = self._settings.external_secrets, self._entry.mark
+        if settings is None:
+            return mark
+        wanted = self._objects.make(
+            kubernetes.apiextensions.CustomResource,
+            external.SECRET,
+            api_version=external.API,
+            kind=external.KIND,
+            metadata=self._named(external.SECRET, "passwords"),
+            spec=external.spec(*needs.remote(settings)),
+            opts=self._options(parent, depends_on=[self._ground]),
+        )
+        inputs = {
+            "place": self._place,
+            "key": self._key,
+            "logins": {login: servers_of(login, self._stack.databases) for login in settings.passwords},
+            "remote": settings.model_dump(mode="json", exclude_none=True),
+            "mark": mark,
+        }
+        inside = ResourceOptions(parent=parent, deleted_with=self._ground, depends_on=[wanted])
+        taken = KubernetesPasswords(f"{self._stack.name}-passwords", inputs, inside).taken
+        return Output.concat(mark, "-", taken)
+
+    def _make_page(self, parent: Resource) -> None:
+        """Make pgAdmin's page under a public name."""
+        settings, options = self._stack.settings.pgadmin, self._options(parent, depends_on=[self._ground])
+        metadata = self._named(page.SERVICE, "pgadmin")
+        if settings.ingress:
+            metadata["annotations"] = metadata["annotations"] | settings.ingress.annotations
+            spec = page.ingress(settings.ingress)
+            self._objects.make(
+                kubernetes.networking.v1.Ingress, "pgadmin-page", metadata=metadata, spec=spec, opts=options
+            )
+        if settings.gateway:
+            spec = page.route(settings.gateway, part.kind("pgadmin").listens_on)
+            self._objects.make(
+                kubernetes.apiextensions.CustomResource,
+                "pgadmin-page",
+                **page.ROUTE,
+                metadata=metadata,
+                spec=spec,
+                opts=options,
+            )
 
     def _make_quota(self, parent: Resource) -> None:
         """Bound what the namespace may ask for, where the settings say so."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, RunningServer, jobs
+from components.targets import Backups, RunningDaemon, RunningServer, jobs, pgadmin
 from keelson import fingerprint
 from keelson.endpoint import Reference
 from keelson.settings.stack import Stack
@@ -72,19 +72,14 @@ class LocalTarget:
     ) -> RunningDaemon:
         """Make the directory and the supervised process, which may answer later."""
         settings = self._stack.settings.pgadmin
-        chosen = {"admin": settings.password.get_secret_value()} if settings.password else {}
         process = self._daemon(
             "pgadmin",
             {
                 "kind": "pgadmin",
                 "port": settings.port or 0,
                 "preferred_port": settings.preferred_port,
-                "settings": {
-                    "email": settings.email,
-                    "entries": [dict(entry) for entry in entries],
-                    "protected": self._stack.settings.protected,
-                },
-                "passwords": Output.secret(chosen),
+                "settings": pgadmin.values(self._stack.settings, entries),
+                "passwords": Output.secret(pgadmin.passwords(settings)),
             },
             ResourceOptions(parent=parent, depends_on=[self._volume("pgadmin", parent), *after]),
         )

@@ -27,7 +27,17 @@ def policies(stack: Stack) -> Mapping[str, Json]:
         "names": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": dns}]},
         "tools": {"podSelector": tools, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]},
         **{f"to-{names.of(name)}": _opened(stack, name, kind) for name, kind in stack.settings.parts.items()},
+        **_to_issuer(stack),
     }
+
+
+def _to_issuer(stack: Stack) -> Mapping[str, Json]:
+    """Return what lets pgAdmin ask the issuer of its logins; a policy knows no names, so by its port alone."""
+    oidc = stack.settings.pgadmin.oidc
+    if oidc is None or not stack.settings.pgadmin.enabled:
+        return {}
+    ports = [{"port": oidc.port, "protocol": "TCP"}]
+    return {"issuer": {"podSelector": _one_of(["pgadmin"]), "policyTypes": ["Egress"], "egress": [{"ports": ports}]}}
 
 
 def _opened(stack: Stack, name: str, kind: str) -> Json:
@@ -45,11 +55,13 @@ def _opened(stack: Stack, name: str, kind: str) -> Json:
 
 
 def _clients(stack: Stack, name: str, kind: str) -> list[str]:
-    """Return the namespaces whose services are on a server, or that use any, as each service may use each Redis."""
+    """Return the namespaces whose services are on a server, or that use any, as each service may use each Redis; for pgAdmin its proxy's."""
     on = {
         "server": {service for service, database in stack.databases.items() if database.server == name},
         "redis": set(stack.databases),
     }.get(kind, set())
+    if kind == "pgadmin":
+        return [namespace] if (namespace := stack.settings.pgadmin.proxy) else []
     return [namespace for namespace, services in stack.settings.kubernetes.clients.items() if on & set(services)]
 
 

@@ -130,6 +130,11 @@ _USES = {
 def _daemon(chosen: Context, part: Part) -> tuple[str, ...]:
     stack, address = chosen.stack, _where(chosen, part.name)
     where, use = _USES[part.kind]
+    pgadmin = stack.settings.pgadmin
+    if part.kind == "pgadmin" and pgadmin.url:
+        where = pgadmin.url
+    if part.kind == "pgadmin" and pgadmin.oidc:
+        use = f"log in with {pgadmin.oidc.name}"
     state = "" if part.answering else "starting; " if part.starting else f"{part.detail}; "
     return part.name, where.format(address.host, address.port), state + use.format(email=stack.settings.pgadmin.email)
 

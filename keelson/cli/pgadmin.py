@@ -14,6 +14,7 @@ from keelson.errors import SettingsError
 from keelson.target import target
 
 NAME, LOGIN = "pgadmin", "admin"
+HEADINGS = {"url": "ADDRESS", "login": "LOGIN", "email": "E-MAIL", "password": "PASSWORD"}
 
 
 def pgadmin(
@@ -22,7 +23,7 @@ def pgadmin(
     opened: Annotated[bool, typer.Option("--open", help="Open it in this user's browser.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print pgAdmin's address, e-mail and password; where it has no port of its own, keep one open until Ctrl-C.
+    """Print pgAdmin's address, e-mail and password; where it has neither a public name nor a port of its own, keep one open until Ctrl-C.
 
     Example: keelson pgadmin --open
     """
@@ -30,17 +31,18 @@ def pgadmin(
     if not chosen.settings.pgadmin.enabled:
         msg = f"stack {chosen.name} has no pgAdmin; set keelson:pgadmin.enabled to true and run `keelson up`"
         raise SettingsError(msg)
-    place = target(chosen.settings.place)
-    address = place.locate(chosen.key, NAME)
-    login = {
-        "url": f"http://{address.host}:{address.port}/",
-        "email": chosen.settings.pgadmin.email,
-        "password": place.password(chosen.key, NAME, LOGIN),
-    }
+    settings, place = chosen.settings.pgadmin, target(chosen.settings.place)
+    address = None if settings.url else place.locate(chosen.key, NAME)
+    login = {"url": f"http://{address.host}:{address.port}/" if address else settings.url}
+    if settings.oidc:
+        login["login"] = settings.oidc.name
+    if settings.oidc is None or settings.oidc.local_login:
+        login |= {"email": settings.email, "password": place.password(chosen.key, NAME, LOGIN)}
     if as_json:
         print_json(login)
     else:
-        print_table(("ADDRESS", "E-MAIL", "PASSWORD"), [tuple(login.values())])
+        print_table([HEADINGS[name] for name in login], [tuple(login.values())])
     if opened and not webbrowser.open(login["url"]):
         note("no browser could be opened here; open the address yourself")
-    hold(address)
+    if address:
+        hold(address)

@@ -17,8 +17,11 @@ PATIENCE = 30.0  # until it must be there
 STOPPING = 30  # seconds for runs to clear up
 PROGRAM = (*toolbox.PYTHON, "keelson.agent")
 HEALTH = (
-    "import sys, urllib.request; "
-    f"sys.exit(urllib.request.urlopen('http://127.0.0.1:{PORT}/live', timeout=4).status != 200)"
+    "import sys, urllib.request\n"
+    "try:\n"
+    f"    urllib.request.urlopen('http://127.0.0.1:{PORT}/live', timeout=4)\n"
+    "except OSError as fault:\n"
+    "    sys.exit(f'the agent does not answer ({getattr(fault, \"reason\", fault)})')"
 )
 
 

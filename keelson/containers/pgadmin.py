@@ -24,7 +24,8 @@ from keelson.containers.agent import EVERYWHERE
 from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount, PartSpec
 from keelson.docker.images.recipes import REPOSITORY
 from keelson.endpoint import MAINTENANCE_DATABASE
-from keelson.pgadmin import configuration
+from keelson.pgadmin import configuration, sign_on
+from keelson.pgadmin.stack import CLIENT, LOGIN
 
 PORT = 5050
 SERVERS_PORT = 5432
@@ -36,8 +37,12 @@ ELSEWHERE = {  # where an image keeps things is its own
     *("AZURE_CREDENTIAL_CACHE_DIR", "KERBEROS_CCACHE_DIR"),
 }
 HEALTH = (
-    "import sys, urllib.request; "
-    f"sys.exit(urllib.request.urlopen('http://127.0.0.1:{PORT}/misc/ping', timeout=8).read(100) != b'PING')"
+    "import sys, urllib.request\n"
+    "try:\n"
+    f"    said = urllib.request.urlopen('http://127.0.0.1:{PORT}/misc/ping', timeout=8).read(100)\n"
+    "except OSError as fault:\n"
+    "    sys.exit(f'pgAdmin does not answer ({getattr(fault, \"reason\", fault)})')\n"
+    "sys.exit(said != b'PING' and 'pgAdmin answers otherwise than usual')"
 )
 COPY = f"""
 cd {DATA}/storage/"$1" 2>/dev/null || exit 0
@@ -46,7 +51,10 @@ cp {CONFIG}/pgpass {PASSWORDS}.new
 mv {PASSWORDS}.new {PASSWORDS}
 """
 # Its configuration is made at each start, and pgAdmin looks for it by this variable.
-LOGIN = f'[ ! -e {DISTRO} ] || CONFIG_DISTRO_FILE_PATH={DISTRO} exec /venv/bin/python3 -c "$1" "$2"'
+SET_PASSWORD = f'[ ! -e {DISTRO} ] || CONFIG_DISTRO_FILE_PATH={DISTRO} exec /venv/bin/python3 -c "$1" "$2"'
+
+
+PROGRAM = "sign_on.py"
 
 
 class PgAdminKind:
@@ -66,6 +74,7 @@ class PgAdminKind:
         return ContainerSettings(
             environment=_variables(spec)
             | _hardening(spec)
+            | _signing_on(spec)
             | ({} if follows(spec) else {"KEELSON_LIST": _digest(spec)}),
             volumes={"config": Mount(CONFIG, read_only=True), "data": Mount(DATA)},
             networks=("admin",),
@@ -81,7 +90,8 @@ class PgAdminKind:
             "servers.json": _list(spec),
             "pgpass": "".join(f"{line}\n" for line in _password_lines(spec)),
             "ca.crt": str(state.ask(spec.place, spec.key, "authority")),
-            "password": state.password(spec, "admin"),
+            "password": state.password(spec, LOGIN),
+            **(_files_of_sign_on(spec) if "oidc" in spec.settings else {}),
         }
 
 
@@ -111,7 +121,31 @@ def _hardening(spec: PartSpec) -> dict[str, str]:
     ours = configuration.values(Path(DATA), spec.key, protected=bool(spec.settings.get("protected")))
     hosts = {*configuration.HOSTS, *spec.hosts} if spec.hosts is not None else set[str]()
     ours |= {"ALLOWED_HOSTS": sorted(hosts)}  # none: by whatever name
+    if page := spec.settings.get("page"):
+        public = configuration.page(page["host"], encrypted=bool(page["encrypted"]))
+        ours |= public | {"ALLOWED_HOSTS": sorted({*configuration.HOSTS, *spec.known_as, page["host"]})}
+    if oidc := spec.settings.get("oidc"):
+        ours |= configuration.sign_on(oidc)
     return {f"PGADMIN_CONFIG_{name}": repr(value) for name, value in ours.items() if name not in ELSEWHERE}
+
+
+def _signing_on(spec: PartSpec) -> dict[str, str]:
+    """Return how pgAdmin finds the files about login by OpenID Connect: the official image by an expression of its configuration."""
+    if "oidc" not in spec.settings:
+        return {}
+    if follows(spec):
+        return {"KEELSON_OIDC_FILE": f"{CONFIG}/{sign_on.FILE}"}
+    about = hashlib.sha256(json.dumps(spec.settings["oidc"], sort_keys=True).encode()).hexdigest()[:12]
+    run = f"__import__('runpy').run_path('{CONFIG}/{PROGRAM}')['of_official_image']('{CONFIG}')"
+    return {"PGADMIN_CONFIG_OAUTH2_CONFIG": run, "KEELSON_OIDC": about}
+
+
+def _files_of_sign_on(spec: PartSpec) -> dict[str, str]:
+    oidc = dict(spec.settings["oidc"])
+    if oidc["confidential"]:
+        oidc["client_secret"] = state.password(spec, CLIENT)
+    program = {} if follows(spec) else {PROGRAM: Path(sign_on.__file__).read_text(encoding="utf-8")}
+    return {sign_on.FILE: json.dumps(oidc, indent=2) + "\n", **program}
 
 
 def _list(spec: PartSpec) -> str:

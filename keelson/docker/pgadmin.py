@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 
 from keelson.containers import pgadmin
-from keelson.containers.pgadmin import COPY, LOGIN, follows
+from keelson.containers.pgadmin import COPY, SET_PASSWORD, follows
 from keelson.docker import answers
 from keelson.docker.part import DockerSpec
 from keelson.errors import ServerError
@@ -34,7 +34,7 @@ def _set_passwords(spec: DockerSpec) -> tuple[str, ...]:
     program = resources.files(__package__).joinpath("pgadmin_login.py").read_text(encoding="utf-8")
     try:
         answers.run(found, "sh", "-c", COPY, "copy", email.replace("@", "_"))
-        answers.run(found, "sh", "-c", LOGIN, "login", program, email)
+        answers.run(found, "sh", "-c", SET_PASSWORD, "login", program, email)
     except ServerError as fault:
         return (
             f"pgAdmin did not take its passwords ({fault}); run `keelson restart pgadmin`, then `keelson up -- --refresh`",

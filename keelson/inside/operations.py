@@ -16,6 +16,7 @@ from typing import Any
 
 from keelson import paths
 from keelson.errors import ServerError, UnreachableError
+from keelson.inside.external import external, forget_external, take_external
 from keelson.inside.upgrades import back_up_server
 from keelson.local.registry import DaemonRecord, Registry, ServerRecord
 
@@ -211,6 +212,9 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         mark,
         password,
         ensure_password,
+        take_external,
+        external,
+        forget_external,
         forget_passwords,
         record_server,
         record_daemon,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keelson import paths
 from keelson.errors import SettingsError
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from keelson.settings.stack import Stack
 
 FILE = "stack-settings.json"
+SECRET: Any = {"passwords": True, "pgadmin": {"password": True, "oidc": {"client_secret": True}}}
+OUTSIDE: Any = {"root": True, "settings": SECRET}
 
 
 def dump(stack: Stack) -> str:
     """Return the settings as a text that is the same as long as they are."""
-    values = stack.model_dump(
-        mode="json", exclude={"root": True, "settings": {"passwords"}}, exclude_defaults=True, exclude_none=True
-    )
+    values = stack.model_dump(mode="json", exclude=OUTSIDE, exclude_defaults=True, exclude_none=True)
     return json.dumps(values, sort_keys=True, separators=(",", ":"))
 
 

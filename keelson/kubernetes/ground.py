@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from keelson.errors import OwnershipError, PlatformError, SettingsError
 from keelson.kubernetes import cluster, names
@@ -42,6 +43,25 @@ def namespace(place: str, key: str) -> Json:
         "kind": "Namespace",
         "metadata": {"name": name, "labels": names.labels(key) | names.told_of(key, "namespace") | ENFORCED},
     }
+
+
+def require(place: str, needs: Mapping[str, str]) -> None:
+    """See that the cluster knows kinds that are no part of Kubernetes.
+
+    Args:
+        place: the cluster and namespace.
+        needs: for each such as `external-secrets.io/v1/ExternalSecret` the setting that wants it.
+
+    Raises:
+        PlatformError: it lacks one.
+    """
+    found = cluster.connect(place)
+    for wanted, setting in needs.items():
+        api, _, kind = wanted.rpartition("/")
+        known = (found.get(f"/apis/{api}") or {}).get("resources") or ()
+        if not any(each["kind"] == kind for each in known):
+            msg = f"the cluster {found.name} knows no {kind} of {api}; install what brings it, or take out the setting 'keelson:{setting}'"
+            raise PlatformError(msg)
 
 
 def has_namespace(place: str) -> bool:

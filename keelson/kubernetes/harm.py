@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from keelson.errors import UnreachableError
-from keelson.kubernetes import cluster, names, state
+from keelson.kubernetes import cluster, external, names, state
 from keelson.kubernetes.cluster import Cluster
 
 KINDS = {
@@ -26,7 +26,7 @@ Thing = tuple[str, str]  # a kind, and an object's name
 
 
 def is_harmed(place: str, key: str) -> bool:
-    """Say whether an object was taken away of which the stack's registry, or its jobs, know.
+    """Say whether an object was taken away of which the stack's registry, or its jobs, know, or a password from outside is another by now.
 
     Raises:
         PlatformError: the cluster does not answer.
@@ -37,7 +37,7 @@ def is_harmed(place: str, key: str) -> bool:
     if not there - _STAYING:
         return False  # it was never up, or is destroyed
     try:
-        return not {*_wanted(place, key)} <= there
+        return not ({*_wanted(place, key)} <= there and external.is_taken(place, key))
     except UnreachableError:  # the state itself
         return True
 

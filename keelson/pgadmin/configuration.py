@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 HOSTS = ("127.0.0.1", "localhost")
 STORE = "pgadmin4.db"
@@ -24,6 +27,36 @@ def values(directory: Path, key: str, *, protected: bool) -> dict[str, object]:
         protected: whether a second factor is demanded.
     """
     return _places(directory) | _doors(key, protected=protected) | _abilities()
+
+
+def page(host: str, *, encrypted: bool) -> dict[str, object]:
+    """Return what it has to know that is reached under a public name, through one proxy that says for whom it asks and how it was asked."""
+    return {
+        "ALLOWED_HOSTS": [*HOSTS, host],
+        "PROXY_X_FOR_COUNT": 1,
+        "PROXY_X_PROTO_COUNT": 1,
+        "PROXY_X_HOST_COUNT": 0,  # it passes the name on as it is
+        "SESSION_COOKIE_SECURE": encrypted,
+        "STRICT_TRANSPORT_SECURITY_ENABLED": encrypted,
+        "STRICT_TRANSPORT_SECURITY": "max-age=31536000",
+    }
+
+
+def sign_on(oidc: Mapping[str, Any]) -> dict[str, object]:
+    """Return what login by OpenID Connect needs, but for the issuer itself.
+
+    Who comes back from the issuer brings no strict cookie, and the login's form leads there. Nothing could decrypt a saved password
+    after the next login, so none is saved.
+    """
+    issuer = urlsplit(oidc["issuer"])
+    leading = f"form-action 'self' {issuer.scheme}://{issuer.netloc};"
+    return {
+        "AUTHENTICATION_SOURCES": ["oauth2", *(["internal"] if oidc["local_login"] else [])],
+        "OAUTH2_AUTO_CREATE_USER": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "CONTENT_SECURITY_POLICY": CONTENT_SECURITY_POLICY.replace("form-action 'self';", leading),
+        "MASTER_PASSWORD_REQUIRED": False,
+    }
 
 
 def _places(directory: Path) -> dict[str, object]:

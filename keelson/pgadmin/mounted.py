@@ -8,6 +8,7 @@
 | PGPASS_FILE, or libpq's PGPASSFILE | the passwords of the list's roles, as libpq has them |
 | PGSSLROOTCERT | the certificate that the servers' own are checked with |
 | PGADMIN_LISTEN_ADDRESS, PGADMIN_LISTEN_PORT | where it listens: 0.0.0.0 and 80 by default |
+| KEELSON_OIDC_FILE | how one logs in by OpenID Connect |
 | PGADMIN_CONFIG_<NAME> | a value of pgAdmin's configuration, as Python writes it |
 
 Other than there, the files are followed while it runs, and what was added by hand stays at every start; so
@@ -22,6 +23,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from keelson.errors import KeelsonError
 from keelson.pgadmin.wanted import MAINTENANCE_DATABASE, Entry, Wanted, state, text
@@ -60,7 +62,19 @@ class MountedSource:
 
     def fingerprint(self) -> object:
         """Return what differs as soon as one of the files was replaced."""
-        return tuple(state(path) for path in (self._servers, self._passwords, self._authority, self._login) if path)
+        files = (self._servers, self._passwords, self._authority, self._login, self._oidc)
+        return tuple(state(path) for path in files if path)
+
+    def sign_on(self) -> Mapping[str, Any] | None:
+        """Return how one logs in by OpenID Connect; None where nobody does."""
+        if (file := self._oidc) is None:
+            return None
+        try:
+            found: Mapping[str, Any] = json.loads(text(file))
+        except ValueError:  # whose text may show what stands there
+            msg = f"{file}, which KEELSON_OIDC_FILE names, cannot be read; run `keelson up -- --refresh`"
+            raise KeelsonError(msg) from None
+        return found
 
     def address(self) -> tuple[str, int]:
         """Return where pgAdmin should listen."""
@@ -93,6 +107,10 @@ class MountedSource:
     @property
     def _login(self) -> Path | None:
         return self._file(f"{_PASSWORD}_FILE")
+
+    @property
+    def _oidc(self) -> Path | None:
+        return self._file("KEELSON_OIDC_FILE")
 
     def _file(self, variable: str) -> Path | None:
         return Path(value) if (value := self.variables.get(variable)) else None

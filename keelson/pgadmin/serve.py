@@ -28,7 +28,7 @@ from gunicorn.app.base import BaseApplication  # noqa: E402
 
 from keelson import paths  # noqa: E402
 from keelson.errors import KeelsonError, PlatformError  # noqa: E402
-from keelson.pgadmin import configuration, damage  # noqa: E402
+from keelson.pgadmin import configuration, damage, sign_on  # noqa: E402
 from keelson.pgadmin.wanted import LOOPBACK, Source  # noqa: E402
 
 THREADS = 25  # an open query tool keeps one busy
@@ -126,9 +126,15 @@ def load(options: Options) -> Any:  # noqa: ANN401
     storage = options.directory / "storage"
     store.bring(app, storage, first, unlock=True)
 
+    signing = options.source.sign_on()
+
     def bring() -> None:
+        if options.source.sign_on() != signing:  # which pgAdmin reads at its start alone
+            say("the settings of login by OpenID Connect are others, so pgAdmin starts again")
+            os._exit(0)  # gunicorn makes another worker; sessions lie in files
         store.bring(app, storage, options.source.read(), unlock=False)
 
+    sign_on.at_login(lambda user: store.bring_user(user, storage, options.source.read()))
     threading.Thread(target=follow, args=(options.source, seen, bring), name="keelson", daemon=True).start()
     return app
 
@@ -150,12 +156,18 @@ def import_pgadmin(options: Options, email: str) -> Any:  # noqa: ANN401
     import config  # noqa: PLC0415 - pgAdmin's
 
     ours = configuration.values(options.directory, options.key, protected=options.protected)
-    vars(config).update({**ours, **options.chosen})
+    vars(config).update({**ours, **options.chosen, **signing_on(options.source)})
     from pgAdmin4 import app  # noqa: PLC0415 - takes what stands in config now
 
     for name in once:
         del os.environ[name]
     return app
+
+
+def signing_on(source: Source) -> dict[str, object]:
+    """Return the configuration of login by OpenID Connect; nothing where nobody logs in so."""
+    oidc = source.sign_on()
+    return {**configuration.sign_on(oidc), "OAUTH2_CONFIG": sign_on.providers(oidc)} if oidc else {}
 
 
 def follow(source: Source, seen: object, bring: Callable[[], None]) -> NoReturn:

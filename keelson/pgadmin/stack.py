@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from keelson.errors import KeelsonError
 from keelson.local import registry
@@ -11,7 +13,7 @@ from keelson.local.registry import Registry, ServerRecord
 from keelson.pgadmin.wanted import Entry, Wanted, state, text
 
 NAME = "pgadmin"
-LOGIN = "admin"
+LOGIN, CLIENT = "admin", "oidc"  # whose passwords are kept: pgAdmin's administrator, and pgAdmin itself with the issuer
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,15 @@ class StackSource:
         """Return what differs as soon as one of the registry's files was replaced."""
         folder = registry.directory(self.key)
         return tuple(map(state, (folder / "stack.json", folder / "secrets.json", self._authority)))
+
+    def sign_on(self) -> Mapping[str, Any] | None:
+        """Return how one logs in by OpenID Connect; None where nobody does."""
+        of_stack = Registry(self.key)
+        record = of_stack.daemon(NAME)
+        found: Mapping[str, Any] | None = record.settings.get("oidc") if record else None
+        if found is None:
+            return None
+        return {**found, "client_secret": of_stack.password(NAME, CLIENT)} if found["confidential"] else found
 
     @property
     def _authority(self) -> Path:

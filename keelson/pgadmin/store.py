@@ -16,6 +16,7 @@ from pgadmin.model import Role, Server, ServerGroup, User, db
 from pgadmin.utils.paths import preprocess_username
 
 from keelson import paths
+from keelson.pgadmin.sign_on import SOURCE
 from keelson.pgadmin.wanted import MAINTENANCE_DATABASE, MARK, Entry, Wanted
 
 ADMINISTRATOR_ID = 1  # whom pgAdmin makes with its store
@@ -48,9 +49,19 @@ def bring(app: Any, storage: Path, wanted: Wanted, *, unlock: bool) -> None:  # 
         if unlock:
             user.active, user.locked, user.login_attempts = True, False, 0
             _drop_usual_group(user.id)
-        _write_files(_folder(storage, user.username), wanted)
-        _list(user.id, wanted.entries)
+        for each in (user, *User.query.filter_by(auth_source=SOURCE)):
+            _write_files(_folder(storage, each.username), wanted)
+            _list(each.id, wanted.entries)
         db.session.commit()
+
+
+def bring_user(user: User, storage: Path, wanted: Wanted) -> None:
+    """Give somebody the list who has just logged in from elsewhere, perhaps for the first time."""
+    if not Server.query.filter_by(user_id=user.id).count():
+        _drop_usual_group(user.id)
+    _write_files(_folder(storage, user.username), wanted)
+    _list(user.id, wanted.entries)
+    db.session.commit()
 
 
 def _new_administrator() -> User:

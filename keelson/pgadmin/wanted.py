@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 LOOPBACK = "127.0.0.1"
 MAINTENANCE_DATABASE = "postgres"
@@ -49,6 +50,9 @@ class Source(Protocol):
 
     def fingerprint(self) -> object:
         """Return what differs as soon as one of the files that `read` reads was replaced."""
+
+    def sign_on(self) -> Mapping[str, Any] | None:
+        """Return how one logs in by OpenID Connect, as `keelson.pgadmin.sign_on.providers` takes it; None where nobody does."""
 
 
 def state(path: Path) -> tuple[int, int]:

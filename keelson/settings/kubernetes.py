@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from keelson.settings.external import ExternalSecretsSettings
 from keelson.settings.images import ImagesSettings
 from keelson.settings.quantities import Quantity
 from keelson.settings.quota import QuotaSettings
@@ -27,6 +28,7 @@ class KubernetesSettings(ImagesSettings):
     ha: bool = False  # whether servers and Redis have several instances
     instances: Annotated[int, Field(ge=2, le=9)] = 3  # of those that have
     quota: QuotaSettings = QuotaSettings()
+    external_secrets: ExternalSecretsSettings | None = None
     pull_secrets: tuple[str, ...] = ()  # of the namespace, for a private registry
     clients: dict[Namespace, tuple[str, ...]] = Field(
         default_factory=dict

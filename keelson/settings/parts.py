@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, model_validator
 from keelson.settings.backup import BackupChanges
 from keelson.settings.database import Name
 from keelson.settings.model import Settings
+from keelson.settings.pgadmin import GatewaySettings, IngressSettings, OidcSettings
 from keelson.settings.quantities import Quantity
 
 Port = Annotated[int, Field(ge=1024, le=65535)]
@@ -91,6 +92,32 @@ class PgAdminSettings(PartSettings):
     email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = "admin@keelson.local"
     password: Annotated[SecretStr, Field(min_length=12)] | None = None  # None: a generated one
     preferred_port: Port = 5050
+    ingress: IngressSettings | None = None  # of a cluster: an address for everybody
+    gateway: GatewaySettings | None = None
+    oidc: OidcSettings | None = None
+
+    @property
+    def host(self) -> str:
+        """By which name everybody reaches it; empty where nobody does."""
+        page = self.ingress or self.gateway
+        return page.host if page else ""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether it is reached there over TLS."""
+        return bool(self.gateway or (self.ingress and self.ingress.tls_secret))
+
+    @property
+    def proxy(self) -> str:
+        """In which namespace the pods are that lead there; empty where it is reached by nobody."""
+        if self.gateway:
+            return self.gateway.namespace
+        return self.ingress.from_namespace if self.ingress else ""
+
+    @property
+    def url(self) -> str:
+        """Its address there."""
+        return f"http{'s' if self.encrypted else ''}://{self.host}/" if self.host else ""
 
 
 class AgentSettings(PartSettings):

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator
 from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
-from keelson.settings import cluster, limits
+from keelson.settings import cluster, limits, pgadmin
 from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
@@ -317,6 +317,7 @@ def _refuse_of_other_targets(settings: StackSettings, source: str) -> None:
 
 def _faults_elsewhere(settings: StackSettings) -> Iterator[str]:
     """Give a sentence for each setting that only another target could hold to."""
+    yield from pgadmin.faults(settings)
     target = settings.target
     parts, replicated = settings.settings_of_parts.items(), (settings.servers | settings.redis).items()
     if target == "local":

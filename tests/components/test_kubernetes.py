@@ -37,6 +37,7 @@ PATHS = {
     "ServiceAccount": ("serviceaccounts", "v1"),
     "ResourceQuota": ("resourcequotas", "v1"),
     "LimitRange": ("limitranges", "v1"),
+    "Ingress": ("ingresses", "networking.k8s.io/v1"),
 }
 OWN_LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by")}
 SELECTED_BY = {names.STACK_LABEL, names.PART_LABEL, "app.kubernetes.io/managed-by"}
@@ -59,6 +60,21 @@ VARIED: Json = {
     "redis": {
         "session_store": {"maxmemory": "512mb", "maxmemory_policy": "noeviction", "passwords": {"admin": PASSWORD}},
         "cache": {"maxmemory": "32mb", "memory": "64mb"},
+    },
+    "pgadmin": {
+        "ingress": {
+            "host": "db.example.com",
+            "class": "nginx",
+            "tls_secret": "db-tls",
+            "annotations": {"example.com/limit": "10"},
+            "from_namespace": "web",
+        },
+        "oidc": {
+            "issuer": "https://id.example.com:8443/realms/x",
+            "client_id": "keelson",
+            "client_secret": PASSWORD,
+            "allowed_groups": ["dba"],
+        },
     },
     "kubernetes": {
         "context": "production",
@@ -100,7 +116,7 @@ class Made(pulumi.runtime.Mocks):
         self.inputs[args.name] = args.inputs
         if args.typ.startswith("kubernetes:"):
             self.manifests.append(values.plain(args.inputs))
-        computed = {"stack_id": "0123456789ab", "digest": "d", "mark": "m", "version": "1", "pending": ""}
+        computed = {"stack_id": "0123456789ab", "digest": "d", "mark": "m", "version": "1", "pending": "", "taken": "t"}
         return f"{args.name}-id", {**computed, "listens_on": 5432, **args.inputs}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[Json, list[tuple[str, str]]]:
@@ -633,6 +649,72 @@ def test_a_client_reaches_the_servers_of_its_services_and_every_redis(stacks: di
         "desk/": {"main", "time_scale", "session_store", "cache"},
         "other/": set(),
     }
+
+
+def test_pgadmins_page_is_reached_by_its_proxy_alone_and_knows_its_name(stacks: dict[str, Made]) -> None:
+    made = stacks["varied"]
+    (ingress,) = made.of_kind("Ingress")
+    assert ingress["spec"]["ingressClassName"] == "nginx"
+    assert ingress["spec"]["tls"] == [{"hosts": ["db.example.com"], "secretName": "db-tls"}]
+    assert ingress["metadata"]["annotations"]["example.com/limit"] == "10"
+    network = Network(made)
+    assert network.lets("web/", "pgadmin", PORTS["pgadmin"])
+    assert not any(network.lets("ingress-nginx/", aim, port) for aim, port in (("pgadmin", 5050), ("main", 5432)))
+    told = {each["name"]: each["value"] for each in made.pods["pgadmin"]["spec"]["containers"][0]["env"]}
+    assert "'db.example.com'" in told["PGADMIN_CONFIG_ALLOWED_HOSTS"]
+    assert told["PGADMIN_CONFIG_SESSION_COOKIE_SECURE"] == "True"
+    assert (told["PGADMIN_CONFIG_PROXY_X_FOR_COUNT"], told["PGADMIN_CONFIG_PROXY_X_HOST_COUNT"]) == ("1", "0")
+
+
+def test_pgadmin_asks_the_issuer_of_its_logins_by_its_port_alone(stacks: dict[str, Made]) -> None:
+    (policy,) = [each for each in stacks["varied"].of_kind("NetworkPolicy") if _name(each) == "issuer"]
+    assert policy["spec"]["egress"] == [{"ports": [{"port": 8443, "protocol": "TCP"}]}]
+    told = {each["name"]: each["value"] for each in stacks["varied"].pods["pgadmin"]["spec"]["containers"][0]["env"]}
+    assert told["PGADMIN_CONFIG_AUTHENTICATION_SOURCES"] == "['oauth2']"
+    assert "form-action 'self' https://id.example.com:8443;" in told["PGADMIN_CONFIG_CONTENT_SECURITY_POLICY"]
+
+
+def test_a_gateway_gets_a_route_in_place_of_an_ingress(tmp_path: Path) -> None:
+    gateway = {"host": "db.example.com", "name": "public", "namespace": "gateways"}
+    made = make(read(tmp_path, "gated", SMALLEST | {"databases": [], "pgadmin": {"gateway": gateway}}))
+    assert not made.of_kind("Ingress")
+    (route,) = made.of_kind("HTTPRoute")
+    assert route["spec"] == {
+        "parentRefs": [{"name": "public", "namespace": "gateways"}],
+        "hostnames": ["db.example.com"],
+        "rules": [{"backendRefs": [{"name": "pgadmin", "port": 5050}]}],
+    }
+    assert Network(made).lets("gateways/", "pgadmin", PORTS["pgadmin"])
+
+
+def test_passwords_from_outside_are_there_before_what_uses_them_and_stand_nowhere(tmp_path: Path) -> None:
+    folder = tmp_path / "sql" / "auth_service"
+    (folder / "migrations").mkdir(parents=True)
+    (folder / "database.yaml").write_text("server: main\n")
+    outside = {
+        "store": "vault",
+        "kind": "ClusterSecretStore",
+        "passwords": {"auth_service_app_a": {"key": "keelson/auth", "property": "password"}},
+    }
+    given = SMALLEST["kubernetes"] | {"external_secrets": outside, "clients": {"shop": ["auth_service"]}}
+    made = make(read(tmp_path, "outside", SMALLEST | {"kubernetes": given}))
+    (secret,) = made.of_kind("ExternalSecret")
+    remote = {"key": "keelson/auth", "property": "password"}
+    assert secret["spec"] == {
+        "refreshInterval": "1h",
+        "secretStoreRef": {"name": "vault", "kind": "ClusterSecretStore"},
+        "target": {"name": "keelson-passwords", "creationPolicy": "Owner"},
+        "data": [{"secretKey": "auth_service_app_a", "remoteRef": remote}],
+    }
+    assert made.inputs["outside-passwords"]["logins"] == {"auth_service_app_a": ["main"]}
+    assert made.inputs["outside-ground"]["needs"] == {
+        "external-secrets.io/v1/ExternalSecret": "kubernetes.external_secrets"
+    }
+    taken = made.urn_of("outside-passwords")
+    for name in ("auth_service-roles", "main-files", "shop-auth_service"):
+        assert taken in made.waits_for(made.urn_of(name)), name
+    assert made.inputs["auth_service-roles"]["mark"] == "m-t", "another password is a change"
+    assert "needs" not in made.inputs.get("smallest-ground", {})
 
 
 def test_an_application_is_given_what_its_services_need_once_all_is_open(stacks: dict[str, Made]) -> None:

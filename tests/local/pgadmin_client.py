@@ -22,7 +22,7 @@ class PgAdminSession:
         self.base = f"http://127.0.0.1:{port}"
         self.cookies = http.cookiejar.CookieJar()
         self._open = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies)).open
-        self._token = ""
+        self._token = self.landed = ""
 
     def log_in(self, email: str, password: str) -> bool:
         """Fill in the login form; whether pgAdmin let us in."""
@@ -34,6 +34,18 @@ class PgAdminSession:
         with contextlib.suppress(urllib.error.HTTPError, LookupError):  # it did not
             self._token = self._find_token("/browser/js/utils.js")
         return self.inside()
+
+    def sign_on(self) -> None:
+        """Press the button of OpenID Connect, and go where pages lead."""
+        form = {"csrf_token": self._find_token("/login"), "oauth2_button": "keelson"}
+        data = urllib.parse.urlencode(form).encode()
+        with (
+            contextlib.suppress(urllib.error.HTTPError),
+            self._open(f"{self.base}/authenticate/login", data=data, timeout=30) as answer,
+        ):
+            self.landed = answer.url
+        with contextlib.suppress(urllib.error.HTTPError, LookupError):
+            self._token = self._find_token("/browser/js/utils.js")
 
     def inside(self) -> bool:
         return self.call("GET", "/browser/server_group/nodes/")[0] == 200

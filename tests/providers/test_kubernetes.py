@@ -12,6 +12,7 @@ import pytest
 from providers.base import Provider
 from providers.kubernetes_application import KubernetesApplicationProvider
 from providers.kubernetes_part import KubernetesFilesProvider, KubernetesPartProvider
+from providers.kubernetes_passwords import KubernetesPasswordsProvider
 from providers.kubernetes_stack import KubernetesGroundProvider, KubernetesVolumeProvider
 from tests.providers.process import ProviderProcess
 from tests.stack.harness import CHECKOUT
@@ -36,6 +37,7 @@ EVERYTHING = [
     (KubernetesFilesProvider(), PART | {"mark": "m", "passwords": {}}),
     (KubernetesPartProvider(), PART | {"workload": "w", "digest": "d"}),
     (KubernetesApplicationProvider(), APPLICATION | {"mark": "m"}),
+    (KubernetesPasswordsProvider(), PLACE | {"logins": {"auth_app_a": ["main"]}, "remote": {}, "mark": "m"}),
 ]
 
 

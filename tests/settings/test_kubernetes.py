@@ -145,6 +145,30 @@ def test_instances_and_their_volumes_count_for_a_quota(root: Path) -> None:
     refused(root, "the stack asks for 120Gi of storage", kubernetes={**with_two, "quota": {"storage": "119Gi"}}, servers={"main": {"storage": "35Gi"}})  # fmt: skip
 
 
+OUTSIDE = {"store": "vault", "passwords": {"auth_app_a": {"key": "keelson/auth"}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"passwords": {"nobody": {"key": "x"}}}, "external_secrets.passwords.nobody' names no login of the stack's services"),
+        ({"passwords": {}}, "'keelson:kubernetes.external_secrets.passwords' is wrong"),
+        ({"refresh": "soon"}, "'keelson:kubernetes.external_secrets.refresh' is wrong"),
+        ({"kind": "Vault"}, "'keelson:kubernetes.external_secrets.kind' is wrong"),
+    ],
+)  # fmt: skip
+def test_a_password_from_outside_is_of_a_login_and_of_a_store(root: Path, given: dict[str, Any], sentence: str) -> None:
+    refused(root, sentence, kubernetes={"external_secrets": OUTSIDE | given})
+
+
+def test_a_password_is_either_chosen_or_from_outside(root: Path) -> None:
+    sentence = (
+        "external_secrets.passwords.auth_app_a' and 'keelson:passwords.auth_app_a' exclude each other; take one out"
+    )
+    refused(root, sentence, kubernetes={"external_secrets": OUTSIDE}, passwords={"auth_app_a": "chosen"})
+    assert read(root, kubernetes={"external_secrets": OUTSIDE}, passwords={"auth_app_b": "chosen"})
+
+
 @pytest.mark.parametrize(
     ("postgres", "memory"),
     [("1025MB", "2gb"), ("131073", "2gb"), ("1.1GB", "2gb"), ("1100000kB", None), ("0x20001", None), ("64MB", "100mb")],
