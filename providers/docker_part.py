@@ -47,6 +47,7 @@ class DockerFilesInputs(DockerPartInputs):
     image_id: str = ""
     mark: str = ""
     passwords: dict[str, str] = field(default_factory=dict)
+    uses: dict[str, str] = field(default_factory=dict)  # those of others that stand in its files
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class DockerFilesProvider(FilesProvider[DockerFilesInputs]):
         "preferred_port",
         "settings",
         "passwords",
+        "uses",
         "data_stays",
         "mark",
     )

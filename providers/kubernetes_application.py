@@ -24,6 +24,7 @@ class ApplicationInputs:
     usual_redis: str = ""
     mark: str = ""
     entrances: list[str] = field(default_factory=list)
+    uses: dict[str, str] = field(default_factory=dict)  # passwords that the user chose, so another one is a change
 
     @property
     def application(self) -> Application:
@@ -39,7 +40,7 @@ class KubernetesApplicationProvider(Provider[ApplicationInputs]):
     """A Secret in its namespace, with the variables of a .env."""
 
     inputs = ApplicationInputs
-    compared: ClassVar = ("server", "redis", "usual_redis", "mark", "entrances")
+    compared: ClassVar = ("server", "redis", "usual_redis", "mark", "entrances", "uses")
     fixed: ClassVar = {"place": "a stack does not move: make a new one in the other place and restore into it"}
 
     def identify(self, inputs: ApplicationInputs) -> str:

@@ -36,6 +36,7 @@ class KubernetesFilesInputs(KubernetesPartInputs):
 
     mark: str = ""
     passwords: dict[str, str] = field(default_factory=dict)
+    uses: dict[str, str] = field(default_factory=dict)  # those of others that stand in its files
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class KubernetesFilesProvider(FilesProvider[KubernetesFilesInputs]):
     """Written to the Secret that the pod mounts; before another image takes data over, they are backed up."""
 
     inputs = KubernetesFilesInputs
-    compared: ClassVar = ("image", "settings", "passwords", "data_stays", "mark")
+    compared: ClassVar = ("image", "settings", "passwords", "uses", "data_stays", "mark")
     fixed: ClassVar = FIXED
 
     def check_settings(self, inputs: Bag) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pulumi import Resource, ResourceOptions
+from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import RunningDaemon, RunningServer, pgadmin
 from keelson.endpoint import Reference
@@ -27,6 +27,7 @@ class Wanted:
         parent: below which its resources stand.
         passwords: those that the user chose, by login.
         after: what must be there before.
+        uses: passwords of others that it is told, where the user chose them: so another one is a change.
     """
 
     name: str
@@ -36,6 +37,13 @@ class Wanted:
     parent: Resource
     passwords: Mapping[str, str] = field(default_factory=dict)
     after: Sequence[Resource] = ()
+    uses: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def secrets(self) -> dict[str, Output[Mapping[str, str]]]:
+        """The passwords as inputs of what writes its files."""
+        found = {"passwords": Output.secret(self.passwords)}
+        return found | ({"uses": Output.secret(self.uses)} if self.uses else {})
 
 
 class ContainersTarget(ABC):
@@ -75,7 +83,9 @@ class ContainersTarget(ABC):
         """Make volume, files and container of pgAdmin, which may answer later."""
         values = pgadmin.values(self._stack.settings, entries)
         passwords = pgadmin.passwords(self._stack.settings.pgadmin)
-        _, process = self._part(Wanted("pgadmin", "pgadmin", "pgadmin", values, parent, passwords, after))
+        chosen = self._stack.settings.passwords
+        uses = {each["role"]: chosen[each["role"]].get_secret_value() for each in entries if each["role"] in chosen}
+        _, process = self._part(Wanted("pgadmin", "pgadmin", "pgadmin", values, parent, passwords, after, uses))
         return RunningDaemon(process, process.listens_on)
 
     @abstractmethod

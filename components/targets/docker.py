@@ -89,7 +89,7 @@ class DockerTarget(ContainersTarget):
         made_of = DockerPartImage(f"{name}-image", inputs, depending_on(inside, after))
         files = DockerFiles(
             f"{name}-files",
-            inputs | {"image_id": made_of.image_id, **self.marks, "passwords": Output.secret(wanted.passwords)},
+            inputs | {"image_id": made_of.image_id, **self.marks, **wanted.secrets},
             depending_on(inside, after),
         )
         container = docker.Container(

@@ -11,7 +11,7 @@ from typing import Any
 import pulumi_kubernetes as kubernetes
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, accounts, jobs, needs, network, page, pods, quota
+from components.targets import Backups, RunningDaemon, accounts, applications, jobs, needs, network, page, pods, quota
 from components.targets.containers import ContainersTarget, Wanted, depending_on
 from components.targets.objects import Objects
 from components.targets.pods import Json
@@ -45,9 +45,10 @@ class KubernetesTarget(ContainersTarget):
     """All parts as workloads of one namespace.
 
     Makes: Provider, KubernetesGround <stack>-ground, KubernetesIdentity <stack>, KubernetesEntry <stack>-entry, KubernetesStackSettings <stack>-settings,
-    ExternalSecret keelson-passwords and KubernetesPasswords <stack>-passwords where some come from outside, KubernetesVolume backups, NetworkPolicies, ServiceAccounts, ResourceQuota quota and LimitRange usual where there is a quota, Ingress or HTTPRoute pgadmin-page where it has a public name, Deployment toolbox; per part KubernetesVolume <part>-data (not for the agent), KubernetesFiles
-    <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process; for what is backed up BackupJob and CronJob <name>-backup; for
-    each service of a client KubernetesApplication <namespace>-<service>.
+    KubernetesVolume backups, NetworkPolicies, ServiceAccounts, Deployment toolbox; where the settings ask for them ResourceQuota quota and
+    LimitRange usual, ExternalSecret keelson-passwords and KubernetesPasswords <stack>-passwords, Ingress or HTTPRoute pgadmin-page; per part
+    KubernetesVolume <part>-data (not for the agent), KubernetesFiles <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process;
+    for what is backed up BackupJob and CronJob <name>-backup; for each service of a client KubernetesApplication <namespace>-<service>.
 
     Each workload is one pod. So none has a PodDisruptionBudget, which would only keep a node from being drained.
     """
@@ -102,6 +103,7 @@ class KubernetesTarget(ContainersTarget):
                     "redis": redis,
                     "usual_redis": usual,
                     **({"entrances": entrances} if entrances else {}),
+                    **({"uses": Output.secret(uses)} if (uses := applications.uses(settings, service)) else {}),
                     **self.marks,
                 }
                 options = ResourceOptions(parent=parent, depends_on=list(after))
@@ -147,7 +149,7 @@ class KubernetesTarget(ContainersTarget):
         inside = ResourceOptions(parent=parent, deleted_with=self._ground, depends_on=[self._ground])
         files = KubernetesFiles(
             f"{name}-files",
-            inputs | {**self.marks, "passwords": Output.secret(wanted.passwords)},
+            inputs | {**self.marks, **wanted.secrets},
             depending_on(
                 inside, [self._toolbox, *volumes, *wanted.after]
             ),  # through which a backup is made before data change hands

@@ -19,6 +19,7 @@ from pulumi.runtime.proto import resource_pb2
 
 from keelson.kubernetes import cluster, ground, names
 from keelson.kubernetes.cluster import Cluster
+from keelson.postgres.names import RoleNames
 from keelson.settings import demand
 from keelson.settings.stack import Stack, read_stack
 from providers import values
@@ -566,6 +567,21 @@ def test_backups_that_nobody_gave_a_time_begin_at_a_minute_that_is_always_theirs
     assert all(re.fullmatch(r"[12]?\d 2 \* \* \*", each) for each in found.values())
     own = {_name(each): each["spec"]["schedule"] for each in stacks["smallest"].of_kind("CronJob")}
     assert own == {"auth-service-backup": found["auth-service-backup"]}, "it does not hang on what else there is"
+
+
+def test_another_password_that_the_user_chose_is_a_change_of_all_that_holds_it(tmp_path: Path) -> None:
+    folder = tmp_path / "sql" / "auth_service"
+    (folder / "migrations").mkdir(parents=True)
+    (folder / "database.yaml").write_text("server: main\n")
+    roles = RoleNames("auth_service")
+    chosen = {roles.app_a: "one", roles.readonly_a: "two"}
+    clients = SMALLEST["kubernetes"] | {"clients": {"shop": ["auth_service"]}}
+    settings = SMALLEST | {"passwords": chosen, "pgadmin": {}, "kubernetes": clients}
+    settings |= {"redis": {"cache": {"passwords": {"auth_service_app": "three"}}}}
+    made = make(read(tmp_path, "chosen", settings))
+    assert made.inputs["pgadmin-files"]["uses"]["value"] == {roles.readonly_a: "two"}
+    assert made.inputs["shop-auth_service"]["uses"]["value"] == {roles.app_a: "one", "cache": "three"}
+    assert "uses" not in made.inputs["cache-files"]
 
 
 def test_no_password_stands_in_an_object(made: Made) -> None:
