@@ -23,7 +23,8 @@ class Schedule:
 
     In the night when clocks change it does what Debian's cron does (its manual, cron(8)): a job of a skipped hour runs at the
     moment of the change, and one of a repeated hour runs once, the first time. A job whose minute or hour begins with `*`
-    follows the clock on the wall: it does not run in a skipped hour, and runs twice in a repeated one.
+    follows the clock on the wall: it does not run in a skipped hour, and runs twice in a repeated one. With `by_the_wall` every
+    job does, as those of Kubernetes do.
 
     cronsim counts on a calendar without time zones here; what the zone makes of that is decided in `_moments`, because its own
     reading of zones misses minutes where clocks change by half an hour, and in a repeated hour goes back in time.
@@ -34,6 +35,7 @@ class Schedule:
 
     expression: str
     time_zone: str = "UTC"
+    by_the_wall: bool = False
 
     def __post_init__(self) -> None:
         _ = self.zone
@@ -81,7 +83,7 @@ class Schedule:
     @property
     def _follows_the_wall(self) -> bool:
         minute, hour, *_ = self.expression.split()
-        return minute.startswith("*") or hour.startswith("*")
+        return self.by_the_wall or minute.startswith("*") or hour.startswith("*")
 
     def _wall(self, moment: datetime) -> datetime:
         """Return what the clock on the wall shows, without its zone."""

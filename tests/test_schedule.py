@@ -60,6 +60,25 @@ def test_what_is_due_while_clocks_change(expression: str, zone: str, begin: str,
 
 
 @pytest.mark.parametrize(
+    ("expression", "zone", "begin", "end", "due"),
+    [  # what the library says that Kubernetes' controller uses (robfig/cron 3.0.1)
+        ("30 2 * * *", BERLIN, "2026-03-28T00:00Z", "2026-03-30T12:00Z", ["2026-03-28T01:30Z", "2026-03-30T00:30Z"]),
+        ("30 2 * * *", BERLIN, "2026-10-24T12:00Z", "2026-10-26T12:00Z", ["2026-10-25T00:30Z", "2026-10-25T01:30Z", "2026-10-26T01:30Z"]),
+        ("0 1,3 * * *", NEW_YORK, "2026-03-07T12:00Z", "2026-03-08T12:00Z", ["2026-03-08T06:00Z", "2026-03-08T07:00Z"]),
+        ("0 0 * * *", "America/Santiago", "2026-09-05T12:00Z", "2026-09-07T12:00Z", ["2026-09-07T03:00Z"]),
+    ],
+)  # fmt: skip
+def test_a_cron_job_is_due_whenever_the_wall_shows_it(
+    expression: str, zone: str, begin: str, end: str, due: list[str]
+) -> None:
+    schedule, moment, found = Schedule(expression, zone, by_the_wall=True), _at(begin), []
+    while (moment := schedule.after(moment)) < _at(end):
+        found.append(moment)
+    assert found == [_at(each) for each in due]
+    assert [schedule.before(each + timedelta(seconds=1)) for each in found] == found
+
+
+@pytest.mark.parametrize(
     ("expression", "begin", "due"),
     [
         ("0 2 29 2 *", "2026-01-01T00:00Z", "2028-02-29T02:00Z"),

@@ -44,7 +44,8 @@ class Job:
     @property
     def due(self) -> Schedule:
         """When it is due."""
-        return Schedule(self.schedule, self.time_zone)
+        by_a_cron_job = self.reference.target.startswith("kubernetes:")
+        return Schedule(self.schedule, self.time_zone, by_the_wall=by_a_cron_job)
 
 
 def from_values(values: Mapping[str, Any]) -> Job:

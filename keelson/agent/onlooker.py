@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from keelson.agent import figures, jobs
 from keelson.agent.figures import BackupFigures
@@ -15,12 +15,10 @@ from keelson.agent.jobs import Job
 from keelson.agent.looks import Look
 from keelson.agent.loop import JobView, View, say
 from keelson.agent.state import JobState
-from keelson.backups.engines import name_of
+from keelson.backups.overdue import overdue
 from keelson.errors import KeelsonError
 from keelson.inside.mounted import Mounted
 
-PATIENCE = timedelta(hours=1)  # from the time that a backup is due until it is overdue
-LEEWAY = timedelta(minutes=1)  # by which clocks may differ
 DEADLINE = 3.0  # seconds for the directories of all backups
 
 Newest = BackupFigures | str | None  # the newest good backup, or why nobody can look; None where there is none
@@ -80,18 +78,6 @@ class Onlooker:
         return {job.name: _look_at(job) for job in jobs.read(self._key)[0] if job.kind == "backup"}
 
 
-def overdue(job: Job, newest: BackupFigures | None, now: datetime) -> str:
-    """Return that a backup was due and is not there, in one sentence; nothing where all is in time."""
-    due = job.due.before(now - PATIENCE)
-    registered = job.registered if job.registered <= now.timestamp() else 0  # by a clock that was wrong then
-    begun = datetime.fromtimestamp(newest.begun, UTC) if newest else None
-    if due.timestamp() <= registered or (begun and begun >= due - LEEWAY):
-        return ""
-    name = name_of(job.engine, job.reference)
-    since = f"the last good one is of {begun:%Y-%m-%d %H:%M} UTC" if begun else "there is no good one"
-    return f"a backup of {name} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup run {name}`"
-
-
 def _look_at(job: Job) -> Newest:
     try:
         return figures.of_backups(job)
@@ -103,7 +89,7 @@ def _state(job: Job, newest: Newest, now: datetime) -> JobState:
     """Return what would stand in the notes of runs. How many failed nobody knows: one at least, where a backup is overdue."""
     if isinstance(newest, str):
         return JobState(error=newest)
-    fault = overdue(job, newest, now)
+    fault = overdue(job, datetime.fromtimestamp(newest.begun, UTC) if newest else None, now)
     if newest is None:
         return JobState(error=fault, failures=int(bool(fault)))
     return JobState(

@@ -162,7 +162,9 @@ def _backup(chosen: Context, name: str, kept: Kept) -> Finding:
     if failed := failure(name, kept):
         return Finding(f"backup {name}", Level.failed, f"{failed}; run `keelson backup run {name}`")
     settings = chosen.stack.backup_of(name)
-    due = Schedule(settings.schedule, settings.time_zone).before(datetime.now(UTC) - RUN_TIME)
+    by_a_cron_job = chosen.stack.settings.target == "kubernetes"
+    schedule = Schedule(settings.schedule, settings.time_zone, by_the_wall=by_a_cron_job)
+    due = schedule.before(datetime.now(UTC) - RUN_TIME)
     if kept.begun and kept.begun >= due:
         return Finding(f"backup {name}", Level.ok, f"{kept.last}, {kept.reason}")
     what = f"the last good backup is {kept.last}" if kept.last else "there is no good backup"

@@ -136,7 +136,7 @@ def _missed(runs: Runs, kept: Kept, now: datetime) -> datetime | None:
     """Return when the last run was due, where it was not begun, and no good backup is younger."""
     spec, status = runs.cron_job["spec"], runs.cron_job.get("status") or {}
     try:
-        schedule = Schedule(spec["schedule"], spec.get("timeZone") or "UTC")
+        schedule = Schedule(spec["schedule"], spec.get("timeZone") or "UTC", by_the_wall=True)
     except SettingsError:  # somebody wrote there what Keelson does not
         return None
     due = schedule.before(datetime.fromtimestamp(now.timestamp() - LATE, UTC))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from keelson.agent.jobs import Job
+from keelson.backups.overdue import overdue
 from keelson.backups.overview import Kept, Overview
 from keelson.errors import KeelsonError
 from keelson.settings.stack import Stack
 from keelson.status.model import BackupStatus
 from keelson.target import target
-
-PATIENCE = timedelta(hours=1)  # from the time that a backup is due until it is overdue
 
 
 class Backups:
@@ -30,7 +28,7 @@ class Backups:
         if kept.job is None:
             return BackupStatus(kept.begun, kept.bytes)
         now = now or datetime.now(UTC)
-        wrong = _fault(name, kept, kept.job, now) if self._made else ""
+        wrong = (failure(name, kept) or overdue(kept.job, kept.begun, now)) if self._made else ""
         return BackupStatus(kept.begun, kept.bytes, kept.job.due.after(now), wrong)
 
 
@@ -49,14 +47,3 @@ def failure(name: str, kept: Kept) -> str:
     if known.error and not (last and last.timestamp() > known.begun):
         return f"the last backup of {name} failed: {known.error}"
     return ""
-
-
-def _fault(name: str, kept: Kept, job: Job, now: datetime) -> str:
-    if found := failure(name, kept):
-        return found
-    last = kept.begun
-    due = job.due.before(now - PATIENCE)
-    if due.timestamp() <= job.registered or (last and last >= due - timedelta(minutes=1)):
-        return ""
-    since = f"the last good one is of {last:%Y-%m-%d %H:%M} UTC" if last else "there is no good one"
-    return f"a backup of {name} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup run {name}`"

@@ -279,9 +279,9 @@ class StackUnderTest:
 
 
 def changed(said: str) -> set[str]:
-    """Return what an `up` or a preview says that it changes: types of resources, but for the copy of the settings on a volume."""
+    """Return what an `up` or a preview says that it changes: types of resources, but for the copy of the settings in the stack's state."""
     found = re.findall(r"^ [~+-]+ +\S+:(\w+) +\S+ +(?:updat|replac|creat|delet)", said, re.MULTILINE)
-    return set(found) - {"DockerSettings"}
+    return set(found) - {"DockerSettings", "KubernetesStackSettings"}
 
 
 def notes_up(make: Callable[..., StackUnderTest], **settings: Any) -> StackUnderTest:
