@@ -171,3 +171,16 @@ def target(name: str) -> Target:
         return LocalTarget()
     msg = f"the target {name!r} is not built yet; set keelson:target to local, docker or kubernetes"
     raise SettingsError(msg)
+
+
+def is_same_place(old: str, new: str) -> bool:
+    """Say whether two targets' names mean the same place: one namespace of one cluster, by whatever contexts it is reached.
+
+    Raises:
+        KeelsonError: that cannot be told, as one of them does not answer or is not known.
+    """
+    if old == new or not all(name.startswith("kubernetes:") for name in (old, new)):
+        return old == new
+    from keelson.kubernetes import ground  # noqa: PLC0415 - a target is imported when it is used
+
+    return ground.is_same(old, new)

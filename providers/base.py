@@ -26,6 +26,7 @@ from pulumi.dynamic import (
 from pulumi.output import Unknown
 
 from keelson.errors import KeelsonError, UnreachableError
+from keelson.target import is_same_place
 from providers import values
 from providers.watch import end_with_the_engine
 
@@ -74,6 +75,11 @@ class Provider(ResourceProvider, Generic[Inputs]):
         """Say whether `new` inputs need an update; opens no connection."""
         return any(values.plain(state.get(key)) != values.plain(new.get(key)) for key in self.compared)
 
+    def is_named_anew(self, state: Bag, new: Bag) -> bool:
+        """Say whether the cluster has another name by now, by which all that the engine asks later must go."""
+        places = [(values.at(state, key), values.at(new, key)) for key in ("place", "reference.target")]
+        return any(old != now and str(old).startswith("kubernetes:") for old, now in places if old and now)
+
     # Pulumi's verbs
 
     def check(self, olds: Bag, news: Bag) -> CheckResult:
@@ -88,7 +94,7 @@ class Provider(ResourceProvider, Generic[Inputs]):
 
     def diff(self, _id: str, olds: Bag, news: Bag) -> DiffResult:
         """Compare the state with new inputs; never answers "replace"."""
-        return DiffResult(changes=_unknown(news) or self.differs(olds, news))
+        return DiffResult(changes=_unknown(news) or self.differs(olds, news) or self.is_named_anew(olds, news))
 
     def create(self, props: Bag) -> CreateResult:
         """Make the thing."""
@@ -125,7 +131,18 @@ class Provider(ResourceProvider, Generic[Inputs]):
             old, new = values.at(olds, key), values.at(news, key)
             if olds and not isinstance(new, Unknown) and old != new:
                 msg = f"{key.rpartition('.')[2]} cannot change from {old!r} to {new!r}; {next_step}"
+                if key == "place" and _is_same_place(str(old), str(new), msg):
+                    continue
                 raise KeelsonError(msg)
+
+
+def _is_same_place(old: str, new: str, refusal: str) -> bool:
+    """Say whether a place has only got another name; raises KeelsonError where nobody can tell."""
+    try:
+        return is_same_place(old, new)
+    except KeelsonError as fault:
+        msg = f"{refusal} (whether both are the same cluster cannot be told: {fault})"
+        raise KeelsonError(msg) from None
 
 
 def _sentence(call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - passes through what it calls

@@ -30,6 +30,10 @@ class StateIdentityProvider(Provider[IdentityInputs]):
         """Return the key."""
         return inputs.key
 
+    def is_named_anew(self, state: Bag, new: Bag) -> bool:  # noqa: ARG002 - the base's signature
+        """Never: nothing is asked of it later."""
+        return False
+
     def make(self, inputs: IdentityInputs) -> Bag:
         """Make the entry, or recognise the one that is there."""
         return {"stack_id": ask(inputs.place, inputs.key, "register", environment=inputs.environment)}

@@ -228,6 +228,7 @@ class KubernetesTarget(ContainersTarget):
                 namespace=self._namespace,
                 cluster_identifier=self._key,
                 upsert_existing_objects=True,
+                enable_patch_force=True,  # what `keelson stop` or a person changed by hand is as the settings say again
                 opts=ResourceOptions(parent=parent),
             )
 

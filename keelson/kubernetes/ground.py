@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Mapping
 
@@ -11,6 +12,7 @@ from keelson.kubernetes.cluster import Cluster, Json
 from keelson.settings.quantities import count_quantity
 
 ENFORCED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
+OF_THE_CLUSTER = frozenset({"kubernetes.io/pvc-protection", "foregroundDeletion", "orphan"})  # finalizers
 SECONDS_TO_END = 180.0  # more than any pod is given
 POLL = 0.25
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -69,6 +71,22 @@ def has_namespace(place: str) -> bool:
     found = cluster.connect(place)
     known = found.get(f"/api/v1/namespaces/{found.namespace}", metadata=True)
     return bool(known) and not (known or {})["metadata"].get("deletionTimestamp")
+
+
+@functools.cache
+def is_same(one: str, other: str) -> bool:
+    """Say whether two places are one namespace of one cluster: the cluster gives each namespace that it makes an id of its own.
+
+    Raises:
+        SettingsError: the kubeconfig knows a context no more.
+        PlatformError: a cluster does not answer.
+    """
+    if cluster.find(one).namespace != cluster.find(other).namespace:
+        return False
+    found = [cluster.connect(place) for place in (one, other)]
+    known = [each.get(f"/api/v1/namespaces/{each.namespace}", metadata=True) for each in found]
+    ids = [each["metadata"]["uid"] for each in known if each]
+    return len(ids) == len(known) and len({*ids}) == 1
 
 
 def has_state(place: str) -> bool:
@@ -165,13 +183,20 @@ def _await_end(found: Cluster, name: str) -> None:
     while (left := found.get(path, metadata=True)) and left["metadata"].get("deletionTimestamp"):
         if time.monotonic() > until:
             look = found.kubectl(f"describe persistentvolumeclaim {name}")
-            msg = f"the claim {name} in namespace {found.namespace} of the cluster {found.name} was deleted, and something uses it still; see `{look}`"
+            held = holding(left) or "something uses it still"
+            msg = f"the claim {name} in namespace {found.namespace} of the cluster {found.name} was deleted, and {held}; see `{look}`"
             raise PlatformError(msg)
         time.sleep(POLL)
 
 
 def _labels(key: str, part: str, kind: str) -> dict[str, str]:
     return names.labels(key, part) | (names.told_of(key, kind) if kind else {})
+
+
+def holding(thing: Json) -> str:
+    """Return which finalizers keep an object from going, those of the cluster itself left out; nothing where there is none."""
+    theirs = [name for name in thing["metadata"].get("finalizers") or () if name not in OF_THE_CLUSTER]
+    return f"waits for {', '.join(theirs)}, which put a finalizer on it" if theirs else ""
 
 
 def _refuse_foreign(found: Cluster, key: str, claim: Json) -> None:
