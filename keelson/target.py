@@ -105,6 +105,9 @@ class Target(Protocol):
     def stop(self, stack: str, parts: Sequence[str] = ()) -> None:
         """Stop the named parts, all where none is named."""
 
+    def await_end(self, stack: str) -> None:
+        """Wait until all that a destroy took away has ended; raises PlatformError where it does not in time."""
+
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
         """Return the certificates of the stack's servers, as far as this machine can read them; asks no server."""
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from pulumi import Output
 
-from keelson.kubernetes import part
+from keelson.kubernetes import part, upgrades
 from keelson.kubernetes.part import KubernetesSpec
 from providers import part as part_resources
 from providers import values
@@ -65,7 +65,7 @@ class KubernetesFilesProvider(FilesProvider[KubernetesFilesInputs]):
     def change(self, inputs: KubernetesFilesInputs, state: Bag) -> Bag:
         """Back up what another image would take over, and write what differs."""
         if inputs.image != state["image"]:
-            part.back_up_before(inputs.spec)
+            tell(inputs.name, upgrades.back_up_before(inputs.spec))
         return self.make(inputs)
 
     def look(self, state: Bag) -> Bag | None:

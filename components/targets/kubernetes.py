@@ -37,6 +37,9 @@ from providers.kubernetes_stack import (
 )
 
 LATEST_START = 3600  # seconds after which a backup that could not be begun is left to the next day
+EVICTED = {  # of a drained node, say: no attempt is used up
+    "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+}
 KEPT_RUNS = {"successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 5}
 WAITED_FOR = {"pulumi.com/skipAwait": "true"}  # by what follows, which says better why something does not answer
 
@@ -117,7 +120,7 @@ class KubernetesTarget(ContainersTarget):
         template = self._pod(names.JOB, image, job.container(self._key, f"{names.JOB}-{backups.name}"), "agent")
         template["spec"]["restartPolicy"] = "Never"
         template["metadata"]["labels"] |= (told := {names.JOB_LABEL: f"{names.JOB}-{backups.name}"})
-        run = {"backoffLimit": 1, "activeDeadlineSeconds": job.LIMIT, "template": template}
+        run = {"backoffLimit": 1, "podFailurePolicy": EVICTED, "activeDeadlineSeconds": job.LIMIT, "template": template}
         settings = backups.settings
         return self._objects.make(
             kubernetes.batch.v1.CronJob,

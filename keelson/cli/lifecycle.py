@@ -66,7 +66,10 @@ def destroy(
     chosen.engine.prepare()
     if protected:
         chosen.engine.run("state", "unprotect", "--all", "--yes")
-    raise typer.Exit(min(chosen.engine.run("destroy", QUIET, *_consent(yes), *(extra or ())), 1))
+    failed = chosen.engine.run("destroy", QUIET, *_consent(yes), *(extra or ()))
+    if not failed:
+        target(chosen.stack.settings.place).await_end(chosen.stack.key)
+    raise typer.Exit(min(failed, 1))
 
 
 def _apply(chosen: Context, consent: list[str], extra: list[str]) -> bool:

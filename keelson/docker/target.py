@@ -106,6 +106,9 @@ class DockerTarget(ContainerTarget):
             self._stop(found[names.TOOLBOX], names.TOOLBOX)
         containers.forget(self._place, stack)
 
+    def await_end(self, stack: str) -> None:
+        """Wait for nothing: the engine does."""
+
     def show_log(self, stack: str, part: str, lines: int, *, follow: bool) -> None:
         """Print what the daemon kept of the container's output, and what comes until an interrupt."""
         found = containers.look(self._place, stack)

@@ -82,6 +82,9 @@ class InsideTarget(StateHere):
         """Return where `server` answers on the network."""
         return self.locate(stack, server, entrance)
 
+    def await_end(self, stack: str) -> None:
+        """Wait for nothing: what is destroyed has ended."""
+
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
         """Return the certificates of the stack's servers."""
         registry = Registry(stack)

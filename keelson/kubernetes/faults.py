@@ -14,6 +14,7 @@ UNKNOWN_CALLER, FORBIDDEN, MISSING, CONFLICT, TOO_MANY = 401, 403, 404, 409, 429
 
 _STEPS = (
     (r"violates PodSecurity", "correct the pod, or the namespace's label pod-security.kubernetes.io/enforce"),
+    (r"(?:maximum|minimum) \S+ usage per|limit to request ratio", "give it what the namespace's LimitRange allows (`memory`, `cpus`), or have that changed"),
     (r"exceeded quota|failed quota", "free what is not needed, or have the namespace's ResourceQuota raised"),
     (r"denied (?:the )?request", "do as the webhook or policy says, or ask who runs it"),
     (r"failed calling webhook", "mend or remove the webhook, see `kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations`"),
@@ -92,10 +93,14 @@ def _right(link: Link, denied: re.Match[str]) -> str:
     return f"{said}; have a Role bound that allows it, see `kubectl{link.option} auth can-i {denied['verb']} {resource}{scope}`"
 
 
+def step(said: str) -> str:
+    """Return what to do about a refusal of the API's own words; nothing where that is not known."""
+    return next((step for pattern, step in _STEPS if re.search(pattern, said)), "")
+
+
 def _step(code: int, said: str) -> str:
-    for pattern, step in _STEPS:
-        if re.search(pattern, said):
-            return step
+    if known := step(said):
+        return known
     if code == CONFLICT:
         return "run the command again"
     if code == TOO_MANY or code >= 500:  # noqa: PLR2004 - the server's own faults

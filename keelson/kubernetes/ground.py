@@ -194,9 +194,9 @@ def _labels(key: str, part: str, kind: str) -> dict[str, str]:
 
 
 def holding(thing: Json) -> str:
-    """Return which finalizers keep an object from going, those of the cluster itself left out; nothing where there is none."""
+    """Return which finalizers keep a deleted object from going, those of the cluster itself left out; nothing where there is none."""
     theirs = [name for name in thing["metadata"].get("finalizers") or () if name not in OF_THE_CLUSTER]
-    return f"waits for {', '.join(theirs)}, which put a finalizer on it" if theirs else ""
+    return f"waits for the finalizer {', '.join(theirs)}" if theirs else ""
 
 
 def _refuse_foreign(found: Cluster, key: str, claim: Json) -> None:

@@ -62,8 +62,8 @@ def read(
 
 
 def why(cluster: Cluster, pod: Json) -> str:
-    """Return the line that says why a pod's container ended; nothing where it wrote none."""
-    return telling(_last(cluster, pod))
+    """Return the line that says why a pod's container ended, also once another one runs in its place; nothing where it wrote none."""
+    return telling(_last(cluster, pod, previous=_restarted(pod)))
 
 
 def last_line(cluster: Cluster, pod: Json, besides: str) -> str:
@@ -76,9 +76,9 @@ def last_line(cluster: Cluster, pod: Json, besides: str) -> str:
     return next(reversed(said or lines), "").strip()
 
 
-def _last(cluster: Cluster, pod: Json) -> list[str]:
+def _last(cluster: Cluster, pod: Json, *, previous: bool = False) -> list[str]:
     with suppress(ApiError):
-        text = b"".join(read(cluster, pod, lines=LOOKED_AT)).decode(errors="replace")
+        text = b"".join(read(cluster, pod, lines=LOOKED_AT, previous=previous)).decode(errors="replace")
         return [line for line in text.splitlines() if line.strip()]
     return []
 

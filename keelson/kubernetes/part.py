@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 from keelson.containers import digest, kinds
 from keelson.containers.model import CONFIG, ContainerSettings, PartSpec
-from keelson.errors import BackupError, KeelsonError, ServerError, UnreachableError
-from keelson.kubernetes import cluster, names, state, toolbox, troubles, workloads
+from keelson.errors import KeelsonError, ServerError, UnreachableError
+from keelson.kubernetes import cluster, names, state, troubles, workloads
 from keelson.kubernetes.cluster import Cluster, Json
 from keelson.kubernetes.streams import ExecStream
 from keelson.kubernetes.troubles import Trouble
@@ -126,20 +126,6 @@ def bring(spec: KubernetesSpec) -> tuple[str, ...]:
     return kind(spec.kind).bring(spec)
 
 
-def back_up_before(spec: KubernetesSpec) -> None:
-    """Back up each database of a server that runs, before another image takes its data over; raises BackupError.
-
-    One whose container does not run, for example as its image cannot be had, is to be mended by the other image.
-    """
-    if spec.kind != "server" or not runs(pod_of(spec)):
-        return
-    try:
-        toolbox.ask_apart(spec.place, spec.key, "back_up_server", server=spec.name)
-    except (BackupError, UnreachableError) as fault:
-        msg = f"server {spec.name} keeps its image, as no backup could be made before the change: {fault}"
-        raise BackupError(msg) from None
-
-
 def forget(spec: KubernetesSpec) -> None:
     """Remove its Secret, and strike it out of the registry, with its passwords where its data go too."""
     spec.found.delete(spec.found.at("secrets", names.config(spec.name)))
@@ -173,7 +159,7 @@ def wait(spec: KubernetesSpec, fault: Callable[[], str], seconds: float) -> None
         now = time.monotonic()
         if now - looked > SECONDS_TO_LOOK:
             looked, trouble = now, _trouble(spec)
-        stuck = trouble is not None and trouble.lasts and now - begun > SECONDS_OF_TROUBLE
+        stuck = trouble is not None and trouble.lasts and (trouble.wanted or now - begun > SECONDS_OF_TROUBLE)
         if stuck or now - begun > seconds:
             why = f"{trouble.said}; {trouble.step}" if trouble else f"{said}; see `keelson logs {spec.name}`"
             msg = f"{spec.name} does not answer: {why}"

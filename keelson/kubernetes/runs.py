@@ -16,6 +16,7 @@ from keelson.schedule import Schedule
 
 BATCH = "batch/v1"
 LATE = 300.0  # seconds from when a run is due until it counts as missed
+LEAST = 10  # seconds: so often the cluster's controllers look at the latest whether a run is due
 SETTLING = 120.0  # seconds that a run's pod may take until it runs
 
 
@@ -126,6 +127,9 @@ def _faults(cluster: Cluster, name: str, kept: Kept, runs: Runs | None, now: dat
         yield f"the CronJob that backs up {name} is missing in namespace {cluster.namespace}; run `keelson up -- --refresh`"
     elif runs.suspended:
         yield f"the CronJob {runs.name} is suspended, so nothing backs up {name}; run `keelson start`"
+    elif (seconds := runs.cron_job["spec"].get("startingDeadlineSeconds", LEAST)) < LEAST:
+        need = "which is less than the cluster's controllers need"
+        yield f"the CronJob {runs.name} gives its runs {seconds} s to begin, {need}; run `keelson up -- --refresh`"
     elif due := _missed(runs, kept, now):
         yield f"the backup of {name} that was due at {due:%Y-%m-%d %H:%M} UTC was not begun: {_reason(cluster, runs)}"
     elif stuck := _stuck(cluster, runs, now):
@@ -158,7 +162,9 @@ def _stuck(cluster: Cluster, runs: Runs, now: datetime) -> str:
     if runs.running is None or now.timestamp() - moment((runs.running.get("status") or {}).get("startTime")) < SETTLING:
         return ""
     pod = _pod(cluster, runs.running)
-    if pod is None or (pod.get("status") or {}).get("phase") != "Pending":
+    if pod is None:
+        return str(troubles.refused(cluster, runs.running["metadata"]["name"]) or "")
+    if (pod.get("status") or {}).get("phase") != "Pending":
         return ""
     return str(troubles.of_pod(cluster, names.JOB, pod))
 

@@ -31,6 +31,7 @@ from keelson.inside.looks import fault_of
 from keelson.kubernetes import (
     cluster,
     forward,
+    ground,
     harm,
     logs,
     names,
@@ -94,6 +95,7 @@ class KubernetesTarget(ContainerTarget):
         for seen in sorted(chosen, key=lambda each: rank(kind_of(each.part, records.get(each.part)))):
             workloads.scale(self._cluster, seen, 1)
             troubles.renew(self._cluster, seen)
+            troubles.hasten(self._cluster, seen)
         if not parts:
             runs.suspend(self._cluster, stack, suspended=False)
         return tuple(self._await(stack, [seen for seen in [*_toolbox(found), *chosen] if not seen.ready], records))
@@ -115,6 +117,13 @@ class KubernetesTarget(ContainerTarget):
             self._stop(stack, tier)
         if not parts:
             toolbox.close(self._place, stack)
+
+    def await_end(self, stack: str) -> None:
+        """Wait until workloads that were deleted are gone with their pods; raises PlatformError where they are not in time."""
+        until = time.monotonic() + SECONDS_TO_STOP
+        while left := [seen for seen in workloads.look(self._cluster, stack).values() if seen.ends]:
+            self._refuse_to_wait_after(until, left[0])
+            time.sleep(POLL)
 
     def show_log(self, stack: str, part: str, lines: int, *, follow: bool) -> None:
         """Print what the cluster kept of the pod's output, and what comes until an interrupt."""
@@ -261,13 +270,25 @@ class KubernetesTarget(ContainerTarget):
         while left := [
             each for each in workloads.look(self._cluster, stack).values() if each.part in wanted and each.pods
         ]:
-            if time.monotonic() > until:
-                name = left[0].pods[0]["metadata"]["name"]
-                msg = (
-                    f"pod {name} of {left[0].part} does not end; see `{self._cluster.kubectl(f'describe pod {name}')}`"
-                )
-                raise PlatformError(msg)
+            self._refuse_to_wait_after(until, left[0])
             time.sleep(POLL)
+
+    def _refuse_to_wait_after(self, until: float, left: Seen) -> None:
+        """Raise PlatformError where something of a part still is there at a time when it should be gone."""
+        if time.monotonic() < until:
+            return
+        if left.pods:
+            name = left.pods[0]["metadata"]["name"]
+            held = ground.holding(left.pods[0])
+            said, look = (
+                f"pod {name} of {left.part} does not end{f': it {held}' if held else ''}",
+                f"describe pod {name}",
+            )
+        else:
+            kind, name = left.path.split("/")[-2:]
+            said, look = f"{kind}/{name} {left.deletion}", f"describe {kind} {name}"
+        msg = f"{said}; see `{self._cluster.kubectl(look)}`"
+        raise PlatformError(msg)
 
 
 def _chosen(found: Mapping[str, Seen], stack: str, parts: Sequence[str]) -> list[Seen]:

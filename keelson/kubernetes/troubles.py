@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from keelson.kubernetes import logs
+from keelson.kubernetes import faults, logs, workloads
 from keelson.kubernetes.cluster import Cluster, Json
-from keelson.kubernetes.faults import ApiError
+from keelson.kubernetes.faults import ApiError, ForbiddenError
 from keelson.kubernetes.workloads import Seen
 
 PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 UNMADE = frozenset({"CreateContainerConfigError", "CreateContainerError", "RunContainerError"})
+TRIED_LATER = frozenset({"CrashLoopBackOff", "ImagePullBackOff"})
 ENDING = frozenset({"CrashLoopBackOff"})
+NOT_STARTED = frozenset({126, 127, 128})  # exit codes of an image that lacks the program
 OUT_OF_MEMORY = "OOMKilled"
 WANTS_MEMORY = "it was killed for want of memory"
 MORE_MEMORY = "give it more (`memory` in the settings)"
+REFUSED = re.compile(r"forbidden|denied|failed calling webhook|is invalid")  # of what controllers say of a pod
 SCHEDULED = "PodScheduled"
 
 
@@ -31,12 +35,14 @@ class Trouble:
         step: what to do next.
         lasts: whether it does not pass by itself.
         runs: whether it has a process, or had one a moment ago.
+        wanted: whether somebody wants it so, and no waiting helps.
     """
 
     said: str
     step: str
     lasts: bool = False
     runs: bool = False
+    wanted: bool = False
 
     def __str__(self) -> str:
         """Return it as a sentence."""
@@ -51,22 +57,31 @@ def find(cluster: Cluster, part: str, seen: Seen | None) -> Trouble | None:
         return None
     if seen.stopped:
         said = "it is being stopped" if seen.pods else "it is stopped"
-        return Trouble(said, f"run `keelson start {part}`", lasts=True)
+        return Trouble(said, f"run `keelson start {part}`", lasts=True, wanted=True)
     if seen.pod is None:
-        name = seen.path.rpartition("/")[2]
-        said = ", ".join(["it has no pod", *warnings(cluster, name)])
-        return Trouble(said, f"see `{cluster.kubectl(f'get events --field-selector involvedObject.name={name}')}`")
+        return _of_none(cluster, seen)
     return of_pod(cluster, part, seen.pod)
 
 
 def renew(cluster: Cluster, seen: Seen) -> None:
     """Delete a pod that cannot run where another one shall be made in its place: a StatefulSet would wait for it for ever.
 
+    Where its pod was refused, it is asked for again.
     One that only has not got ready yet, for example as its server reads its log, is left alone.
     """
     found = find(cluster, seen.part, seen)
     if seen.outdated and seen.pod and found and found.lasts:
         cluster.delete(cluster.at("pods", seen.pod["metadata"]["name"]))
+    if seen.pod is None and not seen.stopped and found and found.lasts:
+        workloads.hurry(cluster, seen)
+
+
+def hasten(cluster: Cluster, seen: Seen) -> None:
+    """Have a pod that is tried again later and later, up to every five minutes, tried anew now: what kept it may be mended."""
+    for status in ((seen.pod or {}).get("status") or {}).get("containerStatuses") or ():
+        waiting = (status.get("state") or {}).get("waiting") or {}
+        if seen.pod and seen.path and waiting.get("reason") in TRIED_LATER:
+            cluster.delete(cluster.at("pods", seen.pod["metadata"]["name"]))
 
 
 def of_pod(cluster: Cluster, part: str, pod: Json) -> Trouble:
@@ -76,16 +91,28 @@ def of_pod(cluster: Cluster, part: str, pod: Json) -> Trouble:
     look = f"see `{cluster.kubectl(f'describe pod {name}')}`"
     for condition in status.get("conditions") or ():
         if condition["type"] == SCHEDULED and condition["status"] != "True":
-            said = f"no node takes its pod ({line(condition.get('message') or condition.get('reason'))})"
-            return Trouble(said, f"give it less (`memory`, `cpus`), or the cluster more; {look}", lasts=True)
+            why = line(condition.get("message") or condition.get("reason"))
+            return Trouble(f"no node takes its pod ({why})", f"{_step_for_nodes(why)}; {look}", lasts=True)
     if status.get("phase") in {"Failed", "Succeeded"}:
         said = f"its pod has ended ({line(status.get('reason') or status['phase'])} {line(status.get('message'))})"
         return Trouble(said.replace(" )", ")"), look)
     for each in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         if not each.get("ready") and (found := _of_container(cluster, part, pod, each, look)):
             return found
+    if lost := _lost_node(cluster, pod):
+        return lost
     said = "its pod ends" if pod["metadata"].get("deletionTimestamp") else "its pod is being made"
     return Trouble(", ".join([said, *warnings(cluster, name)]), look)
+
+
+def of_crashes(cluster: Cluster, part: str, pod: Json | None) -> Trouble | None:
+    """Return why a pod's container, which was started, ends again and again; None of one that serves, or was never started."""
+    for each in ((pod or {}).get("status") or {}).get("containerStatuses") or ():
+        ends = [(each.get(state) or {}).get("terminated") for state in ("state", "lastState")]
+        ended = next(filter(None, ends), None)
+        if pod and ended and not each.get("ready") and ended.get("exitCode") not in NOT_STARTED:
+            return _ended(cluster, part, pod, each, ended)
+    return None
 
 
 def age(pod: Json) -> float:
@@ -128,6 +155,50 @@ def moment(text: object) -> float:
 def line(text: object) -> str:
     """Return a text in one line."""
     return " ".join(str(text or "").split()).rstrip(".")
+
+
+def refused(cluster: Cluster, name: str) -> Trouble | None:
+    """Return that the API refuses the pods of a workload or Job, if the cluster's newest warning says so."""
+    said = next(warnings(cluster, name), "")
+    return _refused(said, f"see `{cluster.kubectl(f'get events --field-selector involvedObject.name={name}')}`")
+
+
+def _refused(said: str, look: str) -> Trouble | None:
+    if not REFUSED.search(said):
+        return None
+    return Trouble(f"its pod cannot be made ({said})", f"{faults.step(said) or 'correct it'}; {look}", lasts=True)
+
+
+def _of_none(cluster: Cluster, seen: Seen) -> Trouble:
+    """Return why a workload has no pod."""
+    name = seen.path.rpartition("/")[2]
+    look = f"see `{cluster.kubectl(f'get events --field-selector involvedObject.name={name}')}`"
+    said = line(seen.refusal) or next(warnings(cluster, name), "")
+    return _refused(said, look) or Trouble(", ".join(filter(None, ["it has no pod", said])), look)
+
+
+def _step_for_nodes(why: str) -> str:
+    """Return what may bring a pod to a node, by what the scheduler says of them."""
+    if "Insufficient" in why:
+        return "give it less (`memory`, `cpus`), or the cluster more"
+    if "unschedulable" in why:
+        return "let a node take pods again (`kubectl uncordon NODE`), or add one"
+    return "bring back the node that its volume is on, or add one that fits"
+
+
+def _lost_node(cluster: Cluster, pod: Json) -> Trouble | None:
+    """Return that a pod's node does not answer; nobody starts the pod elsewhere as long as it may run there."""
+    name = pod["spec"].get("nodeName", "")
+    with suppress(ForbiddenError):  # who may not look at nodes does without
+        node = cluster.get(f"/api/v1/nodes/{name}") if name else None
+        for condition in ((node or {}).get("status") or {}).get("conditions") or ():
+            if condition["type"] == "Ready" and condition["status"] != "True":
+                said = f"its node {name} does not answer ({line(condition.get('message') or condition.get('reason'))})"
+                step = (
+                    f"bring it back; if it is lost for good, `kubectl delete node {name}` lets another one take the pod"
+                )
+                return Trouble(said, step, lasts=True)
+    return None
 
 
 def _of_container(cluster: Cluster, part: str, pod: Json, status: Json, look: str) -> Trouble | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from keelson.kubernetes import names, pods
+from keelson.kubernetes import ground, names, pods
 from keelson.kubernetes.cluster import Cluster, Json
 
+TRIED = "keelson.dev/tried"  # an annotation
 REVISION = "controller-revision-hash"  # a label of a StatefulSet's pods
 APPS = "apps/v1"
 WORKLOADS = ("statefulsets", "deployments")
@@ -23,6 +25,8 @@ class Seen:
         path: of its workload; empty where it has none.
         replicas: how many pods it shall have.
         revision: which template its StatefulSet's pods shall be made of.
+        refusal: why a Deployment's pods cannot be made, as it says itself; a StatefulSet tells that in events.
+        deletion: that its workload was deleted, and what it waits for; nothing where it was not.
         pods: the newest first.
     """
 
@@ -30,12 +34,21 @@ class Seen:
     path: str = ""
     replicas: int = 1
     revision: str = ""
+    refusal: str = ""
+    deletion: str = ""
     pods: tuple[Json, ...] = ()
 
     @property
     def stopped(self) -> bool:
         """Whether it shall have no pod."""
         return bool(self.path) and self.replicas == 0
+
+    @property
+    def ends(self) -> bool:
+        """Whether it is on its way out: its workload was deleted, or is gone and its pods end."""
+        return bool(self.deletion) or (
+            not self.path and all(pod["metadata"].get("deletionTimestamp") for pod in self.pods)
+        )
 
     @property
     def ready(self) -> bool:
@@ -72,12 +85,14 @@ def look(cluster: Cluster, key: str, part: str = "") -> Mapping[str, Seen]:
             cluster.at(kind, each["metadata"]["name"], api=APPS),
             int(each["spec"].get("replicas", 1)),
             str((each.get("status") or {}).get("updateRevision", "")),
+            _refusal(each),
+            _deletion(each),
         )
         for kind in WORKLOADS
         for each in found[kind]
     }
     parts = [name for name in dict.fromkeys([*made, *living]) if name]
-    return {name: Seen(name, *made.get(name, ("", 1, "")), tuple(living.get(name, ()))) for name in parts}
+    return {name: Seen(name, *made.get(name, ("", 1, "", "", "")), tuple(living.get(name, ()))) for name in parts}
 
 
 def scale(cluster: Cluster, seen: Seen, replicas: int) -> None:
@@ -86,9 +101,33 @@ def scale(cluster: Cluster, seen: Seen, replicas: int) -> None:
         cluster.patch(f"{seen.path}/scale", {"spec": {"replicas": replicas}})
 
 
+def hurry(cluster: Cluster, seen: Seen) -> None:
+    """Have a workload's controller try again at once: one that was refused pods waits longer each time, up to a quarter of an hour."""
+    touched = {"metadata": {"annotations": {TRIED: str(time.time())}}}
+    paths = [seen.path]
+    if cluster.at("deployments", api=APPS) in seen.path:  # its ReplicaSets make the pods
+        kind = cluster.at("replicasets", api=APPS)
+        found = cluster.items(kind, f"{names.PART_LABEL}={seen.part}", metadata=True)
+        paths = [f"{kind}/{each['metadata']['name']}" for each in found]
+    for path in filter(None, paths):
+        cluster.patch(path, touched)
+
+
 def is_of_job(pod: Json) -> bool:
     """Say whether a pod does something once, and ends."""
     return any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences") or ())
+
+
+def _refusal(workload: Json) -> str:
+    conditions = (workload.get("status") or {}).get("conditions") or ()
+    found = (each["message"] for each in conditions if each["type"] == "ReplicaFailure" and each["status"] == "True")
+    return str(next(found, ""))
+
+
+def _deletion(workload: Json) -> str:
+    if not workload["metadata"].get("deletionTimestamp"):
+        return ""
+    return f"was deleted, and {ground.holding(workload) or 'waits for its pods'}"
 
 
 def _part(thing: Json) -> str:

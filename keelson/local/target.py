@@ -95,6 +95,9 @@ class LocalTarget(StateHere):
         for part in parts:
             server.stop(stack, part)
 
+    def await_end(self, stack: str) -> None:
+        """Wait for nothing: what is destroyed has ended."""
+
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
         """Return the certificates of the stack's servers."""
         servers = Registry(stack).servers().values()

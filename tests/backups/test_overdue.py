@@ -11,14 +11,14 @@ from keelson.backups.overdue import overdue
 from keelson.endpoint import Reference
 
 
-def _overdue(target: str, last: str, now: str) -> bool:
-    reference = Reference(stack="keelson-prod", target=target, server="main", database="auth")
+def _overdue(place: str, last: str, now: str) -> bool:
+    reference = Reference(stack="keelson-prod", target=place, server="main", database="auth")
     job = Job("backup-auth", "backup", reference, "30 2 * * *", "Europe/Berlin", registered=1.0)
     return bool(overdue(job, datetime.fromisoformat(last), datetime.fromisoformat(now)))
 
 
 @pytest.mark.parametrize(
-    ("target", "last", "now", "told"),
+    ("place", "last", "now", "told"),
     [
         # 29 March 2026, 02:00 CET becomes 03:00 CEST: the agent runs it then, a CronJob not before the next day
         ("local", "2026-03-28T01:30:05Z", "2026-03-29T12:00Z", True),
@@ -30,5 +30,5 @@ def _overdue(target: str, last: str, now: str) -> bool:
         ("kubernetes:prod@far", "2026-10-25T00:30:05Z", "2026-10-25T02:29Z", False),
     ],
 )
-def test_no_run_is_expected_that_nothing_begins(target: str, last: str, now: str, *, told: bool) -> None:
-    assert _overdue(target, last, now) == told
+def test_no_run_is_expected_that_nothing_begins(place: str, last: str, now: str, *, told: bool) -> None:
+    assert _overdue(place, last, now) == told

@@ -556,6 +556,7 @@ def test_a_backup_runs_once_at_a_time_in_its_zone_and_ends(made: Made) -> None:
         assert spec["startingDeadlineSeconds"] >= 100
         assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (3, 5)
         assert run["backoffLimit"] in {1, 2}
+        assert run["podFailurePolicy"]["rules"][0]["action"] == "Ignore", "one that is evicted uses up no attempt"
         assert 0 < run["activeDeadlineSeconds"] <= 24 * 3600
         assert run["template"]["spec"]["restartPolicy"] == "Never"
         assert cron_job["metadata"]["labels"][names.JOB_LABEL] == run["template"]["metadata"]["labels"][names.JOB_LABEL]

@@ -27,6 +27,7 @@ from keelson.errors import SettingsError, UnreachableError
 from keelson.kubernetes import names, state, troubles, workloads
 from keelson.kubernetes.purging import purge
 from keelson.kubernetes.runs import Runs, _missed
+from keelson.kubernetes.workloads import Seen
 from keelson.target import Part
 from tests.kubernetes.ground import await_until
 from tests.kubernetes.small_stack import SmallStack, small_stack
@@ -206,6 +207,17 @@ def test_a_container_that_ends_again_and_again_tells_what_it_logged(stack: Small
         assert "and logged: FATAL: the data directory is broken; see `keelson logs failing`" in found.detail
         with pytest.raises(UnreachableError, match="failing does not answer: it ended with status 3"):
             stack.target.locate(stack.key, "failing")
+
+        def seen() -> Seen:
+            return workloads.look(stack.cluster, stack.key)["failing"]
+
+        def waits() -> bool:
+            return "CrashLoopBackOff" in str(seen().pod)
+
+        await_until(waits)
+        before = str((seen().pod or {})["metadata"]["uid"])
+        troubles.hasten(stack.cluster, seen())
+        await_until(lambda: bool(seen().pod) and before not in str(seen().pod))
 
 
 def test_a_container_that_wanted_too_much_memory_says_so(stack: SmallStack) -> None:
