@@ -18,7 +18,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tools/cluster", description="a real single-node Kubernetes for tests")
     verbs = parser.add_subparsers(dest="verb", required=True)
     level = verbs.add_parser("build", help="build the programs into the cache")
-    level.add_argument("level", nargs="?", choices=programs.LEVELS, default="node")
+    level.add_argument("level", nargs="?", choices=(*programs.LEVELS, programs.LINTERS), default="node")
     up = verbs.add_parser("up", help="start a cluster and print where its kubeconfig lies")
     up.add_argument("--level", choices=("api", "node"), default="node", help="api: no node, so no pod ever runs")
     up.add_argument("--until", type=int, metavar="PID", help="remove the cluster when this process has ended")

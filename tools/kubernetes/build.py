@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 SPACE = 8 * 10**9  # bytes that sources, compiled packages and programs take
 GO_NEEDED = {"operator": (1, 26, 4)}  # a tool module's own minimum where it is above the usual one
-PACKAGES = {"etcd": 500, "kubernetes": 1500, "coredns": 900, "operator": 900, "pause": 50}  # with an empty cache, about
+PACKAGES = {
+    "etcd": 500,
+    "kubernetes": 1500,
+    "coredns": 900,
+    "operator": 900,
+    "pause": 50,
+    "validate": 800,
+    "score": 120,
+}  # with an empty cache, about
 
 
 def ensure(level: str) -> None:
@@ -28,8 +36,10 @@ def ensure(level: str) -> None:
         lacking = programs.missing(level)
         if not lacking:
             return
-        say(f"a test cluster's programs, built from Go modules: {', '.join(each.name for each in lacking)}")
-        detail("about 15 minutes on two cores for all of them the first time, then never again")
+        what = "linters of manifests" if level == programs.LINTERS else "a test cluster's programs"
+        say(f"{what}, built from Go modules: {', '.join(each.name for each in lacking)}")
+        minutes = 2 if level == programs.LINTERS else 15
+        detail(f"about {minutes} minutes on two cores for all of them the first time, then never again")
         go.require_space(PART, SPACE, "the build of a test cluster")
         for each in lacking:
             _get(each)
@@ -47,6 +57,8 @@ def _get(program: Program) -> None:
     _compile(program, fresh, tool, env)
     if program.level == "operator":
         _keep_manifest(program, tool, env)
+    elif program.name == "kubectl-validate":
+        _keep_schemas(tool, env)
     fresh.replace(target)
     images.ensure(program)
     seconds = round(time.monotonic() - began, 1)
@@ -69,3 +81,20 @@ def _keep_manifest(program: Program, tool: Path, env: dict[str, str]) -> None:
     sources = go.module_directory(tool, env, MODULES / program.module, programs.OPERATOR)
     manifest = sources / "releases" / f"cnpg-{program.version.removeprefix('v')}.yaml"
     shutil.copyfile(manifest, programs.operator_manifest())
+
+
+def _keep_schemas(tool: Path, env: dict[str, str]) -> None:
+    """Copy the API's own schemas of the pinned Kubernetes, which are newer than those in kubectl-validate."""
+    tools = MODULES / "kubernetes"
+    run(
+        [tool, "mod", "download", programs.KUBERNETES],
+        cwd=tools,
+        env=env,
+        log=LOGS / "schemas.log",
+        what="the download of the schemas",
+    )
+    folder = go.module_directory(tool, env, tools, programs.KUBERNETES) / "api" / "openapi-spec" / "v3"
+    for source in folder.glob("api*__v*_openapi.json"):
+        target = programs.schemas().joinpath(*source.name.removesuffix("_openapi.json").split("__"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target.with_name(f"{target.name}.json"))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 PART = "kubernetes"  # of the cache
 MODULES = PROJECT / "tools" / "kubernetes" / "modules"
 LEVELS = ("api", "node", "operator")  # each has what the one before it has
+LINTERS = "linters"  # of manifests: they need no cluster
 KUBERNETES = "k8s.io/kubernetes"
 OPERATOR = "github.com/cloudnative-pg/cloudnative-pg"
 
@@ -74,12 +75,15 @@ PROGRAMS = (
         f"{OPERATOR}/cmd/manager",
         (f"{OPERATOR}/pkg/versions.buildVersion={{plain}}",),
     ),
+    Program("kubectl-validate", LINTERS, "validate", "sigs.k8s.io/kubectl-validate"),
+    Program("kube-score", LINTERS, "score", "github.com/zegl/kube-score/cmd/kube-score"),
 )
 
 
 def of_level(level: str) -> list[Program]:
-    """Return the programs of a level and of those below it."""
-    return [each for each in PROGRAMS if LEVELS.index(each.level) <= LEVELS.index(level)]
+    """Return the programs of a level and of those below it; or the linters."""
+    levels = LEVELS[: LEVELS.index(level) + 1] if level in LEVELS else (level,)
+    return [each for each in PROGRAMS if each.level in levels]
 
 
 def named(name: str) -> Program:
@@ -102,6 +106,11 @@ def operator_manifest() -> Path:
     return home() / "operator.yaml"
 
 
+def schemas() -> Path:
+    """Return where the schemas of the built Kubernetes lie, as kubectl-validate reads them."""
+    return home() / "schemas"
+
+
 def missing(level: str) -> list[Program]:
     """Return the programs of a level that are not there in the pinned version and in full size."""
     known = read_manifest()
@@ -116,7 +125,8 @@ def require(level: str) -> None:
     """
     if lacking := missing(level):
         names = ", ".join(each.name for each in lacking)
-        msg = f"the test cluster lacks {names}; `tools/cluster build {level}` builds what is missing"
+        who = "the linters of manifests lack" if level == LINTERS else "the test cluster lacks"
+        msg = f"{who} {names}; `tools/cluster build {level}` builds what is missing"
         raise PlatformError(msg)
 
 

@@ -19,7 +19,7 @@ COMMANDS = {  # and the package that brings each
     "mount": "mount",
     "/usr/lib/cni/bridge": "containernetworking-plugins",
 }
-LEVEL = "operator"
+LEVELS = ("operator", "linters")
 
 
 def ensure() -> None:
@@ -32,7 +32,8 @@ def ensure() -> None:
         if packages := lacking():
             say(f"Debian packages of a test cluster: {', '.join(packages)}; about a minute")
             docker.install(packages, "kubernetes")
-        build.ensure(LEVEL)
+        for level in LEVELS:
+            build.ensure(level)
     except PlatformError as fault:
         detail("a test cluster cannot be made, so the tests that need a real Kubernetes are left out")
         detail(str(fault))
