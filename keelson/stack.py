@@ -39,6 +39,11 @@ class Engine:
         """Say whether the backend knows the stack."""
         return self._state() is not None
 
+    def resources(self) -> list[dict[str, Any]]:
+        """Return the stack's resources as the state has them, secrets encrypted."""
+        state = self._state() or {}
+        return list((state.get("deployment") or {}).get("resources") or ())
+
     def prepare(self) -> None:
         """Make the stack in the backend where it is new, and clear what a killed run left.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import ClassVar
 
 from pulumi import Output
@@ -94,7 +94,7 @@ class KubernetesVolumeInputs:
     @property
     def manifest(self) -> Json:
         """The claim as the API has it."""
-        return ground.claim(self.place, self.key, self.name, self.claim, self.size, self.storage_class, kind=self.kind)
+        return ground.claim_of(asdict(self))
 
 
 class KubernetesVolumeProvider(Provider[KubernetesVolumeInputs]):

@@ -40,6 +40,10 @@ def up(stack: StackOption = None, *, yes: Yes = False, new_port: NewPort = False
     _wake(chosen, new_port=new_port)
     if not _apply(chosen, _consent(yes), [*_repairs(chosen, new_port=new_port), *(extra or [])]):
         raise typer.Exit(1)
+    if chosen.stack.settings.kubernetes.workloads == "gitops":
+        from keelson.cli.render import tell_of_others  # noqa: PLC0415 - only such a stack needs it
+
+        tell_of_others(chosen)
     show_endpoints(chosen)
     say(f"\nup in {time.monotonic() - began:.1f} s")
 

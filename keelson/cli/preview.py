@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from keelson.cli.lifecycle import QUIET, Extra
 from keelson.cli.output import as_json_text, complain
 from keelson.cli.progress import working
 from keelson.errors import KeelsonError, PlatformError, SettingsError
-from keelson.preview import Document, document_of, failed_document, markdown, read_events
+from keelson.preview import Document, Events, document_of, failed_document, markdown, read_events
 
 
 class Form(StrEnum):
@@ -78,14 +79,19 @@ def _document(stack: str | None, arguments: list[str]) -> Document:
 
 
 def _previewed(chosen: Context, arguments: list[str]) -> Document:
+    events, said = look_ahead(chosen, arguments)
+    if said and not events.errors:
+        return failed_document(chosen.stack_name, said)
+    return document_of(events, chosen.stack_name, chosen.project.root)
+
+
+def look_ahead(chosen: Context, arguments: Sequence[str]) -> tuple[Events, str]:
+    """Return what a preview finds, and what the engine said where it failed."""
     with tempfile.TemporaryDirectory(prefix="keelson-preview-") as folder:
         log = Path(folder) / "events"
         with working(f"preview of {chosen.stack_name}"):
             said = chosen.engine.preview_silently(log, *arguments)
-        events = read_events(log)
-    if said and not events.errors:
-        return failed_document(chosen.stack_name, said)
-    return document_of(events, chosen.stack_name, chosen.project.root)
+        return read_events(log), said
 
 
 def _write(text: str, output: Path | None) -> None:

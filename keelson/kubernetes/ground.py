@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from keelson.errors import OwnershipError, PlatformError, SettingsError
 from keelson.kubernetes import cluster, names
@@ -142,6 +143,13 @@ def claim(  # noqa: PLR0913, PLR0917
         "metadata": about,
         "spec": spec | ({"storageClassName": storage_class} if storage_class else {}),
     }
+
+
+def claim_of(volume: Mapping[str, Any]) -> Json:
+    """Return the claim of a volume that is described by the inputs of its resource."""
+    place, key, part, name, size = (str(volume[each]) for each in ("place", "key", "name", "claim", "size"))
+    known = {name: str(volume.get(name) or "") for name in ("storage_class", "kind")}
+    return claim(place, key, part, name, size, **known)
 
 
 def refuse_shrink(part: str, held: str, wanted: str) -> None:

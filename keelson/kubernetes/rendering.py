@@ -6,7 +6,8 @@ import copy
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from keelson.errors import PlatformError
@@ -14,6 +15,7 @@ from keelson.kubernetes import cluster
 from keelson.kubernetes.cluster import Cluster, Json
 
 RENDERING = "keelson.dev/rendering"  # an annotation: the digest of the manifest that was applied
+AT_ONCE = 8  # objects that are asked for
 ENGINES_OWN = "pulumi.com/"  # annotations that nobody else reads
 _resources: dict[tuple[str, str], dict[str, Json]] = {}  # by server and version of the API
 _UNUSUAL = re.compile(r"[^a-z0-9.-]+")
@@ -68,11 +70,28 @@ def fault(place: str, manifest: Mapping[str, Any]) -> str:
     if there is None:
         msg = f"{_told(manifest)} is not in namespace {_namespace(found, manifest)} of the cluster {found.name}; {_step(manifest)}"
         raise PlatformError(msg)
-    if ((there["metadata"].get("annotations") or {}).get(RENDERING)) == digest(manifest):
+    if _rendering(there) == (_rendering(manifest) or digest(manifest)):
         return ""
     differing = "; ".join(_differing_images(there, manifest))
     told = f" ({differing})" if differing else ""
     return f"the cluster has another rendering of {_told(manifest)}{told}; {_step(manifest)}"
+
+
+def faults(place: str, manifests: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say of each object that the cluster lacks, or has another rendering of, what is to be done."""
+
+    def asked(manifest: Mapping[str, Any]) -> str:
+        try:
+            return fault(place, manifest)
+        except PlatformError as found:
+            return str(found)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [each for each in pool.map(asked, manifests) if each]
+
+
+def _rendering(thing: Mapping[str, Any]) -> str:
+    return str((thing["metadata"].get("annotations") or {}).get(RENDERING, ""))
 
 
 def _step(manifest: Mapping[str, Any]) -> str:

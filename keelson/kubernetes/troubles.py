@@ -67,10 +67,11 @@ def renew(cluster: Cluster, seen: Seen) -> None:
     """Delete a pod that cannot run where another one shall be made in its place: a StatefulSet would wait for it for ever.
 
     Where its pod was refused, it is asked for again.
-    One that only has not got ready yet, for example as its server reads its log, is left alone.
+    One that only has not got ready yet, for example as its server reads its log, is left alone. One whose Secrets came after it is made
+    anew too: the kubelet looks for them ever more seldom, in the end every two minutes.
     """
     found = find(cluster, seen.part, seen)
-    if seen.outdated and seen.pod and found and found.lasts:
+    if seen.pod and found and ((seen.outdated and found.lasts) or _waits_for_what_has_come(cluster, seen.pod)):
         cluster.delete(cluster.at("pods", seen.pod["metadata"]["name"]))
     if seen.pod is None and not seen.stopped and found and found.lasts:
         workloads.hurry(cluster, seen)
@@ -82,6 +83,20 @@ def hasten(cluster: Cluster, seen: Seen) -> None:
         waiting = (status.get("state") or {}).get("waiting") or {}
         if seen.pod and seen.path and waiting.get("reason") in TRIED_LATER:
             cluster.delete(cluster.at("pods", seen.pod["metadata"]["name"]))
+
+
+def _waits_for_what_has_come(cluster: Cluster, pod: Json) -> bool:
+    """Say whether a pod has no container yet, and mounts a Secret that was made after it; all that it mounts is there."""
+    waiting = [
+        (each.get("state") or {}).get("waiting") or {}
+        for each in (pod.get("status") or {}).get("containerStatuses") or ()
+    ]
+    if not waiting or any(each.get("reason") != "ContainerCreating" for each in waiting):
+        return False
+    wanted = [each["secret"]["secretName"] for each in pod["spec"].get("volumes") or () if "secret" in each]
+    found = [cluster.get(cluster.at("secrets", name), metadata=True) for name in wanted]
+    there = [moment(each["metadata"]["creationTimestamp"]) for each in found if each]
+    return len(there) == len(wanted) and max(there, default=0) > moment(pod["metadata"]["creationTimestamp"])
 
 
 def of_pod(cluster: Cluster, part: str, pod: Json) -> Trouble:

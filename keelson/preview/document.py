@@ -207,14 +207,20 @@ def _lost_by_files(changes: Iterable[PartChange]) -> Iterator[Danger]:
 
 def _lost_with_resources(events: Events, changes: Iterable[PartChange]) -> Iterator[Danger]:
     retained = {step.name for step in events.steps if step.old.get("retainOnDelete") or step.old.get("protect")}
+    standing = {(step.type, step.name) for step in events.steps if _is_left_standing(step)}
     for change in changes:
         if change.status == "removed":
             yield Danger(change.name, "", _removed(change, retained))
             continue
         for resource in change.resources:
-            if resource.op in {"delete", "replace"}:
+            if resource.op in {"delete", "replace"} and (resource.type, resource.name) not in standing:
                 verb = "is replaced" if resource.op == "replace" else "is taken away"
                 yield Danger(change.name, "", f"{resource.type} {resource.name} {verb}")
+
+
+def _is_left_standing(step: Step) -> bool:
+    """Say whether an object of a cluster leaves the program alone: another tool has it from now on."""
+    return step.op == "delete" and step.token.startswith("kubernetes:") and bool(step.old.get("retainOnDelete"))
 
 
 def _removed(change: PartChange, retained: set[str]) -> str:

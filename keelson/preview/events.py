@@ -43,7 +43,12 @@ class Step:
     @property
     def type(self) -> str:
         """The last word of the resource's type, such as `Schema`."""
-        return str((self.new or self.old).get("type", "")).rpartition(":")[2]
+        return self.token.rpartition(":")[2]
+
+    @property
+    def token(self) -> str:
+        """The resource's whole type, such as `kubernetes:apps/v1:StatefulSet`."""
+        return str((self.new or self.old).get("type", ""))
 
     @property
     def is_provider(self) -> bool:
