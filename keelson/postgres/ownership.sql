@@ -10,3 +10,12 @@ CREATE TABLE IF NOT EXISTS keelson.ownership (
     PRIMARY KEY (kind, name)
 );
 REVOKE CONNECT, TEMPORARY ON DATABASE postgres, template1 FROM PUBLIC;
+-- CloudNativePG's own logins, where it keeps the server: a former primary asks there for the new one, an exporter reads there.
+DO $$
+DECLARE
+    login text;
+BEGIN
+    FOR login IN SELECT rolname FROM pg_roles WHERE rolname IN ('streaming_replica', 'cnpg_metrics_exporter') LOOP
+        EXECUTE format('GRANT CONNECT ON DATABASE postgres TO %I', login);
+    END LOOP;
+END $$;

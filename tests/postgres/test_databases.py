@@ -319,3 +319,15 @@ def test_the_catalog_tells_size_and_versions(database: Service, admin: psycopg.C
     assert "timescaledb" in catalog.available_extensions(admin)
     with database.as_admin() as connection:
         assert catalog.schema_version(connection) is None
+
+
+def test_an_operators_own_logins_keep_the_database_that_is_closed_to_all_others(
+    database: Service, admin: psycopg.Connection
+) -> None:
+    admitted = "SELECT rolname FROM pg_roles WHERE has_database_privilege(oid, 'postgres', 'CONNECT') AND NOT rolsuper"
+    with admin.transaction(force_rollback=True):
+        admin.execute("ALTER SCHEMA keelson RENAME TO aside")  # as on a server where nothing of ours is yet
+        admin.execute("CREATE ROLE streaming_replica LOGIN REPLICATION")
+        with ownership.server_lock(admin):
+            assert ("streaming_replica",) in admin.execute(admitted).fetchall()
+            assert (database.roles.app_a,) not in admin.execute(admitted).fetchall()
