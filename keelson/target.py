@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -76,6 +76,12 @@ class Target(Protocol):
 
     def locate(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return where `server` answers; raises UnreachableError, and SettingsError where it has no such entrance."""
+
+    def instances(self, stack: str, redis: str) -> tuple[Address, ...]:
+        """Return where each instance of a Redis answers, of which only one takes writes; raises UnreachableError."""
+
+    def keep_users(self, stack: str, redis: str, rules: Mapping[str, str]) -> None:
+        """Keep what users may for instances that are made later, where a Redis has several; each keeps those that it was told itself."""
 
     def password(self, stack: str, server: str, role: str) -> str:
         """Return the password of `role`; raises UnreachableError when there is none."""

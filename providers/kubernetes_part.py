@@ -66,6 +66,7 @@ class KubernetesFilesProvider(FilesProvider[KubernetesFilesInputs]):
         """Back up what another image would take over, and write what differs."""
         if inputs.image != state["image"]:
             tell(inputs.name, upgrades.back_up_before(inputs.spec))
+        part.prepare(inputs.spec)
         return self.make(inputs)
 
     def look(self, state: Bag) -> Bag | None:

@@ -11,7 +11,19 @@ from typing import Any
 import pulumi_kubernetes as kubernetes
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, accounts, applications, jobs, needs, network, page, pods, quota
+from components.targets import (
+    Backups,
+    RunningDaemon,
+    accounts,
+    applications,
+    jobs,
+    needs,
+    network,
+    page,
+    pods,
+    quota,
+    replicas,
+)
 from components.targets.containers import ContainersTarget, Wanted, depending_on
 from components.targets.objects import Objects
 from components.targets.pods import Json
@@ -53,7 +65,8 @@ class KubernetesTarget(ContainersTarget):
     KubernetesVolume <part>-data (not for the agent), KubernetesFiles <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process;
     for what is backed up BackupJob and CronJob <name>-backup; for each service of a client KubernetesApplication <namespace>-<service>.
 
-    Each workload is one pod. So none has a PodDisruptionBudget, which would only keep a node from being drained.
+    Each workload is one pod. So none has a PodDisruptionBudget, which would only keep a node from being drained. A Redis of several
+    instances is another one's work (`components.targets.replicas`).
     """
 
     name = "kubernetes"
@@ -139,6 +152,8 @@ class KubernetesTarget(ContainersTarget):
 
     def _part(self, wanted: Wanted) -> tuple[KubernetesVolume, KubernetesPart]:
         """Make a part with a volume for its data."""
+        if wanted.kind == "redis" and (count := self._stack.settings.instances_of(wanted.name)) > 1:
+            return replicas.make(self, wanted, count)
         size = self._stack.settings.settings_of_parts[wanted.name].storage or self._settings.storage
         data = self._volume(wanted.name, names.data(wanted.name), size, wanted.parent)
         return data, self._workload(wanted, [data])
@@ -348,8 +363,10 @@ class KubernetesTarget(ContainersTarget):
                 kubernetes.core.v1.LimitRange, "usual", metadata=metadata, spec={"limits": [usual]}, opts=options
             )
 
-    def _volume(self, name: str, claim: str, size: str, parent: Resource, *, kept: bool = False) -> KubernetesVolume:
-        """Make a claim that is never replaced: what its volume holds would be lost."""
+    def _volume(  # noqa: PLR0913 - what a volume is made of
+        self, name: str, claim: str, size: str, parent: Resource, *, kept: bool = False, leaves: bool = False
+    ) -> KubernetesVolume:
+        """Make a claim that is never replaced: what its volume holds would be lost. One that `leaves` may be given up, and is kept unused."""
         return KubernetesVolume(
             claim,
             {
@@ -362,7 +379,7 @@ class KubernetesTarget(ContainersTarget):
                 "kind": self._stack.settings.parts.get(name, name),
             }
             | self._objects.note,
-            depending_on(self._guarded(parent, kept=kept), [self._ground]),
+            depending_on(self._guarded(parent, kept=kept, leaves=leaves), [self._ground]),
         )
 
     def _named(self, name: str, part: str, more: Mapping[str, str] | None = None) -> Json:
@@ -382,10 +399,10 @@ class KubernetesTarget(ContainersTarget):
         """Whether volumes outlive the stack: as it is protected, or as they are a GitOps tool's."""
         return self._stack.settings.protected or self._objects.applied_elsewhere
 
-    def _guarded(self, parent: Resource, *, kept: bool = False) -> ResourceOptions:
+    def _guarded(self, parent: Resource, *, kept: bool = False, leaves: bool = False) -> ResourceOptions:
         """Return the options of what a protected stack keeps, and a destroy must not touch unasked; `kept` in every stack."""
         protected = self._stack.settings.protected
-        return ResourceOptions(parent=parent, protect=protected, retain_on_delete=protected or kept)
+        return ResourceOptions(parent=parent, protect=protected and not leaves, retain_on_delete=protected or kept)
 
     def _options(self, parent: Resource | None, **more: Any) -> ResourceOptions:  # noqa: ANN401 - a resource's options
         return ResourceOptions(parent=parent, provider=self._provider, **more)

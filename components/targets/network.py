@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from keelson.containers import replicas as containers
 from keelson.containers.toolbox import NAME as TOOLBOX
-from keelson.kubernetes import names, part
+from keelson.kubernetes import names, part, replicas
 from keelson.settings.stack import Stack
 
 Json = dict[str, Any]
@@ -28,6 +29,11 @@ def policies(stack: Stack) -> Mapping[str, Json]:
         "tools": {"podSelector": tools, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]},
         **{f"to-{names.of(name)}": _opened(stack, name, kind) for name, kind in stack.settings.parts.items()},
         **_to_issuer(stack),
+        **{
+            f"among-{names.of(name)}": spec
+            for name in stack.settings.redis
+            for spec in _among(name, stack.settings.instances_of(name))
+        },
     }
 
 
@@ -40,6 +46,24 @@ def _to_issuer(stack: Stack) -> Mapping[str, Json]:
     return {"issuer": {"podSelector": _one_of(["pgadmin"]), "policyTypes": ["Egress"], "egress": [{"ports": ports}]}}
 
 
+def _among(redis: str, count: int) -> list[Json]:
+    """Return what lets the instances of a Redis reach each other, and its proxies them; nothing for a single one."""
+    if count == 1:
+        return []
+    members = [redis, *replicas.helpers(redis, count)]
+    ports = [{"port": port, "protocol": "TCP"} for port in (containers.PORT, containers.SENTINEL_PORT)]
+    opened = {"podSelector": _one_of(members)}
+    asking = {"podSelector": _one_of([*members, TOOLBOX])}
+    return [
+        {
+            **opened,
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [asking], "ports": ports}],
+            "egress": [{"to": [opened], "ports": ports}],
+        }
+    ]
+
+
 def _opened(stack: Stack, name: str, kind: str) -> Json:
     """Return what opens a part to those who ask it."""
     clients = [
@@ -47,8 +71,9 @@ def _opened(stack: Stack, name: str, kind: str) -> Json:
         for namespace in _clients(stack, name, kind)
     ]
     ports = [{"port": part.kind(kind).listens_on, "protocol": "TCP"}]
+    several = kind == "redis" and stack.settings.instances_of(name) > 1
     return {
-        "podSelector": _one_of([name]),
+        "podSelector": _one_of([replicas.proxy(name) if several else name]),
         "policyTypes": ["Ingress"],
         "ingress": [{"from": [{"podSelector": _one_of(ASKED_BY[kind])}, *clients], "ports": ports}],
     }

@@ -22,7 +22,7 @@ from keelson.containers import state
 from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount, PartSpec
 from keelson.redis import server
 from keelson.redis.server import ACCESS_LIST, ADMINISTRATOR, LOG, Door
-from keelson.redis.users import LOGINS
+from keelson.redis.users import INNER_RIGHTS, LOGINS
 from keelson.target import target
 
 PORT = 6379
@@ -122,8 +122,9 @@ def fault(spec: PartSpec) -> str:
 
 
 def passwords(spec: PartSpec) -> dict[str, str]:
-    """Return the passwords of the platform's users."""
-    return {login: state.password(spec, login) for login in LOGINS}
+    """Return the passwords of the platform's users, with those by which several instances work together where there are several."""
+    inner = INNER_RIGHTS if spec.settings.get("instances", 1) > 1 else ()
+    return {login: state.password(spec, login) for login in (*LOGINS, *inner)}
 
 
 def door(spec: PartSpec) -> Door:

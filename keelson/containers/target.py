@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from keelson import paths
 from keelson.agent import jobs
 from keelson.backups import overview
+from keelson.entrances import Entrance
 from keelson.errors import PlatformError, SettingsError, UnreachableError
-from keelson.target import Certificate, Part
+from keelson.target import Address, Certificate, Part
 
 if TYPE_CHECKING:
     from keelson.agent.jobs import Job
@@ -49,6 +50,10 @@ class ContainerTarget(ABC):
     def __init__(self, place: str) -> None:
         self._place = place
 
+    @abstractmethod
+    def locate(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
+        """Return where `server` answers; raises UnreachableError."""
+
     @property
     @abstractmethod
     def _where(self) -> str:
@@ -69,6 +74,13 @@ class ContainerTarget(ABC):
     @abstractmethod
     def _holding_backups(self, stack: str, directory: Path | None) -> str:
         """Return where the backups lie, for people."""
+
+    def instances(self, stack: str, redis: str) -> tuple[Address, ...]:
+        """Return where the only instance answers."""
+        return (self.locate(stack, redis),)
+
+    def keep_users(self, stack: str, redis: str, rules: Mapping[str, str]) -> None:  # noqa: B027 - one platform has several instances
+        """Nothing: there is one instance, which keeps them itself."""
 
     def password(self, stack: str, server: str, role: str) -> str:
         """Return the password of `role`; raises UnreachableError when there is none."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import http.client
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 
 from keelson.errors import KeelsonError
+from keelson.redis.wire import Conversation, RefusedError, conversation
 from keelson.target import Address, Target
 
 SECONDS = 2.0  # until a part must have answered
+LAG = 5  # that a replica may be silent
+_REPLICA = re.compile(r"slave\d+")
 PAGES = {"pgadmin": "/misc/ping", "agent": "/live"}
 
 
@@ -24,6 +32,70 @@ def fault_of(place: Target, stack: str, kind: str, name: str) -> str:
     except KeelsonError as fault:
         return str(fault)
     return _page(address, PAGES[kind]) if kind in PAGES else ""
+
+
+def instances_of(record: Mapping[str, Any]) -> int:
+    """Return how many instances a Redis has, by its record in the registry."""
+    return int((record.get("settings") or {}).get("instances", 1)) if record.get("kind") == "redis" else 1
+
+
+def lack_of(place: Target, stack: str, record: Mapping[str, Any], hosts: Mapping[str, str] | None = None) -> str:
+    """Return what a Redis of several instances lacks that answers; nothing where all of them work.
+
+    `hosts` are the instances by their addresses; where they are not given, names are looked up.
+    """
+    if (count := instances_of(record)) == 1:
+        return ""
+    try:
+        known = hosts or {socket.gethostbyname(host): host for host in _hosts(record, count)}
+        with _monitored(place, stack, str(record["name"])) as redis:
+            master, following = known.get(_own_address(redis), ""), _following(redis)
+    except (KeelsonError, OSError, RefusedError) as fault:
+        return f"its instances could not be looked at ({fault or 'not in time'})"
+    if missing := sorted(set(_hosts(record, count)) - {known.get(each) for each in following} - {master}):
+        are = "do" if len(missing) > 1 else "does"
+        return f"{' and '.join(missing)} {are} not follow the master {master}"
+    return ""
+
+
+def master_of(place: Target, stack: str, record: Mapping[str, Any]) -> str:
+    """Return the address of the instance of a Redis that is the master now; nothing where it has one instance, or does not say."""
+    if instances_of(record) == 1:
+        return ""
+    try:
+        with _monitored(place, stack, str(record["name"])) as redis:
+            return _own_address(redis)
+    except (KeelsonError, OSError, RefusedError):
+        return ""
+
+
+def _hosts(record: Mapping[str, Any], count: int) -> list[str]:
+    return [f"{record['host']}-{number}" for number in range(count)]
+
+
+@contextmanager
+def _monitored(place: Target, stack: str, name: str) -> Iterator[Conversation]:
+    address = place.locate(stack, name)
+    with conversation(
+        address.port, "monitor", place.password(stack, name, "monitor"), SECONDS, host=address.host
+    ) as redis:
+        yield redis
+
+
+def _own_address(redis: Conversation) -> str:
+    """Return by which address the others know an instance."""
+    found = redis.ask("CONFIG", "GET", "replica-announce-ip")
+    return str(found[1]) if isinstance(found, list) and len(found) > 1 else ""
+
+
+def _following(redis: Conversation) -> set[str]:
+    """Return the addresses of the replicas that have been heard of a moment ago."""
+    lines = (
+        dict(word.split("=", 1) for word in text.split(","))
+        for name, text in redis.info("replication").items()
+        if _REPLICA.fullmatch(name)
+    )
+    return {of["ip"] for of in lines if of["state"] == "online" and int(of["lag"]) <= LAG}
 
 
 def _server(address: Address, password: str) -> str:
@@ -45,8 +117,6 @@ def _server(address: Address, password: str) -> str:
 
 
 def _redis(address: Address, password: str) -> str:
-    from keelson.redis.wire import RefusedError, conversation  # noqa: PLC0415
-
     try:
         with conversation(address.port, "admin", password, SECONDS, host=address.host) as redis:
             redis.ask("PING")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +12,7 @@ from keelson.backups import disks
 from keelson.entrances import Entrance, host_of
 from keelson.errors import SettingsError, UnreachableError
 from keelson.inside import operations
-from keelson.inside.looks import fault_of
+from keelson.inside.looks import fault_of, lack_of
 from keelson.local import tls
 from keelson.local.registry import DaemonRecord, Registry, ServerRecord
 from keelson.local.state import StateHere
@@ -39,6 +39,13 @@ class InsideTarget(StateHere):
             raise UnreachableError(msg)
         host = host_of(asdict(record), entrance, stack)
         return Address(host=host, port=record.port, root_certificate=tls.authority_file(stack))
+
+    def instances(self, stack: str, redis: str) -> tuple[Address, ...]:
+        """Return where the only instance answers."""
+        return (self.locate(stack, redis),)
+
+    def keep_users(self, stack: str, redis: str, rules: Mapping[str, str]) -> None:
+        """Nothing: there is one instance, which keeps them itself."""
 
     def password(self, stack: str, server: str, role: str) -> str:
         """Return the password of `role`; raises UnreachableError when there is none."""
@@ -107,4 +114,13 @@ def _refuse() -> NoReturn:
 
 def _part(place: InsideTarget, stack: str, kind: str, record: ServerRecord | DaemonRecord) -> Part:
     fault = fault_of(place, stack, kind, record.name)
-    return Part(name=record.name, kind=kind, running=not fault, answering=not fault, port=record.port, detail=fault)
+    lack = "" if fault else lack_of(place, stack, asdict(record))
+    return Part(
+        name=record.name,
+        kind=kind,
+        running=not fault,
+        answering=not fault,
+        degraded=bool(lack),
+        port=record.port,
+        detail=fault or lack,
+    )

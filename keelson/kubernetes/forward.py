@@ -25,6 +25,7 @@ DATA, FAULT = range(2)  # channels
 QUIET = 5.0  # seconds of silence after which a connection is ended of which this side has ended
 PORT_BYTES = 2  # each channel begins with its port
 
+_POD = "pod/"
 _Wanted = tuple[str, str, str, int]
 _forbidden: set[str] = set()  # the places where the API may not forward
 _said: dict[_Wanted, str] = {}  # why a connection ended, by the node
@@ -36,11 +37,16 @@ def port(place: str, key: str, name: str, inner: int) -> int:
     Args:
         place: the cluster and namespace.
         key: the stack's key.
-        name: a Service, or a selector of labels such as `keelson.dev/part=main`.
+        name: a Service, a selector of labels such as `keelson.dev/part=main`, or what `pod` returns.
         inner: the Service's port, or the pods' own.
     """
     wanted = (place, key, name, inner)
     return listener.port(wanted, functools.partial(_serve, wanted))
+
+
+def pod(name: str) -> str:
+    """Return how `port` is told that a pod is meant, ready or not."""
+    return f"{_POD}{name}"
 
 
 def fault(place: str, key: str, name: str, inner: int) -> str:
@@ -72,6 +78,12 @@ def _serve(wanted: _Wanted, client: socket.socket) -> None:
 
 def find(found: Cluster, name: str, inner: int) -> tuple[Json, int]:
     """Return the pod that is meant now, and its port; raises UnreachableError where none is ready."""
+    if name.startswith(_POD):
+        known = found.get(found.at("pods", name.removeprefix(_POD)))
+        if known is None or not (known.get("status") or {}).get("podIP"):
+            msg = f"{name} does not run in namespace {found.namespace} of the cluster {found.name}; run `keelson start`"
+            raise UnreachableError(msg)
+        return known, inner
     if "=" in name:
         return pods.ready(found, name, name), inner
     service = found.get(found.at("services", name))

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from keelson.errors import UnreachableError
-from keelson.kubernetes import cluster, external, names, state
+from keelson.inside.looks import instances_of
+from keelson.kubernetes import cluster, external, names, replicas, state
 from keelson.kubernetes.cluster import Cluster
 
 KINDS = {
@@ -65,6 +66,10 @@ def _wanted(place: str, key: str) -> Iterable[Thing]:
         yield from ((WORKLOAD, names.TOOLBOX), ("persistentvolumeclaims", names.BACKUPS))
     for part, kind in kinds.items():
         yield from ((WORKLOAD, names.of(part)), ("services", names.of(part)))
+        if (count := instances_of(records["daemons"].get(part, {}))) > 1:
+            yield from ((WORKLOAD, names.of(member)) for member in replicas.helpers(part, count))
+            yield from (("services", each.host) for each in replicas.instances(part, count))
+            yield from (("persistentvolumeclaims", names.data(each.part)) for each in replicas.instances(part, count))
         if kind not in WITHOUT_DATA:
             yield from (("secrets", names.config(part)), ("persistentvolumeclaims", names.data(part)))
     for path in state.read(place, key).files:

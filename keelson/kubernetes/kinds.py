@@ -12,7 +12,7 @@ from keelson.containers.model import PartSpec
 from keelson.containers.server import ADMINISTRATOR, REPAIR, SECONDS_TO_RECOVER, SECONDS_TO_STOP
 from keelson.endpoint import Reference, resolve
 from keelson.errors import KeelsonError, ServerError
-from keelson.kubernetes import part, pods
+from keelson.kubernetes import part, pods, sentinel
 from keelson.kubernetes.part import Kind, KubernetesSpec
 from keelson.local import configuration
 from keelson.redis.server import BUSY_SECONDS
@@ -42,11 +42,19 @@ class ServerKind(server.ServerKind):
 class RedisKind(redis.RedisKind):
     """See `keelson.kubernetes.part.Kind` for what each method is for."""
 
+    def files(self, spec: PartSpec) -> Mapping[str, str]:
+        """Return those of a single one, and what several instances read beside them."""
+        assert isinstance(spec, KubernetesSpec)  # noqa: S101 - as all of this platform
+        more = sentinel.files(spec)
+        return {**super().files(spec), **more}
+
     def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
         """Wait until it has loaded its data, and set all that it takes while it runs.
 
         Only one that refuses its administrator starts anew, with the passwords of the stack.
         """
+        if sentinel.count(spec) > 1:
+            return sentinel.bring(spec)
         seconds = SECONDS_TO_START + BUSY_SECONDS
         part.wait(spec, lambda: redis.fault(spec), seconds)
         part.await_files(spec)

@@ -7,6 +7,7 @@ import re
 
 STACK_LABEL = "keelson.dev/stack"  # also an annotation, which has the stack's whole key
 PART_LABEL = "keelson.dev/part"
+MEMBER_LABEL = "keelson.dev/member-of"  # of a part that another one has beside its own pod: the name of that one
 JOB_LABEL = "keelson.dev/job"  # of a CronJob: the job's name in the stack
 MANAGED_BY = {"app.kubernetes.io/managed-by": "keelson"}
 TOOLBOX = "toolbox"

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from keelson.containers import digest, kinds
 from keelson.containers.model import CONFIG, ContainerSettings, PartSpec
 from keelson.errors import KeelsonError, ServerError, UnreachableError
-from keelson.kubernetes import cluster, names, state, troubles, workloads
+from keelson.kubernetes import cluster, names, state, troubles, users, workloads
 from keelson.kubernetes.cluster import Cluster, Json
 from keelson.kubernetes.streams import ExecStream
 from keelson.kubernetes.troubles import Trouble
@@ -109,16 +109,24 @@ def write_files(spec: KubernetesSpec, chosen_passwords: Mapping[str, str]) -> st
     _record(spec, of_kind.listens_on)
     if not files:
         return ""
-    old = _texts(spec).get(digest.FILE, "")
+    old = texts(spec).get(digest.FILE, "")
     new = digest.beside(files, old)
     if new != old:
         spec.found.apply(spec.found.at("secrets", names.config(spec.name)), _secret(spec, {**files, digest.FILE: new}))
     return digest.told(new)
 
 
+def prepare(spec: KubernetesSpec) -> None:
+    """Before another specification is written down, see that nothing is lost by it: fewer instances; raises ServerError."""
+    from keelson.kubernetes import sentinel  # noqa: PLC0415 - it stands on this module
+
+    if spec.kind == "redis":
+        sentinel.prepare(spec)
+
+
 def written(spec: KubernetesSpec) -> str:
     """Return the digest of the files as it lies beside them; empty where they are missing."""
-    return digest.told(_texts(spec).get(digest.FILE, ""))
+    return digest.told(texts(spec).get(digest.FILE, ""))
 
 
 def bring(spec: KubernetesSpec) -> tuple[str, ...]:
@@ -129,15 +137,21 @@ def bring(spec: KubernetesSpec) -> tuple[str, ...]:
 def forget(spec: KubernetesSpec) -> None:
     """Remove its Secret, and strike it out of the registry, with its passwords where its data go too."""
     spec.found.delete(spec.found.at("secrets", names.config(spec.name)))
+    if spec.kind == "redis":
+        users.drop(spec.found, spec.name)
     with contextlib.suppress(UnreachableError):
         state.ask(spec.place, spec.key, "forget", name=spec.name)
         if not spec.data_stays:
             state.ask(spec.place, spec.key, "forget_passwords", server=spec.name)
 
 
-def pod_of(spec: KubernetesSpec) -> Json | None:
-    """Return the newest pod of a part that is not about to end, ready or not."""
-    found = spec.found.items(spec.found.at("pods"), names.selector(spec.key, spec.name))
+def pod_of(spec: KubernetesSpec, pod: str = "") -> Json | None:
+    """Return the newest pod of a part that is not about to end, ready or not; that of a name where one is named."""
+    if pod:
+        known = spec.found.get(spec.found.at("pods", pod))
+        found = [known] if known else []
+    else:
+        found = spec.found.items(spec.found.at("pods"), names.selector(spec.key, spec.name))
     living = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
     return max(living, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
 
@@ -173,16 +187,16 @@ def _trouble(spec: KubernetesSpec) -> Trouble | None:
     if seen is None:
         return None
     troubles.renew(spec.found, seen)
-    return troubles.find(spec.found, spec.name, seen)
+    return next(filter(None, (troubles.find(spec.found, spec.name, each) for each in seen.all)), None)
 
 
-def run(spec: KubernetesSpec, *command: str, given: str = "") -> str:
+def run(spec: KubernetesSpec, *command: str, given: str = "", pod: str = "") -> str:
     """Run a small command in a part's container, and return its output; raises ServerError when it fails."""
-    pod = pod_of(spec)
-    if pod is None:
+    found = pod_of(spec, pod)
+    if found is None:
         msg = f"{spec.name} has no pod; run `keelson start {spec.name}`"
         raise ServerError(msg)
-    stream = ExecStream(spec.found, pod, command)
+    stream = ExecStream(spec.found, found, command)
     try:
         if given:
             stream.write(given.encode())
@@ -197,32 +211,32 @@ def run(spec: KubernetesSpec, *command: str, given: str = "") -> str:
     return said
 
 
-def await_files(spec: KubernetesSpec) -> None:
-    """Wait until the pod sees the files as they were written, and hurry the kubelet."""
-    wanted = _texts(spec).get(digest.FILE, "")
+def await_files(spec: KubernetesSpec, pod: str = "") -> None:
+    """Wait until the pod, or the one that is named, sees the files as they were written, and hurry the kubelet."""
+    wanted = texts(spec).get(digest.FILE, "")
 
     def fault() -> str:
-        pod = pod_of(spec)
-        if pod is None:
+        found = pod_of(spec, pod)
+        if found is None:
             return "it has no pod"
-        if (pod["metadata"].get("annotations") or {}).get(REFRESH) != digest.told(wanted)[:16]:
-            path = spec.found.at("pods", pod["metadata"]["name"])
+        if (found["metadata"].get("annotations") or {}).get(REFRESH) != digest.told(wanted)[:16]:
+            path = spec.found.at("pods", found["metadata"]["name"])
             spec.found.patch(path, {"metadata": {"annotations": {REFRESH: digest.told(wanted)[:16]}}})
-        return "" if run(spec, "cat", f"{CONFIG}/{digest.FILE}") == wanted else "it does not see its files yet"
+        return "" if run(spec, "cat", f"{CONFIG}/{digest.FILE}", pod=pod) == wanted else "it does not see its files yet"
 
     wait(spec, fault, SECONDS_TO_REFRESH)
 
 
-def restart(spec: KubernetesSpec, seconds: int) -> None:
-    """Have the pod made anew, after an end that may take so many seconds, and wait until the old one is gone."""
-    if (pod := pod_of(spec)) is None:
+def restart(spec: KubernetesSpec, seconds: int, pod: str = "") -> None:
+    """Have the pod made anew, or the one that is named, after an end that may take so many seconds, and wait until the old one is gone."""
+    if (found := pod_of(spec, pod)) is None:
         return
-    path = spec.found.at("pods", pod["metadata"]["name"])
+    path = spec.found.at("pods", found["metadata"]["name"])
     spec.found.delete(path)
     until = time.monotonic() + seconds + SECONDS_TO_REFRESH
-    while (left := spec.found.get(path)) and left["metadata"]["uid"] == pod["metadata"]["uid"]:
+    while (left := spec.found.get(path)) and left["metadata"]["uid"] == found["metadata"]["uid"]:
         if time.monotonic() > until:
-            look = spec.found.kubectl(f"describe pod {pod['metadata']['name']}")
+            look = spec.found.kubectl(f"describe pod {found['metadata']['name']}")
             msg = f"the pod of {spec.name} does not end; see `{look}`"
             raise ServerError(msg)
         time.sleep(POLL)
@@ -235,7 +249,8 @@ def _asked(fault: Callable[[], str]) -> str:
         return str(found)
 
 
-def _texts(spec: KubernetesSpec) -> dict[str, str]:
+def texts(spec: KubernetesSpec) -> dict[str, str]:
+    """Return the files of a part as they were written, by path."""
     secret = spec.found.get(spec.found.at("secrets", names.config(spec.name)))
     return {path: base64.b64decode(text).decode() for path, text in ((secret or {}).get("data") or {}).items()}
 

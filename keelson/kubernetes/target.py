@@ -27,7 +27,7 @@ from keelson.containers.target import (
 )
 from keelson.entrances import Entrance, host_of
 from keelson.errors import PlatformError, UnreachableError
-from keelson.inside.looks import fault_of
+from keelson.inside.looks import fault_of, instances_of, lack_of, master_of
 from keelson.kubernetes import (
     cluster,
     forward,
@@ -35,10 +35,12 @@ from keelson.kubernetes import (
     harm,
     logs,
     names,
+    replicas,
     runs,
     state,
     toolbox,
     troubles,
+    users,
     volumes,
     workloads,
 )
@@ -69,6 +71,20 @@ class KubernetesTarget(ContainerTarget):
             self._await_entrance(host, inner)
         port = forward.port(self._place, stack, host, inner)
         return Address(host=forward.LOOPBACK, port=port, root_certificate=root, fleeting=True)
+
+    def instances(self, stack: str, redis: str) -> tuple[Address, ...]:
+        """Return ports of this machine that lead to the instances of a Redis."""
+        record = self._record(stack, redis)
+        if (count := instances_of(record)) == 1:
+            return super().instances(stack, redis)
+        aims = (forward.pod(each.pod) for each in replicas.instances(redis, count))
+        ports = [forward.port(self._place, stack, aim, int(record["port"])) for aim in aims]
+        return tuple(Address(host=forward.LOOPBACK, port=port, fleeting=True) for port in ports)
+
+    def keep_users(self, stack: str, redis: str, rules: Mapping[str, str]) -> None:
+        """Write them to the Secret from which an instance has them that is made anew."""
+        if instances_of(self._record(stack, redis)) > 1:
+            users.keep(self._cluster, stack, redis, rules)
 
     def parts(self, stack: str) -> tuple[Part, ...]:
         """Return the stack's parts as they are now, servers first, with those that are missing."""
@@ -127,10 +143,12 @@ class KubernetesTarget(ContainerTarget):
 
     def show_log(self, stack: str, part: str, lines: int, *, follow: bool) -> None:
         """Print what the cluster kept of the pod's output, and what comes until an interrupt."""
+        record = self._known_records(stack).get(part)
 
         def pod() -> Json | None:
             seen = workloads.look(self._cluster, stack, part).get(part)
-            return seen.pod if seen else None
+            master = self._master(stack, record) if record and seen and seen.ready else ""
+            return next((each for each in seen.pods if each["metadata"]["name"] == master), seen.pod) if seen else None
 
         found = workloads.look(self._cluster, stack)
         if part != names.TOOLBOX:
@@ -196,6 +214,25 @@ class KubernetesTarget(ContainerTarget):
         """Return what keeps a part from serving now."""
         return troubles.find(self._cluster, part, workloads.look(self._cluster, stack, part).get(part))
 
+    def _hosts(self, record: Mapping[str, Any]) -> dict[str, str]:
+        """Return the instances of a Redis by their addresses; nothing where it has one."""
+        count = instances_of(record)
+        return replicas.addresses(self._cluster, record["name"], count) if count > 1 else {}
+
+    def _lack(self, stack: str, record: Mapping[str, Any], seen: Seen) -> str:
+        """Return what a Redis of several instances lacks that answers, and why; nothing where it lacks none."""
+        if instances_of(record) == 1:
+            return ""
+        lack = lack_of(self, stack, record, self._hosts(record))
+        found = (troubles.find(self._cluster, seen.part, each) for each in seen.all) if lack else ()
+        return "; ".join([lack, *(str(each) for each in found if each)][:2])
+
+    def _master(self, stack: str, record: Mapping[str, Any]) -> str:
+        """Return the pod that is the master of several instances; nothing where none says so."""
+        host = self._hosts(record).get(master_of(self, stack, record), "")
+        every = replicas.instances(record["name"], instances_of(record))
+        return next((each.pod for each in every if each.host == host), "")
+
     def _await_pod(self, stack: str, part: str) -> None:
         """Wait a while for a pod that comes; raises UnreachableError with the reason where none does."""
         until = time.monotonic() + SECONDS_TO_RESTART
@@ -227,7 +264,8 @@ class KubernetesTarget(ContainerTarget):
             return Part(name=name, kind=kind, running=trouble.runs, answering=False, starting=starting, detail=detail)
         fault = fault_of(self, stack, kind, name)
         if not fault:
-            return Part(name=name, kind=kind, running=True, answering=True)
+            lack = self._lack(stack, record, seen) if record and seen else ""
+            return Part(name=name, kind=kind, running=True, answering=True, degraded=bool(lack), detail=lack)
         told = "; ".join([fault, *troubles.history(pod), f"see `keelson logs {name}`"])
         return Part(name=name, kind=kind, running=True, answering=False, starting=_starts(pod), detail=told)
 

@@ -58,6 +58,8 @@ def find(cluster: Cluster, part: str, seen: Seen | None) -> Trouble | None:
     if seen.stopped:
         said = "it is being stopped" if seen.pods else "it is stopped"
         return Trouble(said, f"run `keelson start {part}`", lasts=True, wanted=True)
+    if seen.members:
+        return next(filter(None, (find(cluster, part, each) for each in seen.all)), None)
     if seen.pod is None:
         return _of_none(cluster, seen)
     return of_pod(cluster, part, seen.pod)
@@ -70,6 +72,12 @@ def renew(cluster: Cluster, seen: Seen) -> None:
     One that only has not got ready yet, for example as its server reads its log, is left alone. One whose Secrets came after it is made
     anew too: the kubelet looks for them ever more seldom, in the end every two minutes.
     """
+    for each in seen.all:
+        _renew(cluster, each)
+
+
+def _renew(cluster: Cluster, seen: Seen) -> None:
+    """Do so for a part's own pod."""
     found = find(cluster, seen.part, seen)
     if seen.pod and found and ((seen.outdated and found.lasts) or _waits_for_what_has_come(cluster, seen.pod)):
         cluster.delete(cluster.at("pods", seen.pod["metadata"]["name"]))

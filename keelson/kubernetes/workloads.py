@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keelson.kubernetes import ground, names, pods
 from keelson.kubernetes.cluster import Cluster, Json
+from keelson.settings.limits import PROXIES
 
 TRIED = "keelson.dev/tried"  # an annotation
 REVISION = "controller-revision-hash"  # a label of a StatefulSet's pods
@@ -27,7 +28,8 @@ class Seen:
         revision: which template its StatefulSet's pods shall be made of.
         refusal: why a Deployment's pods cannot be made, as it says itself; a StatefulSet tells that in events.
         deletion: that its workload was deleted, and what it waits for; nothing where it was not.
-        pods: the newest first.
+        pods: the newest first; those of its members after its own.
+        members: the parts that stand beside its own pod, such as further instances and proxies.
     """
 
     part: str
@@ -37,11 +39,18 @@ class Seen:
     refusal: str = ""
     deletion: str = ""
     pods: tuple[Json, ...] = ()
+    members: tuple[Seen, ...] = ()
+
+    @property
+    def all(self) -> tuple[Seen, ...]:
+        """Itself, as far as its own pod is concerned, and its members."""
+        own = [pod for pod in self.pods if _part(pod) == self.part]
+        return (replace(self, pods=tuple(own), members=()), *self.members)
 
     @property
     def stopped(self) -> bool:
         """Whether it shall have no pod."""
-        return bool(self.path) and self.replicas == 0
+        return bool(self.path) and not any(each.replicas for each in (self, *self.members))
 
     @property
     def ends(self) -> bool:
@@ -52,8 +61,14 @@ class Seen:
 
     @property
     def ready(self) -> bool:
-        """Whether one of its pods serves."""
-        return any(pods.is_ready(pod) for pod in self.pods)
+        """Whether one of its pods serves; where it has several kinds of pods, one of each."""
+        ready = [(each.of_kind, any(pods.is_ready(pod) for pod in each.pods)) for each in self.all]
+        return {kind for kind, _ in ready} == {kind for kind, serves in ready if serves}
+
+    @property
+    def of_kind(self) -> str:
+        """Which kind of workload it is."""
+        return next((kind for kind in WORKLOADS if f"/{kind}/" in self.path), "")
 
     @property
     def outdated(self) -> bool:
@@ -70,7 +85,7 @@ class Seen:
 
 def look(cluster: Cluster, key: str, part: str = "") -> Mapping[str, Seen]:
     """Return a stack's parts by name, or one alone, the toolbox too; those that neither have a workload nor a pod are missing."""
-    chosen = ",".join(f"{label}={value}" for label, value in names.labels(key, part).items())
+    chosen = ",".join(f"{label}={value}" for label, value in names.labels(key).items())
     kinds = [*((kind, cluster.at(kind, api=APPS)) for kind in WORKLOADS), ("pods", cluster.at("pods"))]
     with ThreadPoolExecutor(len(kinds)) as pool:
         found = dict(
@@ -92,11 +107,26 @@ def look(cluster: Cluster, key: str, part: str = "") -> Mapping[str, Seen]:
         for each in found[kind]
     }
     parts = [name for name in dict.fromkeys([*made, *living]) if name]
-    return {name: Seen(name, *made.get(name, ("", 1, "", "", "")), tuple(living.get(name, ()))) for name in parts}
+    seen = {name: Seen(name, *made.get(name, ("", 1, "", "", "")), tuple(living.get(name, ()))) for name in parts}
+    owners = {_part(each): _owner(each) for kind in found for each in found[kind]}
+    joined = _joined(seen, owners)
+    return joined if not part else {name: each for name, each in joined.items() if name == part}
+
+
+def _joined(seen: Mapping[str, Seen], owners: Mapping[str, str]) -> dict[str, Seen]:
+    """Return the parts, each with those that belong to it; `owners` says of a part to which one it belongs."""
+    joined = {name: each for name, each in seen.items() if owners.get(name, "") not in seen}
+    for name, each in joined.items():
+        members = tuple(seen[other] for other, owner in sorted(owners.items()) if owner == name and other in seen)
+        beside = tuple(pod for member in members for pod in member.pods)
+        joined[name] = replace(each, members=members, pods=each.pods + beside)
+    return joined
 
 
 def scale(cluster: Cluster, seen: Seen, replicas: int) -> None:
-    """Have a part's workload run so many pods."""
+    """Have a part's workload run so many pods, and its members as many as they have."""
+    for each in seen.members:
+        scale(cluster, each, replicas * (PROXIES if each.of_kind == "deployments" else 1))
     if seen.path and seen.replicas != replicas:
         cluster.patch(f"{seen.path}/scale", {"spec": {"replicas": replicas}})
 
@@ -132,6 +162,10 @@ def _deletion(workload: Json) -> str:
 
 def _part(thing: Json) -> str:
     return str((thing["metadata"].get("labels") or {}).get(names.PART_LABEL, ""))
+
+
+def _owner(thing: Json) -> str:
+    return str((thing["metadata"].get("labels") or {}).get(names.MEMBER_LABEL, ""))
 
 
 def _born(thing: Json) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +33,13 @@ class LocalTarget(StateHere):
             raise UnreachableError(msg)
         host = host_of(asdict(record), entrance, stack)
         return Address(host=host, port=record.port, root_certificate=tls.authority_file(stack))
+
+    def instances(self, stack: str, redis: str) -> tuple[Address, ...]:
+        """Return where the only instance answers."""
+        return (self.locate(stack, redis),)
+
+    def keep_users(self, stack: str, redis: str, rules: Mapping[str, str]) -> None:
+        """Nothing: there is one instance, which keeps them itself."""
 
     def password(self, stack: str, server: str, role: str) -> str:
         """Return the password of `role`; raises UnreachableError when there is none."""

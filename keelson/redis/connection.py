@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from keelson.endpoint import Reference
 from keelson.errors import UnreachableError
-from keelson.target import target
+from keelson.target import Address, target
 
 if TYPE_CHECKING:
     import redis
@@ -18,11 +18,16 @@ SECONDS = 5.0  # until a Redis must have answered
 
 @contextmanager
 def connect(
-    reference: Reference, database: int = 0, *, text: bool = True, seconds: float = SECONDS
+    reference: Reference,
+    database: int = 0,
+    *,
+    text: bool = True,
+    seconds: float = SECONDS,
+    address: Address | None = None,
 ) -> Iterator[redis.Redis]:
     """Connect to one numbered database as the role of `reference`.
 
-    Replies are text, or bytes where `text` is not set, and come within `seconds`.
+    Replies are text, or bytes where `text` is not set, and come within `seconds`. An `address` says which one of several instances is meant.
 
     Raises:
         UnreachableError: the Redis does not answer, or refuses the login.
@@ -32,7 +37,7 @@ def connect(
     from redis.retry import Retry  # noqa: PLC0415
 
     place = target(reference.target)
-    address = place.locate(reference.stack, reference.server)
+    address = address or place.locate(reference.stack, reference.server)
     client = redis.Redis(
         host=address.host,
         port=address.port,

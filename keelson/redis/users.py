@@ -18,6 +18,16 @@ PLATFORM_RIGHTS = {
     # What an exporter asks for, and nothing that shows a key or a command's arguments.
     "monitor": "-@all +ping +info +select +dbsize +client|setname +client|setinfo +config|get +slowlog|len +latency|latest +latency|histogram",
 }
+# As whom the instances of a Redis that has several work together: replicas ask the master, sentinels watch all, the proxy looks for
+# the master. The rights are those that Redis's documentation names, and one to refuse writes while the master's part is handed over.
+INNER_RIGHTS = {
+    "replica": "-@all +ping +psync +replconf",
+    "sentinel": (
+        "resetchannels &__sentinel__:hello -@all +ping +info +role +subscribe +publish +multi +exec +slaveof +config|rewrite "
+        "+client|setname +config|set +client|kill +script|kill"
+    ),
+    "proxy": "-@all +ping +info",
+}
 # Without the last five a service would see the names of the others' keys and channels, which may be session tokens.
 SERVICE_RIGHTS = (
     "+@all -@admin -@dangerous +info -function -script|flush -script|kill "
@@ -41,8 +51,14 @@ def hashed(password: str) -> str:
 
 
 def platform_rules(passwords: Mapping[str, str]) -> dict[str, str]:
-    """Return what the platform's own users may, by user; `default`, whom everybody is who has not logged in, may nothing."""
-    rules = {login: f"reset on {hashed(passwords[login])} {rights}" for login, rights in PLATFORM_RIGHTS.items()}
+    """Return what the platform's own users may, by user; `default`, whom everybody is who has not logged in, may nothing.
+
+    Those by which several instances work together are among them where they have passwords.
+    """
+    inner = {login: rights for login, rights in INNER_RIGHTS.items() if login in passwords}
+    rules = {
+        login: f"reset on {hashed(passwords[login])} {rights}" for login, rights in (PLATFORM_RIGHTS | inner).items()
+    }
     return {"default": "reset", **rules}
 
 
@@ -73,6 +89,8 @@ def ensure_users(
 ) -> None:
     """Make a user for each service, bring those that are there to what they may, and drop those of services that are gone.
 
+    All that on each instance, where a Redis has several: none passes its users on.
+
     Args:
         reference: the Redis, as its administrator.
         services: the services of the stack.
@@ -84,19 +102,27 @@ def ensure_users(
         UnreachableError: the Redis does not answer.
     """
     place = target(reference.target)
-    with connect(reference) as redis:
-        for service in services:
-            user = user_of(service)
-            password = place.ensure_password(reference.stack, reference.server, user, chosen.get(user))
-            rules = service_rules(service, password, databases)
-            redis.execute_command("ACL SETUSER", user, *rules.split(" "))  # type: ignore[no-untyped-call]
-        if dropped := {user_of(service) for service in gone} - {user_of(service) for service in services}:
-            redis.acl_deluser(*sorted(dropped))
-        redis.acl_save()
+    rules: dict[str, str] = {}
+    for service in services:
+        user = user_of(service)
+        password = place.ensure_password(reference.stack, reference.server, user, chosen.get(user))
+        rules[user] = service_rules(service, password, databases)
+    place.keep_users(reference.stack, reference.server, rules)
+    dropped = {user_of(service) for service in gone} - rules.keys()
+    for address in place.instances(reference.stack, reference.server):
+        with connect(reference, address=address) as redis:
+            for user, rule in rules.items():
+                redis.execute_command("ACL SETUSER", user, *rule.split(" "))  # type: ignore[no-untyped-call]
+            if dropped:
+                redis.acl_deluser(*sorted(dropped))
+            redis.acl_save()
 
 
 def missing_users(reference: Reference, services: Collection[str]) -> set[str]:
-    """Return the services that have no user; raises UnreachableError when the Redis does not answer."""
-    with connect(reference) as redis:
-        known = set(redis.acl_users())
-    return {service for service in services if user_of(service) not in known}
+    """Return the services that have no user on some instance; raises UnreachableError when one does not answer."""
+    missing: set[str] = set()
+    for address in target(reference.target).instances(reference.stack, reference.server):
+        with connect(reference, address=address) as redis:
+            known = set(redis.acl_users())
+        missing |= {service for service in services if user_of(service) not in known}
+    return missing

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keelson.settings.stack import StackSettings
 
 LEAST_MEMORY = 16 * 2**20  # a limit is given in whole MiB, and none would be no limit
+LEAST_INSTANCES = 3  # of a Redis that has several
 RESERVED = frozenset({"backup"})  # the pods of backup jobs are labelled so
 _SERVICE = re.compile(
     r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?"
@@ -30,6 +31,7 @@ def faults(settings: StackSettings, databases: Mapping[str, DatabaseDefinition])
     """Give a sentence for each setting of target kubernetes that cannot be; `databases` are the stack's services."""
     yield from _names(settings)
     yield from _parts(settings)
+    yield from _replicas(settings)
     yield from limits.faults(settings)
     yield from _clients(settings, databases)
     yield from _images(settings)
@@ -63,6 +65,22 @@ def _parts(settings: StackSettings) -> Iterator[str]:
             "the setting 'keelson:backup.directory' is for the targets local and docker; take it out: "
             "backups lie on a volume of 'keelson:kubernetes.backup_storage'"
         )
+
+
+def _replicas(settings: StackSettings) -> Iterator[str]:
+    """Give what a Redis of several instances cannot be: two that part are no majority, and its objects need names of their own."""
+    taken = {name.replace("_", "-"): name for name in settings.settings_of_parts}
+    for name in settings.redis:
+        if (count := settings.instances_of(name)) == 1:
+            continue
+        if count < LEAST_INSTANCES:
+            yield (
+                f"'instances' of {name} is {count}, and of two the one that is left is no majority, which alone may choose a master; "
+                f"set {LEAST_INSTANCES} or more"
+            )
+        own = [f"{name.replace('_', '-')}-{suffix}" for suffix in (*range(count), "proxy", "users")]
+        if found := [taken[each] for each in own if each in taken]:
+            yield f"the part {found[0]} has the name of an object of {name}, which has several instances; choose another name"
 
 
 def _clients(settings: StackSettings, databases: Collection[str]) -> Iterator[str]:

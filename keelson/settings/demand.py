@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keelson.settings.limits import CPUS, memory_of
+from keelson.settings.limits import BESIDE_REDIS, CPUS, PROXIES, memory_of
+from keelson.settings.parts import count_bytes
 from keelson.settings.quantities import count_quantity
 
 if TYPE_CHECKING:
@@ -40,8 +41,16 @@ def pods(settings: StackSettings, backups: Collection[str]) -> Iterator[Pods]:
     for name, kind in settings.parts.items():
         part, count = settings.settings_of_parts[name], _instances(settings, name)
         yield Pods(count, part.cpus or CPUS, memory_of(part, kind) * MEGABYTE)
+        if kind == "redis" and count > 1:
+            yield from _beside_redis(count)
     yield Pods(1, CPUS, memory_of(None, "toolbox") * MEGABYTE)
     yield Pods(len(backups), CPUS, memory_of(None, "agent") * MEGABYTE)
+
+
+def _beside_redis(count: int) -> Iterator[Pods]:
+    """Give what a Redis of so many instances has beside them: a sentinel in the pod of each, and proxies."""
+    memory = {name: count_bytes(text) for name, text in BESIDE_REDIS.items()}
+    yield Pods(PROXIES, CPUS + count * CPUS / PROXIES, memory["proxy"] + count * memory["sentinel"] // PROXIES)
 
 
 def asked(settings: StackSettings, databases: Collection[str]) -> dict[str, float]:

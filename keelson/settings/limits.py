@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from keelson.settings.stack import StackSettings
 
 MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb", "toolbox": "1gb"}  # where the settings say nothing
+BESIDE_REDIS = {
+    "sentinel": "64mb",
+    "proxy": "192mb",
+}  # of each instance of several, and of what leads clients to the master
+PROXIES = 2  # of a Redis of several instances
 CPUS = 0.1  # that a pod asks for where they say nothing
 REDIS_OVERHEAD = 2  # times maxmemory: a snapshot is written by a copy of the process, and clients have buffers
 REDIS_LEAST = 128 * 2**20

@@ -138,11 +138,26 @@ def test_a_stack_that_asks_for_more_than_its_quota_is_refused(root: Path, quota:
 
 
 def test_instances_and_their_volumes_count_for_a_quota(root: Path) -> None:
-    several = {"ha": True, "quota": {"pods": 11, "storage": "120Gi"}}
-    refused(root, "the stack asks for 12 pods", kubernetes=several | {"instances": 3}, servers={"main": {}})
+    several = {"ha": True, "quota": {"pods": 9, "storage": "110Gi"}}
+    alone = {"redis": {"ha": False}}
+    refused(
+        root, "the stack asks for 10 pods", kubernetes=several | {"instances": 3}, servers={"main": {}}, redis=alone
+    )
     with_two = several | {"instances": 2}
-    assert read(root, kubernetes=with_two, servers={"main": {}}).settings.instances_of("main") == 2
-    refused(root, "the stack asks for 120Gi of storage", kubernetes={**with_two, "quota": {"storage": "119Gi"}}, servers={"main": {"storage": "35Gi"}})  # fmt: skip
+    assert read(root, kubernetes=with_two, servers={"main": {}}, redis=alone).settings.instances_of("main") == 2
+    refused(root, "the stack asks for 110Gi of storage", kubernetes={**with_two, "quota": {"storage": "109Gi"}}, servers={"main": {"storage": "35Gi"}}, redis=alone)  # fmt: skip
+
+
+def test_what_stands_beside_the_instances_of_a_redis_counts_too(root: Path) -> None:
+    several, servers = {"redis": {"ha": True, "instances": 3}}, {"main": {}}
+    refused(root, "the stack asks for 12 pods", kubernetes={"quota": {"pods": 11}}, servers=servers, redis=several)
+    refused(
+        root,
+        "the stack asks for 8.81Gi of memory",
+        kubernetes={"quota": {"memory": "1Gi"}},
+        servers=servers,
+        redis=several,
+    )
 
 
 OUTSIDE = {"store": "vault", "passwords": {"auth_app_a": {"key": "keelson/auth"}}}
@@ -262,8 +277,16 @@ def test_several_instances_are_refused_where_there_is_one_machine(root: Path, ot
 def test_a_part_has_several_instances_where_it_is_highly_available(
     root: Path, usual: dict[str, Any], own: dict[str, Any], instances: int
 ) -> None:
-    settings = read(root, kubernetes=usual, servers={"main": own}, redis={"cache": own}).settings
-    assert [settings.instances_of(name) for name in ("main", "cache")] == [instances, instances]
+    settings = read(
+        root,
+        kubernetes=usual,
+        servers={"main": own},
+        redis={"cache": own | ({"instances": 3} if instances == 2 else {})},
+    ).settings
+    assert [settings.instances_of(name) for name in ("main", "cache")] == [
+        instances,
+        3 if instances == 2 else instances,
+    ]
     assert settings.entrances_of("main") == (("replicas",) if instances > 1 else ())
 
 

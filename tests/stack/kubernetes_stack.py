@@ -73,6 +73,8 @@ class KubernetesStack(StackUnderTest):
             "timescaledb" if each.get("timescaledb") else "postgres" for each in self.settings["servers"].values()
         }
         daemons = {"redis"} if self.settings["redis"] else set()
+        if any(each.get("ha") for each in self.settings["redis"].values()):
+            daemons.add("haproxy")
         return servers | daemons | ({"pgadmin"} if self.settings["pgadmin"].get("enabled", True) else set()) | {"agent"}
 
     def _bring_images(self, arguments: tuple[str, ...]) -> None:
