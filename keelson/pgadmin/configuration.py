@@ -56,6 +56,9 @@ def sign_on(oidc: Mapping[str, Any]) -> dict[str, object]:
         "SESSION_COOKIE_SAMESITE": "Lax",
         "CONTENT_SECURITY_POLICY": CONTENT_SECURITY_POLICY.replace("form-action 'self';", leading),
         "MASTER_PASSWORD_REQUIRED": False,
+        **(
+            {} if oidc["local_login"] else {"MFA_FORCE_REGISTRATION": False}
+        ),  # a second factor is the issuer's to ask for
     }
 
 

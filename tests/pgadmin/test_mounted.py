@@ -81,3 +81,17 @@ def test_a_wrong_value_is_named(name: str) -> None:
     source = MountedSource({name: "no value"})
     with pytest.raises(KeelsonError, match=name):
         source.address(), source.configuration()
+
+
+def test_login_by_an_issuer_is_read_and_followed(mounted: MountedSource, tmp_path: Path) -> None:
+    file = tmp_path / "oidc.json"
+    source = MountedSource({**mounted.variables, "KEELSON_OIDC_FILE": str(file)})
+    assert mounted.sign_on() is None
+    file.write_text('{"issuer": "https://id.example.com"}')
+    before = source.fingerprint()
+    assert source.sign_on() == {"issuer": "https://id.example.com"}
+    file.write_text('{"client_secret": "half')
+    assert source.fingerprint() != before
+    with pytest.raises(KeelsonError, match=r"cannot be read; run `keelson up -- --refresh`") as refused:
+        source.sign_on()
+    assert "half" not in str(refused.value)
