@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -94,9 +95,11 @@ def unwise(folder: Path, version: str, accepted: Mapping[str, str] = NOT_OURS) -
     ]
 
 
-def operators_crds(folder: Path) -> Path:
-    """Write the definitions of CloudNativePG's kinds to a folder, where its manifest was built; else leave that empty."""
+def definitions(folder: Path) -> Path:
+    """Write the definitions of other kinds that are at hand to a folder: CloudNativePG's where that was built, and what was copied beside it."""
     folder.mkdir()
+    for path in programs.definitions().glob("*.yaml"):
+        shutil.copy(path, folder)
     if programs.operator_manifest().exists():
         text = programs.operator_manifest().read_text()
         for thing in yaml.load_all(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):

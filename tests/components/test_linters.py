@@ -11,6 +11,11 @@ from tests.components.test_kubernetes import Made, stacks  # noqa: F401 - a fixt
 
 SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "main", "namespace": "shop"}}
 CLUSTER = {"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": {"name": "main", "namespace": "shop"}}
+ROUTE = {
+    "apiVersion": "gateway.networking.k8s.io/v1",
+    "kind": "HTTPRoute",
+    "metadata": {"name": "main", "namespace": "shop"},
+}
 UNKNOWN = {"apiVersion": "example.org/v1", "kind": "Thing", "metadata": {"name": "main", "namespace": "shop"}}
 WITHOUT_SCHEMA: frozenset[str] = frozenset()  # versions of custom kinds whose definitions are nowhere at hand
 
@@ -22,8 +27,8 @@ def _linters() -> None:
 
 @pytest.fixture(scope="session")
 def crds(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The definitions of CloudNativePG's kinds."""
-    return linters.operators_crds(tmp_path_factory.mktemp("linters") / "crds")
+    """The definitions of kinds that are no part of Kubernetes."""
+    return linters.definitions(tmp_path_factory.mktemp("linters") / "crds")
 
 
 @pytest.fixture(scope="session")
@@ -41,10 +46,16 @@ def version(request: pytest.FixtureRequest) -> str:
 
 
 def test_what_is_wrong_is_found(tmp_path: Path, version: str, crds: Path) -> None:
-    wrong = [SERVICE | {"spec": {"prts": []}}, CLUSTER | {"spec": {"instanses": 3}}, UNKNOWN]
+    wrong = [
+        SERVICE | {"spec": {"prts": []}},
+        CLUSTER | {"spec": {"instanses": 3}},
+        ROUTE | {"spec": {"hosts": []}},
+        UNKNOWN,
+    ]
     faults, unknown = linters.invalid(linters.written(tmp_path / "wrong", wrong), version, crds)
     assert any("spec.prts" in each for each in faults)
     assert any("spec.instanses" in each for each in faults)
+    assert any("spec.hosts" in each for each in faults)
     assert unknown == {"example.org/v1"}
     pod = {"spec": {"containers": [{"name": "main", "image": "nginx"}]}}
     found = linters.unwise(linters.written(tmp_path / "unwise", [SERVICE | {"kind": "Pod"} | pod]), version)

@@ -21,10 +21,11 @@ import pytest
 
 from keelson.backups.making import MANUAL, Source
 from keelson.backups.overview import Kept
-from keelson.containers.model import ContainerSettings
+from keelson.containers.model import ContainerSettings, Mount
 from keelson.endpoint import resolve
 from keelson.errors import SettingsError, UnreachableError
 from keelson.kubernetes import names, state, troubles, workloads
+from keelson.kubernetes.cluster import Json
 from keelson.kubernetes.purging import purge
 from keelson.kubernetes.runs import Runs, _missed
 from keelson.kubernetes.workloads import Seen
@@ -195,6 +196,34 @@ def test_a_corrected_image_reaches_the_pod_that_waits_for_the_wrong_one(stack: S
         troubles.renew(stack.cluster, workloads.look(stack.cluster, stack.key)["corrected"])
 
         await_until(lambda: workloads.look(stack.cluster, stack.key)["corrected"].ready)
+
+
+def test_a_pod_whose_secret_came_after_it_does_not_wait_for_the_kubelets_next_look(stack: SmallStack) -> None:
+    settings = ContainerSettings(volumes={"config": Mount("/etc/keelson")}, networks=(), command=("sleep", "100"))
+    template = stack.pod("late", settings, image="agent")
+    template["spec"]["terminationGracePeriodSeconds"] = 0
+    late: list[Json] = []
+
+    def waits() -> bool:
+        pod = workloads.look(stack.cluster, stack.key)["late"].pod or {"spec": {}, "status": {}}
+        late[:] = [pod]
+        mounts = any("secret" in each for each in pod["spec"].get("volumes", ()))
+        return mounts and bool(pod["status"].get("containerStatuses"))
+
+    with workload(stack, "late", "sleep", "100"):
+        stack.workload("statefulsets", "late", template)
+        await_until(waits)
+        troubles.renew(stack.cluster, workloads.look(stack.cluster, stack.key)["late"])
+        assert waits()
+        await_until(lambda: time.time() > troubles.moment(late[0]["metadata"]["creationTimestamp"]) + 1)
+        secret = {"metadata": {"name": names.config("late"), "labels": names.labels(stack.key, "late")}}
+        stack.cluster.create(stack.cluster.at("secrets"), secret)
+
+        troubles.renew(stack.cluster, workloads.look(stack.cluster, stack.key)["late"])
+
+        await_until(lambda: workloads.look(stack.cluster, stack.key)["late"].ready)
+        assert part_of(stack, "late").running
+        stack.cluster.delete(stack.cluster.at("secrets", names.config("late")))
 
 
 def test_a_container_that_ends_again_and_again_tells_what_it_logged(stack: SmallStack) -> None:

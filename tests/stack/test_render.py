@@ -95,5 +95,5 @@ def test_only_a_stack_of_the_target_kubernetes_has_objects(stack: StackUnderTest
 @pytest.mark.parametrize("version", [linters.OLDEST, linters.NEWEST])
 def test_linters_find_nothing_wrong(folder: Path, tmp_path: Path, version: str) -> None:
     linters.require()
-    assert linters.invalid(folder, version, linters.operators_crds(tmp_path / "crds")) == ([], set())
+    assert linters.invalid(folder, version, linters.definitions(tmp_path / "crds")) == ([], set())
     assert linters.unwise(folder, version) == []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPACE = 8 * 10**9  # bytes that sources, compiled packages and programs take
-GO_NEEDED = {"operator": (1, 26, 4)}  # a tool module's own minimum where it is above the usual one
+GO_NEEDED = {"operator": (1, 26, 4), "validate": (1, 26)}  # a tool module's own minimum where it is above the usual one
 PACKAGES = {
     "etcd": 500,
     "kubernetes": 1500,
@@ -59,6 +59,7 @@ def _get(program: Program) -> None:
         _keep_manifest(program, tool, env)
     elif program.name == "kubectl-validate":
         _keep_schemas(tool, env)
+        _keep_definitions(tool, env)
     fresh.replace(target)
     images.ensure(program)
     seconds = round(time.monotonic() - began, 1)
@@ -98,3 +99,15 @@ def _keep_schemas(tool: Path, env: dict[str, str]) -> None:
         target = programs.schemas().joinpath(*source.name.removesuffix("_openapi.json").split("__"))
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, target.with_name(f"{target.name}.json"))
+
+
+def _keep_definitions(tool: Path, env: dict[str, str]) -> None:
+    """Copy the definitions of kinds that others bring to a cluster."""
+    tools = MODULES / "kinds"
+    command: list[str | Path] = [tool, "mod", "download", *programs.DEFINITIONS]
+    run(command, cwd=tools, env=env, log=LOGS / "kinds.log", what="the download of other kinds' definitions")
+    programs.definitions().mkdir(parents=True, exist_ok=True)
+    for module, files in programs.DEFINITIONS.items():
+        folder = go.module_directory(tool, env, tools, module)
+        for file in files:
+            shutil.copy(folder / file, programs.definitions())

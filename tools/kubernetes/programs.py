@@ -21,6 +21,15 @@ LINTERS = "linters"  # of manifests: they need no cluster
 KUBERNETES = "k8s.io/kubernetes"
 OPERATOR = "github.com/cloudnative-pg/cloudnative-pg"
 
+_PROMETHEUS = "example/prometheus-operator-crd/monitoring.coreos.com_{}.yaml"
+DEFINITIONS = {  # of kinds that others bring to a cluster: the files in each module that `kinds` pins
+    "github.com/external-secrets/external-secrets": ["config/crds/bases/external-secrets.io_externalsecrets.yaml"],
+    "github.com/prometheus-operator/prometheus-operator": [
+        _PROMETHEUS.format(each) for each in ("podmonitors", "servicemonitors", "prometheusrules")
+    ],
+    "sigs.k8s.io/gateway-api": ["config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"],
+}
+
 
 @dataclass(frozen=True)
 class Program:
@@ -109,6 +118,11 @@ def operator_manifest() -> Path:
 def schemas() -> Path:
     """Return where the schemas of the built Kubernetes lie, as kubectl-validate reads them."""
     return home() / "schemas"
+
+
+def definitions() -> Path:
+    """Return where the definitions of kinds lie that others bring to a cluster."""
+    return home() / "kinds"
 
 
 def missing(level: str) -> list[Program]:
