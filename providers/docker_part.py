@@ -115,7 +115,7 @@ class DockerFilesProvider(FilesProvider[DockerFilesInputs]):
     )
     fixed: ClassVar = FIXED
 
-    def check_settings(self, inputs: Bag) -> None:
+    def check_settings(self, inputs: Bag, old: Bag) -> None:  # noqa: ARG002 - any may become any other
         """Let its kind look at them."""
         part.check(_spec(inputs))
 

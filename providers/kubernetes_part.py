@@ -15,6 +15,7 @@ from providers.base import Bag, Managed
 from providers.part import FilesProvider, PartInputs, ProcessProvider, tell
 
 FIXED = part_resources.FIXED | {
+    "kind": "a part keeps what it is: add another server with the 'ha' that is wanted, and restore its databases into it",
     "place": "volumes do not move: destroy the stack, or make a new one in the other place and restore into it",
 }
 
@@ -54,16 +55,18 @@ class KubernetesFilesProvider(FilesProvider[KubernetesFilesInputs]):
     compared: ClassVar = ("image", "settings", "passwords", "uses", "data_stays", "mark")
     fixed: ClassVar = FIXED
 
-    def check_settings(self, inputs: Bag) -> None:
+    def check_settings(self, inputs: Bag, old: Bag) -> None:
         """Let its kind look at them."""
-        part.check(_spec(inputs))
+        part.check(_spec(inputs), old)
 
     def make(self, inputs: KubernetesFilesInputs) -> Bag:
         """Write what differs."""
         return {"digest": part.write_files(inputs.spec, inputs.passwords)}
 
     def change(self, inputs: KubernetesFilesInputs, state: Bag) -> Bag:
-        """Back up what another image would take over, and write what differs."""
+        """Try other parameters, back up what another image would take over, and write what differs."""
+        if values.plain(inputs.settings) != values.plain(state["settings"]):
+            tell(inputs.name, part.try_parameters(inputs.spec))
         if inputs.image != state["image"]:
             tell(inputs.name, upgrades.back_up_before(inputs.spec))
         part.prepare(inputs.spec)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pulumi.output import Unknown
 
+from providers import values
 from providers.base import Bag, Provider
 
 FIXED = {
@@ -49,12 +50,14 @@ class FilesProvider(Provider[Inputs]):
     def examine(self, inputs: Bag, old: Bag) -> Bag:
         """Let its kind look at settings that changed; its platform is not asked."""
         if not isinstance(inputs.get("settings"), Unknown) and inputs.get("settings") != old.get("settings"):
-            self.check_settings({key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()})
+            known = {key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()}
+            before: Any = values.plain(old.get("settings") or {})
+            self.check_settings(known, before)
         return inputs
 
     @abstractmethod
-    def check_settings(self, inputs: Bag) -> None:
-        """Raise KeelsonError where they cannot work."""
+    def check_settings(self, inputs: Bag, old: Bag) -> None:
+        """Raise KeelsonError where they cannot work, or `old` settings cannot become these."""
 
 
 class ProcessProvider(Provider[Inputs]):

@@ -21,7 +21,7 @@ class Wanted:
 
     Attributes:
         name: the part's name in the stack.
-        kind: server, redis, pgadmin or agent.
+        kind: server, redis, pgadmin or agent; cluster for a server of several instances.
         image: what its container is made of.
         settings: plain values that its kind knows, without secrets.
         parent: below which its resources stand.
@@ -55,16 +55,24 @@ class ContainersTarget(ABC):
 
     def server(self, name: str, parent: Resource) -> RunningServer:
         """Make volume, files and container of a PostgreSQL server."""
+        image: ImageName = "timescaledb" if self._stack.settings.servers[name].timescaledb else "postgres"
+        volume, process = self._part(self._server(name, parent, "server", image))
+        return RunningServer(self._reference(name), volume, process, process.listens_on)
+
+    def _server(
+        self, name: str, parent: Resource, kind: str, image: ImageName, more: Mapping[str, Any] | None = None
+    ) -> Wanted:
+        """Return what a server shall be."""
         settings = self._stack.settings.servers[name]
-        image: ImageName = "timescaledb" if settings.timescaledb else "postgres"
         values = {
             "timescaledb": settings.timescaledb,
             "parameters": self._stack.settings.parameters_of(name),
             "version": settings.version,
         }
-        volume, process = self._part(Wanted(name, "server", image, values, parent))
-        reference = Reference(stack=self._key, target=self._place, server=name)
-        return RunningServer(reference, volume, process, process.listens_on)
+        return Wanted(name, kind, image, {**values, **(more or {})}, parent)
+
+    def _reference(self, server: str) -> Reference:
+        return Reference(stack=self._key, target=self._place, server=server)
 
     def redis(self, name: str, parent: Resource) -> RunningServer:
         """Make volume, files and container of a Redis."""

@@ -14,8 +14,10 @@ from pulumi import Output, Resource, ResourceOptions
 from components.targets import (
     Backups,
     RunningDaemon,
+    RunningServer,
     accounts,
     applications,
+    instances,
     jobs,
     needs,
     network,
@@ -31,13 +33,14 @@ from keelson.containers import job, toolbox
 from keelson.docker.images.choice import chosen
 from keelson.docker.images.traits import Traits
 from keelson.inside.settings import dump
-from keelson.kubernetes import external, names, part
+from keelson.kubernetes import external, names, part, workloads
 from keelson.kubernetes.part import KubernetesSpec
 from keelson.settings.external import servers_of
 from keelson.settings.limits import memory_of
 from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
 from providers.kubernetes_application import KubernetesApplication
+from providers.kubernetes_operator import KubernetesOperator
 from providers.kubernetes_part import KubernetesFiles, KubernetesPart
 from providers.kubernetes_passwords import KubernetesPasswords
 from providers.kubernetes_stack import (
@@ -86,6 +89,7 @@ class KubernetesTarget(ContainersTarget):
         self._backups = self._volume(names.JOB, names.BACKUPS, self._settings.backup_storage, parent, kept=True)
         self._policies = [*self._make_policies(parent), *self._make_accounts(parent)]
         self._make_quota(parent)
+        self._operator = self._make_operator(parent)
         self._toolbox = self._make_toolbox(parent)
 
     def pgadmin(
@@ -149,6 +153,52 @@ class KubernetesTarget(ContainersTarget):
             },
             opts=self._options(opts.parent or written, depends_on=[written, self._toolbox]),
         )
+
+    def server(self, name: str, parent: Resource) -> RunningServer:
+        """Make a server of one pod, or one of several instances, which an operator keeps."""
+        if self._stack.settings.instances_of(name) == 1:
+            return super().server(name, parent)
+        wanted = self._server(name, parent, "cluster", "postgres-ha", self._of_instances(name))
+        volume, process = self._instances(wanted)
+        return RunningServer(self._reference(name), volume, process, process.listens_on)
+
+    def _of_instances(self, name: str) -> Json:
+        """Return what a server's settings say of its instances."""
+        settings = self._stack.settings
+        return {
+            "instances": settings.instances_of(name),
+            "synchronous": settings.synchronous_of(name),
+            "storage": settings.servers[name].storage or self._settings.storage,
+            "wal_storage": settings.wal_storage_of(name),
+            "storage_class": self._settings.storage_class or "",
+            "memory": memory_of(settings.servers[name], "server"),
+        }
+
+    def _instances(self, wanted: Wanted) -> tuple[Resource, KubernetesPart]:
+        """Make what the operator reads, the Cluster, whose volumes are its own, and what is done once it runs."""
+        name, parent = wanted.name, wanted.parent
+        image = chosen(self._settings, wanted.image)
+        made = self._spec(wanted, image)
+        limits = _limits(self._stack.settings.servers[name], "server")
+        cluster = instances.spec(made, image, limits=limits, pull_secrets=self._settings.pull_secrets)
+        inputs = asdict(made) | {"stack_id": self.stack_id}
+        inside = ResourceOptions(parent=parent, deleted_with=self._ground, depends_on=[self._ground])
+        passwords = Output.secret(wanted.passwords)
+        before = depending_on(inside, [self._toolbox, *self._operator])
+        files = KubernetesFiles(f"{name}-files", inputs | {**self.marks, "passwords": passwords}, before)
+        running = self._objects.make(
+            kubernetes.apiextensions.CustomResource,
+            names.of(name),
+            api_version=workloads.OPERATORS_API,
+            kind="Cluster",
+            metadata=self._named(names.of(name), name),
+            spec=cluster,
+            opts=ResourceOptions.merge(
+                self._options(parent, depends_on=[files, *self._policies]), self._guarded(parent)
+            ),
+        )
+        digests = {"workload": pods.digest(cluster), "digest": files.digest}
+        return running, KubernetesPart(f"{name}-process", inputs | digests, depending_on(inside, [running]))
 
     def _part(self, wanted: Wanted) -> tuple[KubernetesVolume, KubernetesPart]:
         """Make a part with a volume for its data."""
@@ -259,6 +309,19 @@ class KubernetesTarget(ContainersTarget):
         settings = {**at, "settings": dump(stack), "mark": entry.mark}
         KubernetesStackSettings(f"{stack.name}-settings", settings, inside)
         return identity, entry
+
+    def _make_operator(self, parent: Resource) -> list[Resource]:
+        """See that there is what keeps several instances, where a server shall have them."""
+        settings = self._settings.operator
+        if not any(self._stack.settings.instances_of(name) > 1 for name in self._stack.settings.servers):
+            return []
+        inputs = {
+            "place": self._place,
+            "install": settings.install,
+            "manifest": settings.manifest,
+            "sha256": settings.digest,
+        }
+        return [KubernetesOperator(f"{self._stack.name}-operator", inputs, ResourceOptions(parent=parent))]
 
     def _make_toolbox(self, parent: Resource) -> Resource:
         """Make the pod through which the volume of the backups is reached."""

@@ -11,6 +11,9 @@ from keelson.kubernetes import names, part, replicas
 from keelson.settings.stack import Stack
 
 Json = dict[str, Any]
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"
+OF_INSTANCES = 8000  # where the operator asks an instance how it is
+OF_API = (443, 6443)  # of a Service, and of what stands behind it, where most clusters have it
 ASKED_BY = {  # the toolbox carries connections too, where the API forwards none
     "server": (TOOLBOX, "agent", names.JOB, "pgadmin"),
     "redis": (TOOLBOX, "agent", names.JOB),
@@ -33,6 +36,11 @@ def policies(stack: Stack) -> Mapping[str, Json]:
             f"among-{names.of(name)}": spec
             for name in stack.settings.redis
             for spec in _among(name, stack.settings.instances_of(name))
+        },
+        **{
+            f"of-{names.of(name)}": _among_instances(stack, name)
+            for name in stack.settings.servers
+            if stack.settings.instances_of(name) > 1
         },
     }
 
@@ -67,16 +75,39 @@ def _among(redis: str, count: int) -> list[Json]:
 def _opened(stack: Stack, name: str, kind: str) -> Json:
     """Return what opens a part to those who ask it."""
     clients = [
-        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+        {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: namespace}}}
         for namespace in _clients(stack, name, kind)
     ]
-    ports = [{"port": part.kind(kind).listens_on, "protocol": "TCP"}]
+    ports = _tcp(part.kind(kind).listens_on)
     several = kind == "redis" and stack.settings.instances_of(name) > 1
     return {
         "podSelector": _one_of([replicas.proxy(name) if several else name]),
         "policyTypes": ["Ingress"],
         "ingress": [{"from": [{"podSelector": _one_of(ASKED_BY[kind])}, *clients], "ports": ports}],
     }
+
+
+def _among_instances(stack: Stack, name: str) -> Json:
+    """Return what lets the instances of a server reach each other and the cluster's API, and their operator reach them.
+
+    The pods of the jobs that make an instance are meant too.
+    """
+    instances = {"matchLabels": {names.CLUSTER_LABEL: names.of(name)}}
+    operator = {
+        "namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: stack.settings.kubernetes.operator.namespace}},
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "cloudnative-pg"}},
+    }
+    served = _tcp(part.kind("server").listens_on, OF_INSTANCES)
+    return {
+        "podSelector": instances,
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{"from": [{"podSelector": instances}, operator], "ports": served}],
+        "egress": [{"to": [{"podSelector": instances}], "ports": served}, {"ports": _tcp(*OF_API)}],
+    }
+
+
+def _tcp(*ports: int) -> list[Json]:
+    return [{"port": port, "protocol": "TCP"} for port in ports]
 
 
 def _clients(stack: Stack, name: str, kind: str) -> list[str]:

@@ -108,6 +108,14 @@ def certificate(key: str, server: str, names: list[str]) -> dict[str, str]:
     return {name: (place / name).read_text(encoding="ascii") for name in ("server.crt", "server.key", "ca.crt")}
 
 
+def check_parameters(key: str, server: str, parameters: Mapping[str, str], timescale: bool) -> None:  # noqa: FBT001
+    """Let PostgreSQL itself read a server's parameters; raises SettingsError where it does not understand one."""
+    from keelson.local import configuration  # noqa: PLC0415
+    from keelson.local.spec import ServerSpec  # noqa: PLC0415
+
+    configuration.check_beside(ServerSpec(key, "", server, parameters=parameters, timescale=timescale))
+
+
 def authority(key: str) -> str:
     """Return the text of the authority's certificate; nothing where there is none yet."""
     from keelson.local import tls  # noqa: PLC0415
@@ -223,6 +231,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         certificate,
         certificates,
         authority,
+        check_parameters,
         put_settings,
         put_job,
         find_job,

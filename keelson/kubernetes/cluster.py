@@ -149,9 +149,9 @@ class Cluster:
         found = self._ask(Question("GET", path, given, accept=_METADATA_OF_MANY if metadata else _ALL))
         return list(found.get("items") or [])
 
-    def create(self, path: str, body: Mapping[str, Any]) -> Json:
-        """Make an object below the path of its kind; raises ConflictError where it is there."""
-        return self._change("POST", path, body)
+    def create(self, path: str, body: Mapping[str, Any], *, trial: bool = False) -> Json:
+        """Make an object below the path of its kind, or only have the API and its webhooks try; raises ConflictError where it is there."""
+        return self._change("POST", path, body, **({"dryRun": "All"} if trial else {}))
 
     def apply(self, path: str, body: Mapping[str, Any]) -> Json:
         """Make an object or the fields that `body` names, and own these, whoever owned them before (server-side apply)."""

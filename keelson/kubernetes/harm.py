@@ -7,18 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 from keelson.errors import UnreachableError
 from keelson.inside.looks import instances_of
-from keelson.kubernetes import cluster, external, names, replicas, state
+from keelson.kubernetes import cluster, external, names, replicas, state, workloads
 from keelson.kubernetes.cluster import Cluster
 
 KINDS = {
-    "statefulsets": "apps/v1",
-    "deployments": "apps/v1",
+    **workloads.WORKLOADS,
     "cronjobs": "batch/v1",
     "services": "v1",
     "secrets": "v1",
     "persistentvolumeclaims": "v1",
 }
-WORKLOAD = "workload"  # a StatefulSet or a Deployment
+WORKLOAD = "workload"  # a StatefulSet, a Deployment or a Cluster
 WITHOUT_DATA = frozenset({"agent"})
 _STAYING = frozenset({("persistentvolumeclaims", names.BACKUPS)})
 _JOBS = "jobs/"  # of the state's files
@@ -48,12 +47,12 @@ def _there(found: Cluster, key: str) -> set[Thing]:
     chosen = f"{names.STACK_LABEL}={names.stack_label(key)}"
 
     def look(kind: str) -> Iterator[Thing]:
-        for each in found.items(found.at(kind, api=KINDS[kind]), chosen, metadata=True):
+        for each in workloads.listed(found, kind, found.at(kind, api=KINDS[kind]), chosen, metadata=True):
             about = each["metadata"]
             if kind == "cronjobs":
                 yield kind, str(about["labels"].get(names.JOB_LABEL, ""))
             elif not about.get("deletionTimestamp"):
-                yield (WORKLOAD if KINDS[kind] == "apps/v1" else kind), str(about["name"])
+                yield (WORKLOAD if kind in workloads.WORKLOADS else kind), str(about["name"])
 
     with ThreadPoolExecutor(len(KINDS)) as pool:
         return {thing for things in pool.map(lambda kind: list(look(kind)), KINDS) for thing in things}
@@ -64,7 +63,13 @@ def _wanted(place: str, key: str) -> Iterable[Thing]:
     kinds = {**dict.fromkeys(records["servers"], "server"), **{n: r["kind"] for n, r in records["daemons"].items()}}
     if kinds:
         yield from ((WORKLOAD, names.TOOLBOX), ("persistentvolumeclaims", names.BACKUPS))
+    several = {name for name, record in records["servers"].items() if record["readonly_host"]}
+    for part in several:
+        yield from ((WORKLOAD, names.of(part)), ("services", names.writable(part)), ("services", names.replicas(part)))
+        yield from (("secrets", names.superuser(part)), ("secrets", names.certificate(part)))
     for part, kind in kinds.items():
+        if part in several:
+            continue
         yield from ((WORKLOAD, names.of(part)), ("services", names.of(part)))
         if (count := instances_of(records["daemons"].get(part, {}))) > 1:
             yield from ((WORKLOAD, names.of(member)) for member in replicas.helpers(part, count))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import psycopg
 
@@ -12,7 +13,8 @@ from keelson.containers.model import PartSpec
 from keelson.containers.server import ADMINISTRATOR, REPAIR, SECONDS_TO_RECOVER, SECONDS_TO_STOP
 from keelson.endpoint import Reference, resolve
 from keelson.errors import KeelsonError, ServerError
-from keelson.kubernetes import part, pods, sentinel
+from keelson.kubernetes import files, instances, part, pods, sentinel
+from keelson.kubernetes.files import Kept
 from keelson.kubernetes.part import Kind, KubernetesSpec
 from keelson.local import configuration
 from keelson.redis.server import BUSY_SECONDS
@@ -22,7 +24,25 @@ SECONDS_TO_START = 180.0  # for a node to get the image and attach the volume
 SECONDS_TO_PREPARE = 60.0  # from its start until its pages must be there
 
 
-class ServerKind(server.ServerKind):
+class OnePod:
+    """What is the same for each part of one pod."""
+
+    def places(self, spec: KubernetesSpec) -> tuple[Kept, ...]:
+        """The Secret that its pod mounts."""
+        return files.of_pod(spec.name)
+
+    def services(self, spec: KubernetesSpec) -> dict[str, str]:
+        """The Service of its name."""
+        return {"host": spec.service}
+
+    def refuse(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Any settings may change: its volume is another resource."""
+
+    def rest(self, spec: KubernetesSpec) -> None:
+        """Nothing runs on: its workload is the engine's."""
+
+
+class ServerKind(OnePod, server.ServerKind):
     """See `keelson.kubernetes.part.Kind` for what each method is for."""
 
     def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
@@ -39,7 +59,7 @@ class ServerKind(server.ServerKind):
         return notes
 
 
-class RedisKind(redis.RedisKind):
+class RedisKind(OnePod, redis.RedisKind):
     """See `keelson.kubernetes.part.Kind` for what each method is for."""
 
     def files(self, spec: PartSpec) -> Mapping[str, str]:
@@ -68,7 +88,7 @@ class RedisKind(redis.RedisKind):
         return ()
 
 
-class PgAdminKind(pgadmin.PgAdminKind):
+class PgAdminKind(OnePod, pgadmin.PgAdminKind):
     """See `keelson.kubernetes.part.Kind` for what each method is for."""
 
     def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
@@ -77,7 +97,7 @@ class PgAdminKind(pgadmin.PgAdminKind):
         return ()
 
 
-class AgentKind(agent.AgentKind):
+class AgentKind(OnePod, agent.AgentKind):
     """See `keelson.kubernetes.part.Kind` for what each method is for."""
 
     def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
@@ -91,6 +111,7 @@ BY_NAME: Mapping[str, type[Kind]] = {
     "redis": RedisKind,
     "pgadmin": PgAdminKind,
     "agent": AgentKind,
+    "cluster": instances.ClusterKind,
 }
 
 

@@ -14,9 +14,18 @@ TOOLBOX = "toolbox"
 JOB = "backup"  # the part that the pods of all backup jobs are
 STATE = "keelson-state"  # the Secret
 BACKUPS = "backups"  # the claim of their volume
-SOFTWARE = {"server": "postgresql", "redis": "redis", "pgadmin": "pgadmin"}  # all else is of Keelson itself
+SOFTWARE = {
+    "server": "postgresql",
+    "cluster": "postgresql",
+    "redis": "redis",
+    "pgadmin": "pgadmin",
+}  # all else is of Keelson itself
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+
+# What CloudNativePG says of the pods of a server with several instances.
+CLUSTER_LABEL = "cnpg.io/cluster"
+ROLE_LABEL, PRIMARY = "cnpg.io/instanceRole", "primary"
 
 
 def stack_label(key: str) -> str:
@@ -59,3 +68,28 @@ def config(part: str) -> str:
 def data(part: str) -> str:
     """Return the claim of the volume of a part's data."""
     return f"{of(part)}-data"
+
+
+def writable(part: str) -> str:
+    """Return the Service of the instance that takes writes."""
+    return f"{of(part)}-rw"
+
+
+def replicas(part: str) -> str:
+    """Return the Service of all others."""
+    return f"{of(part)}-ro"
+
+
+def pooler(part: str) -> str:
+    """Return the Service of what shares connections to a server among many clients."""
+    return f"{of(part)}-pooler"
+
+
+def superuser(part: str) -> str:
+    """Return the Secret with the administrator's password, for the operator."""
+    return f"{of(part)}-superuser"
+
+
+def certificate(part: str) -> str:
+    """Return the Secret with a server's certificate, for the operator."""
+    return f"{of(part)}-tls"

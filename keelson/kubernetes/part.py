@@ -6,7 +6,6 @@ What is the same for all stands here (passwords, registry, files, waiting for an
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import time
 from collections.abc import Callable, Mapping
@@ -16,8 +15,9 @@ from typing import Any, Protocol
 from keelson.containers import digest, kinds
 from keelson.containers.model import CONFIG, ContainerSettings, PartSpec
 from keelson.errors import KeelsonError, ServerError, UnreachableError
-from keelson.kubernetes import cluster, names, state, troubles, users, workloads
+from keelson.kubernetes import cluster, files, names, state, toolbox, troubles, users, workloads
 from keelson.kubernetes.cluster import Cluster, Json
+from keelson.kubernetes.files import Kept
 from keelson.kubernetes.streams import ExecStream
 from keelson.kubernetes.troubles import Trouble
 from keelson.local.registry import DaemonRecord, ServerRecord
@@ -28,6 +28,7 @@ SECONDS_TO_REFRESH = 150.0  # else at the latest every minute and a half
 SECONDS_TO_LOOK = 2.0  # between two looks at why a pod does not run
 SECONDS_OF_TROUBLE = 60.0  # that is not expected to pass, and may yet: a registry comes back, a node is added
 POLL = 0.25
+SERVERS = frozenset({"server", "cluster"})  # kinds: of one pod, and of several instances that an operator keeps
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,18 @@ class KubernetesSpec(PartSpec):
 class Kind(kinds.Kind, Protocol):
     """What is particular to one kind of part, in a cluster."""
 
+    def places(self, spec: KubernetesSpec) -> tuple[Kept, ...]:
+        """Return the Secrets that its files are written to."""
+
+    def services(self, spec: KubernetesSpec) -> dict[str, str]:
+        """Return by which Services it is reached, as fields of its record."""
+
+    def refuse(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        """Raise KeelsonError where its settings cannot become other ones; asks nobody."""
+
+    def rest(self, spec: KubernetesSpec) -> None:
+        """End what runs on though its workload goes, as its data stay."""
+
     def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
         """Wait until its pod answers, and bring it to what its files say now; restart it only if it must be.
 
@@ -80,9 +93,11 @@ def kind(name: str) -> Kind:
     return ours.BY_NAME[name]()
 
 
-def check(spec: KubernetesSpec) -> None:
-    """Check a specification without changing anything, and without the cluster; raises KeelsonError."""
+def check(spec: KubernetesSpec, old: Mapping[str, Any] | None = None) -> None:
+    """Check a specification, and that `old` settings can become its own, without the cluster; raises KeelsonError."""
     kind(spec.kind).check(spec)
+    if old:
+        kind(spec.kind).refuse(old, spec.settings)
 
 
 def container(spec: KubernetesSpec) -> ContainerSettings:
@@ -105,14 +120,16 @@ def write_files(spec: KubernetesSpec, chosen_passwords: Mapping[str, str]) -> st
     for login in sorted({*of_kind.logins, *chosen_passwords}):
         chosen = chosen_passwords.get(login)
         state.ask(spec.place, spec.key, "ensure_password", server=spec.name, role=login, chosen=chosen)
-    files = of_kind.files(spec)
-    _record(spec, of_kind.listens_on)
-    if not files:
+    wanted = of_kind.files(spec)
+    _record(spec, of_kind)
+    if not wanted:
         return ""
+    places = of_kind.places(spec)
     old = texts(spec).get(digest.FILE, "")
-    new = digest.beside(files, old)
+    new = digest.beside(wanted, old)
     if new != old:
-        spec.found.apply(spec.found.at("secrets", names.config(spec.name)), _secret(spec, {**files, digest.FILE: new}))
+        labels = names.labels(spec.key, spec.name) | names.told_of(spec.key, spec.kind)
+        files.write(spec.found, places, labels, {**wanted, digest.FILE: new})
     return digest.told(new)
 
 
@@ -134,9 +151,29 @@ def bring(spec: KubernetesSpec) -> tuple[str, ...]:
     return kind(spec.kind).bring(spec)
 
 
+def try_parameters(spec: KubernetesSpec) -> tuple[str, ...]:
+    """Let PostgreSQL read a server's parameters before it is given them, as a wrong one keeps it from starting again; say if it cannot.
+
+    Raises:
+        SettingsError: it does not understand one.
+    """
+    parameters = {name: str(value) for name, value in spec.settings.get("parameters", {}).items()}
+    if spec.kind not in SERVERS or not parameters:
+        return ()
+    given = {"server": spec.name, "parameters": parameters, "timescale": bool(spec.settings.get("timescaledb"))}
+    try:
+        toolbox.ask(spec.place, spec.key, "check_parameters", **given)
+    except UnreachableError as fault:
+        return (f"its parameters were not tried before: {fault}",)
+    return ()
+
+
 def forget(spec: KubernetesSpec) -> None:
-    """Remove its Secret, and strike it out of the registry, with its passwords where its data go too."""
-    spec.found.delete(spec.found.at("secrets", names.config(spec.name)))
+    """Remove its Secrets, and strike it out of the registry, with its passwords where its data go too."""
+    of_kind = kind(spec.kind)
+    of_kind.rest(spec)
+    if not spec.data_stays:
+        files.drop(spec.found, of_kind.places(spec))
     if spec.kind == "redis":
         users.drop(spec.found, spec.name)
     with contextlib.suppress(UnreachableError):
@@ -146,14 +183,14 @@ def forget(spec: KubernetesSpec) -> None:
 
 
 def pod_of(spec: KubernetesSpec, pod: str = "") -> Json | None:
-    """Return the newest pod of a part that is not about to end, ready or not; that of a name where one is named."""
+    """Return the newest pod of a part that is not about to end, ready or not; of several instances the one that takes writes; that of a name where one is named."""
     if pod:
         known = spec.found.get(spec.found.at("pods", pod))
         found = [known] if known else []
     else:
         found = spec.found.items(spec.found.at("pods"), names.selector(spec.key, spec.name))
     living = [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
-    return max(living, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+    return max(living, key=workloads.precedence, default=None)
 
 
 def runs(pod: Json | None) -> bool:
@@ -251,32 +288,18 @@ def _asked(fault: Callable[[], str]) -> str:
 
 def texts(spec: KubernetesSpec) -> dict[str, str]:
     """Return the files of a part as they were written, by path."""
-    secret = spec.found.get(spec.found.at("secrets", names.config(spec.name)))
-    return {path: base64.b64decode(text).decode() for path, text in ((secret or {}).get("data") or {}).items()}
+    return files.read(spec.found, kind(spec.kind).places(spec))
 
 
-def _secret(spec: KubernetesSpec, files: Mapping[str, str]) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "Opaque",
-        "metadata": {
-            "name": names.config(spec.name),
-            "labels": names.labels(spec.key, spec.name) | names.told_of(spec.key, spec.kind),
-        },
-        "data": {path: base64.b64encode(text.encode()).decode() for path, text in files.items()},
-    }
-
-
-def _record(spec: KubernetesSpec, listens_on: int) -> None:
+def _record(spec: KubernetesSpec, of_kind: Kind) -> None:
     """Write down where the part answers in its namespace."""
-    common: dict[str, Any] = {"name": spec.name, "host": spec.service, "port": listens_on}
+    common: dict[str, Any] = {"name": spec.name, "port": of_kind.listens_on, **of_kind.services(spec)}
     record: ServerRecord | DaemonRecord
-    if spec.kind == "server":
+    if spec.kind in SERVERS:
         parameters = {name: str(value) for name, value in spec.settings.get("parameters", {}).items()}
         timescale, version = bool(spec.settings.get("timescaledb")), str(spec.settings.get("version", ""))
         record = ServerRecord(**common, version_label=version, timescale=timescale, parameters=parameters)
     else:
         record = DaemonRecord(**common, kind=spec.kind, settings=dict(spec.settings))
-    operation = "record_server" if spec.kind == "server" else "record_daemon"
+    operation = "record_server" if spec.kind in SERVERS else "record_daemon"
     state.ask(spec.place, spec.key, operation, stack_id=spec.stack_id, record=asdict(record))

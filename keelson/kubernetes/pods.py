@@ -25,6 +25,11 @@ def is_ready(pod: Json) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in _conditions(pod))
 
 
+def image(pod: Json) -> str:
+    """Return the image of a pod's first container, as it was asked for."""
+    return str(pod["spec"]["containers"][0]["image"])
+
+
 def why(cluster: Cluster, found: Sequence[Json]) -> str:
     """Return why none of these pods is ready, with the next step."""
     if not found:

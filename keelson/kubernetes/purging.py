@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from keelson.errors import PlatformError
-from keelson.kubernetes import cluster, harm, names
+from keelson.kubernetes import cluster, harm, names, workloads
 from keelson.kubernetes.cluster import Cluster
 
 SECONDS = 120.0  # for pods to end, and for the namespace to go
@@ -25,7 +25,7 @@ def purge(place: str, key: str) -> Iterator[str]:
     found = cluster.connect(place)
     mine = f"{names.STACK_LABEL}={names.stack_label(key)}"
     for kind, api in harm.KINDS.items():
-        for each in found.items(found.at(kind, api=api), mine, metadata=True):
+        for each in workloads.listed(found, kind, found.at(kind, api=api), mine, metadata=True):
             name = str(each["metadata"]["name"])
             if found.delete(found.at(kind, name, api=api), propagationPolicy="Foreground"):
                 yield f"{SINGULAR.get(kind, kind.removesuffix('s'))} {name}"

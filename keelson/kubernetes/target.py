@@ -264,7 +264,7 @@ class KubernetesTarget(ContainerTarget):
             return Part(name=name, kind=kind, running=trouble.runs, answering=False, starting=starting, detail=detail)
         fault = fault_of(self, stack, kind, name)
         if not fault:
-            lack = self._lack(stack, record, seen) if record and seen else ""
+            lack = troubles.lack(self._cluster, seen) or (self._lack(stack, record, seen) if record and seen else "")
             return Part(name=name, kind=kind, running=True, answering=True, degraded=bool(lack), detail=lack)
         told = "; ".join([fault, *troubles.history(pod), f"see `keelson logs {name}`"])
         return Part(name=name, kind=kind, running=True, answering=False, starting=_starts(pod), detail=told)

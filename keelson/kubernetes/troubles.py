@@ -6,10 +6,10 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from keelson.kubernetes import faults, logs, workloads
+from keelson.kubernetes import faults, logs, pods, workloads
 from keelson.kubernetes.cluster import Cluster, Json
 from keelson.kubernetes.faults import ApiError, ForbiddenError
 from keelson.kubernetes.workloads import Seen
@@ -62,7 +62,26 @@ def find(cluster: Cluster, part: str, seen: Seen | None) -> Trouble | None:
         return next(filter(None, (find(cluster, part, each) for each in seen.all)), None)
     if seen.pod is None:
         return _of_none(cluster, seen)
-    return of_pod(cluster, part, seen.pod)
+    return of_instances(cluster, seen, seen.pod) if seen.instances else of_pod(cluster, part, seen.pod)
+
+
+def of_instances(cluster: Cluster, seen: Seen, pod: Json) -> Trouble:
+    """Return what keeps a part of several instances from taking writes: what is true of its pod, and what its operator says."""
+    if pods.is_ready(pod):
+        name = seen.path.rpartition("/")[2]
+        look = f"see `{cluster.kubectl(f'describe cluster {name}')}`"
+        return Trouble(f"none of its instances takes writes ({seen.told})", look, runs=True)
+    found = of_pod(cluster, seen.part, pod)
+    return replace(found, said=f"{found.said} ({seen.told})" if seen.told else found.said)
+
+
+def lack(cluster: Cluster, seen: Seen | None) -> str:
+    """Return which instances a part lacks that serves, and why; nothing where it has all."""
+    if seen is None or not seen.missing:
+        return ""
+    ill = next((pod for pod in seen.pods if not pods.is_ready(pod)), None)
+    why = f"{ill['metadata']['name']}: {of_pod(cluster, seen.part, ill)}" if ill else seen.told
+    return f"{seen.instances - seen.missing} of {seen.instances} instances are ready ({why})"
 
 
 def renew(cluster: Cluster, seen: Seen) -> None:
@@ -196,7 +215,7 @@ def _of_none(cluster: Cluster, seen: Seen) -> Trouble:
     """Return why a workload has no pod."""
     name = seen.path.rpartition("/")[2]
     look = f"see `{cluster.kubectl(f'get events --field-selector involvedObject.name={name}')}`"
-    said = line(seen.refusal) or next(warnings(cluster, name), "")
+    said = line(seen.refusal) or next(warnings(cluster, name), "") or seen.told
     return _refused(said, look) or Trouble(", ".join(filter(None, ["it has no pod", said])), look)
 
 

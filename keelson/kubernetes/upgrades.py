@@ -24,7 +24,7 @@ def back_up_before(spec: KubernetesSpec) -> tuple[str, ...]:
     Raises:
         BackupError: no backup could be made, or there is none of such data.
     """
-    if spec.kind != "server":
+    if spec.kind not in part.SERVERS:
         return ()
     pod = part.pod_of(spec)
     crash = troubles.of_crashes(spec.found, spec.name, pod)

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 
 from keelson.kubernetes import ground, names, pods
 from keelson.kubernetes.cluster import Cluster, Json
+from keelson.kubernetes.faults import ForbiddenError, MissingError
 from keelson.settings.limits import PROXIES
 
 TRIED = "keelson.dev/tried"  # an annotation
 REVISION = "controller-revision-hash"  # a label of a StatefulSet's pods
-APPS = "apps/v1"
-WORKLOADS = ("statefulsets", "deployments")
+APPS, OPERATORS_API = "apps/v1", "postgresql.cnpg.io/v1"
+WORKLOADS = {"statefulsets": APPS, "deployments": APPS, "clusters": OPERATORS_API}
+HIBERNATION = "cnpg.io/hibernation"  # an annotation of a Cluster: whether it has no pods
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,10 @@ class Seen:
         revision: which template its StatefulSet's pods shall be made of.
         refusal: why a Deployment's pods cannot be made, as it says itself; a StatefulSet tells that in events.
         deletion: that its workload was deleted, and what it waits for; nothing where it was not.
-        pods: the newest first; those of its members after its own.
+        pods: the one that takes writes first, then the newest first.
         members: the parts that stand beside its own pod, such as further instances and proxies.
+        instances: how many an operator keeps of it, where one does.
+        told: what that operator says of it.
     """
 
     part: str
@@ -39,6 +43,8 @@ class Seen:
     refusal: str = ""
     deletion: str = ""
     pods: tuple[Json, ...] = ()
+    instances: int = 0
+    told: str = ""
     members: tuple[Seen, ...] = ()
 
     @property
@@ -61,7 +67,9 @@ class Seen:
 
     @property
     def ready(self) -> bool:
-        """Whether one of its pods serves; where it has several kinds of pods, one of each."""
+        """Whether one of its pods serves; where it has several kinds of pods, one of each; of several instances the one that takes writes."""
+        if self.instances:
+            return any(pods.is_ready(pod) for pod in self.pods if _leads(pod))
         ready = [(each.of_kind, any(pods.is_ready(pod) for pod in each.pods)) for each in self.all]
         return {kind for kind, _ in ready} == {kind for kind, serves in ready if serves}
 
@@ -69,6 +77,11 @@ class Seen:
     def of_kind(self) -> str:
         """Which kind of workload it is."""
         return next((kind for kind in WORKLOADS if f"/{kind}/" in self.path), "")
+
+    @property
+    def missing(self) -> int:
+        """How many of its instances are not ready."""
+        return max(0, self.instances - sum(pods.is_ready(pod) for pod in self.pods if not is_of_job(pod)))
 
     @property
     def outdated(self) -> bool:
@@ -86,28 +99,16 @@ class Seen:
 def look(cluster: Cluster, key: str, part: str = "") -> Mapping[str, Seen]:
     """Return a stack's parts by name, or one alone, the toolbox too; those that neither have a workload nor a pod are missing."""
     chosen = ",".join(f"{label}={value}" for label, value in names.labels(key).items())
-    kinds = [*((kind, cluster.at(kind, api=APPS)) for kind in WORKLOADS), ("pods", cluster.at("pods"))]
+    kinds = {kind: cluster.at(kind, api=api) for kind, api in {**WORKLOADS, "pods": "v1"}.items()}
     with ThreadPoolExecutor(len(kinds)) as pool:
-        found = dict(
-            zip([kind for kind, _ in kinds], pool.map(lambda each: cluster.items(each[1], chosen), kinds), strict=True)
-        )
+        found = dict(zip(kinds, pool.map(lambda kind: listed(cluster, kind, kinds[kind], chosen), kinds), strict=True))
     living: dict[str, list[Json]] = {}
-    for pod in sorted(found["pods"], key=_born, reverse=True):
-        if not is_of_job(pod):
+    for pod in sorted(found["pods"], key=precedence, reverse=True):
+        if not is_of_job(pod) or names.CLUSTER_LABEL in pod["metadata"]["labels"]:
             living.setdefault(_part(pod), []).append(pod)
-    made = {
-        _part(each): (
-            cluster.at(kind, each["metadata"]["name"], api=APPS),
-            int(each["spec"].get("replicas", 1)),
-            str((each.get("status") or {}).get("updateRevision", "")),
-            _refusal(each),
-            _deletion(each),
-        )
-        for kind in WORKLOADS
-        for each in found[kind]
-    }
+    made = {_part(each): _seen(cluster, kind, each) for kind in WORKLOADS for each in found[kind]}
     parts = [name for name in dict.fromkeys([*made, *living]) if name]
-    seen = {name: Seen(name, *made.get(name, ("", 1, "", "", "")), tuple(living.get(name, ()))) for name in parts}
+    seen = {name: replace(made.get(name, Seen(name)), pods=_running(living.get(name, []))) for name in parts}
     owners = {_part(each): _owner(each) for kind in found for each in found[kind]}
     joined = _joined(seen, owners)
     return joined if not part else {name: each for name, each in joined.items() if name == part}
@@ -123,12 +124,30 @@ def _joined(seen: Mapping[str, Seen], owners: Mapping[str, str]) -> dict[str, Se
     return joined
 
 
+def listed(cluster: Cluster, kind: str, path: str, labels: str, *, metadata: bool = False) -> list[Json]:
+    """Return the objects of a kind; none of an operator's kind where there is no operator, or which somebody may not see."""
+    try:
+        return cluster.items(path, labels, metadata=metadata)
+    except (MissingError, ForbiddenError):
+        if kind != "clusters":
+            raise
+        return []
+
+
 def scale(cluster: Cluster, seen: Seen, replicas: int) -> None:
     """Have a part's workload run so many pods, and its members as many as they have."""
     for each in seen.members:
         scale(cluster, each, replicas * (PROXIES if each.of_kind == "deployments" else 1))
-    if seen.path and seen.replicas != replicas:
+    if seen.instances:
+        if seen.stopped != (replicas == 0):
+            cluster.patch(seen.path, {"metadata": {"annotations": {HIBERNATION: "off" if replicas else "on"}}})
+    elif seen.path and seen.replicas != replicas:
         cluster.patch(f"{seen.path}/scale", {"spec": {"replicas": replicas}})
+
+
+def precedence(pod: Json) -> tuple[bool, bool, str]:
+    """Return what orders pods of a part: one that is no job's, that takes writes, that is the newest."""
+    return (not is_of_job(pod), _leads(pod), str(pod["metadata"]["creationTimestamp"]))
 
 
 def hurry(cluster: Cluster, seen: Seen) -> None:
@@ -160,13 +179,36 @@ def _deletion(workload: Json) -> str:
     return f"was deleted, and {ground.holding(workload) or 'waits for its pods'}"
 
 
+def _seen(cluster: Cluster, kind: str, thing: Json) -> Seen:
+    """Return what a workload says of its part."""
+    about, status = thing["metadata"], thing.get("status") or {}
+    path = cluster.at(kind, about["name"], api=WORKLOADS[kind])
+    if kind != "clusters":
+        revision = str(status.get("updateRevision", ""))
+        return Seen(
+            _part(thing), path, int(thing["spec"].get("replicas", 1)), revision, _refusal(thing), _deletion(thing)
+        )
+    instances = int(thing["spec"]["instances"])
+    rests = (about.get("annotations") or {}).get(HIBERNATION) == "on"
+    told = ": ".join(filter(None, (status.get("phase"), status.get("phaseReason"))))
+    return Seen(
+        _part(thing), path, 0 if rests else instances, deletion=_deletion(thing), instances=instances, told=told
+    )
+
+
+def _running(found: list[Json]) -> tuple[Json, ...]:
+    """Return the pods of a part that count: those of a job only while there are no others."""
+    lasting = tuple(pod for pod in found if not is_of_job(pod))
+    return lasting or tuple(pod for pod in found if (pod.get("status") or {}).get("phase") != "Succeeded")
+
+
+def _leads(pod: Json) -> bool:
+    return (pod["metadata"].get("labels") or {}).get(names.ROLE_LABEL) == names.PRIMARY
+
+
 def _part(thing: Json) -> str:
     return str((thing["metadata"].get("labels") or {}).get(names.PART_LABEL, ""))
 
 
 def _owner(thing: Json) -> str:
     return str((thing["metadata"].get("labels") or {}).get(names.MEMBER_LABEL, ""))
-
-
-def _born(thing: Json) -> str:
-    return str(thing["metadata"]["creationTimestamp"])

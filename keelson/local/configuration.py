@@ -8,6 +8,7 @@ depend on where it runs, but for its `Place`; other targets write the same value
 from __future__ import annotations
 
 import re
+import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
@@ -113,6 +114,20 @@ def check(spec: ServerSpec, root: PrivateRoot) -> None:
         said = done.stderr.decode(errors="replace")
         raise refused(spec, said) or ServerError(
             f"server {spec.name}: PostgreSQL did not read its parameters ({said.strip()}); run `make setup`"
+        )
+
+
+def check_beside(spec: ServerSpec) -> None:
+    """Let the PostgreSQL of PATH read the parameters, as `check` does; raises SettingsError."""
+    check_names(spec)
+    with tempfile.TemporaryDirectory(prefix="keelson-") as directory:
+        trial = Path(directory) / "trial.conf"
+        trial.write_text(render(values(spec, 5432)), encoding="utf-8")
+        argv = ["postgres", "-C", "port", "-D", directory, "-c", f"config_file={trial}"]
+        done = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise refused(spec, done.stderr) or ServerError(
+            f"server {spec.name}: PostgreSQL did not read its parameters ({done.stderr.strip()})"
         )
 
 

@@ -36,10 +36,12 @@ def pods(settings: StackSettings, backups: Collection[str]) -> Iterator[Pods]:
     """Give all that may be there at once.
 
     With every backup, as those that could not begin in time may begin together. A rolling update adds nothing: each workload ends a
-    pod before it makes the next.
+    pod before it makes the next. Of a server with several instances one may be copied meanwhile, by a pod of its own.
     """
     for name, kind in settings.parts.items():
         part, count = settings.settings_of_parts[name], _instances(settings, name)
+        if name in settings.servers and count > 1:
+            count += 1
         yield Pods(count, part.cpus or CPUS, memory_of(part, kind) * MEGABYTE)
         if kind == "redis" and count > 1:
             yield from _beside_redis(count)
@@ -83,6 +85,9 @@ def _volumes(settings: StackSettings) -> Iterator[int]:
         if kind != "agent":
             size = settings.settings_of_parts[name].storage or settings.kubernetes.storage
             yield count_quantity(size) * _instances(settings, name)
+    for name in settings.servers:
+        if (count := settings.instances_of(name)) > 1:
+            yield settings.wal_bytes_of(name) * count
 
 
 def _instances(settings: StackSettings, name: str) -> int:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from keelson.settings.external import ExternalSecretsSettings
 from keelson.settings.images import ImagesSettings
+from keelson.settings.instances import OperatorSettings
 from keelson.settings.quantities import Quantity
 from keelson.settings.quota import QuotaSettings
 
@@ -29,6 +30,9 @@ class KubernetesSettings(ImagesSettings):
     instances: Annotated[int, Field(ge=2, le=9)] = 3  # of those that have
     quota: QuotaSettings = QuotaSettings()
     external_secrets: ExternalSecretsSettings | None = None
+    synchronous: Annotated[int, Field(ge=0, le=8)] = 1  # how many further ones must have a server's commit
+    wal_storage: Quantity = "5Gi"  # of each volume that holds the log of such a server
+    operator: OperatorSettings = OperatorSettings()
     pull_secrets: tuple[str, ...] = ()  # of the namespace, for a private registry
     clients: dict[Namespace, tuple[str, ...]] = Field(
         default_factory=dict

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
@@ -31,6 +31,7 @@ from keelson.settings.parts import (
     ReplicatedSettings,
     each_its_own,
 )
+from keelson.settings.quantities import Quantity, count_quantity
 
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
 
@@ -60,6 +61,8 @@ class ServerSettings(ReplicatedSettings):
     version: str = "17"
     data_directory: AbsolutePath | None = None
     postgres: dict[str, str] = Field(default_factory=dict)
+    synchronous: Annotated[int, Field(ge=0, le=8)] | None = None  # None: as keelson:kubernetes.synchronous says
+    wal_storage: Quantity | None = None  # None: as keelson:kubernetes.wal_storage says
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
 
@@ -131,6 +134,19 @@ class StackSettings(Settings):
     def entrances_of(self, server: str) -> tuple[Entrance, ...]:
         """Return by what clients come to a PostgreSQL server beside the one that takes writes."""
         return ("replicas",) if self.instances_of(server) > 1 else ()
+
+    def synchronous_of(self, server: str) -> int:
+        """Return how many further instances must have what a server has committed."""
+        own = self.servers[server].synchronous
+        return self.kubernetes.synchronous if own is None else own
+
+    def wal_storage_of(self, server: str) -> str:
+        """Return how large the volume is that holds an instance's log, where a server has several."""
+        return self.servers[server].wal_storage or self.kubernetes.wal_storage
+
+    def wal_bytes_of(self, server: str) -> int:
+        """Return the same in bytes."""
+        return count_quantity(self.wal_storage_of(server))
 
     def ports_of_others(self, name: str) -> list[int]:
         """Return the ports that the stack's other parts prefer."""
@@ -330,11 +346,18 @@ def _faults_elsewhere(settings: StackSettings) -> Iterator[str]:
         sized = (name for name, part in parts if part.storage)
         yield from (f"'storage' of {name} needs the target kubernetes; take it out for {target}" for name in sized)
         several = (name for name, part in replicated if part.ha or part.instances)
+        logged = (
+            name for name, server in settings.servers.items() if server.wal_storage or server.synchronous is not None
+        )
         yield from (
             f"'ha' and 'instances' of {name} need the target kubernetes; take them out for {target}" for name in several
         )
     if target == "docker":
         yield from limits.faults(settings)
+        yield from (
+            f"'wal_storage' and 'synchronous' of {name} need the target kubernetes; take them out for {target}"
+            for name in logged
+        )
     if target != "local":
         placed = (name for name, server in settings.servers.items() if server.data_directory)
         yield from (

@@ -138,14 +138,14 @@ def test_a_stack_that_asks_for_more_than_its_quota_is_refused(root: Path, quota:
 
 
 def test_instances_and_their_volumes_count_for_a_quota(root: Path) -> None:
-    several = {"ha": True, "quota": {"pods": 9, "storage": "110Gi"}}
+    several = {"ha": True, "quota": {"pods": 10, "storage": "120Gi"}}
     alone = {"redis": {"ha": False}}
     refused(
-        root, "the stack asks for 10 pods", kubernetes=several | {"instances": 3}, servers={"main": {}}, redis=alone
+        root, "the stack asks for 11 pods", kubernetes=several | {"instances": 3}, servers={"main": {}}, redis=alone
     )
     with_two = several | {"instances": 2}
     assert read(root, kubernetes=with_two, servers={"main": {}}, redis=alone).settings.instances_of("main") == 2
-    refused(root, "the stack asks for 110Gi of storage", kubernetes={**with_two, "quota": {"storage": "109Gi"}}, servers={"main": {"storage": "35Gi"}}, redis=alone)  # fmt: skip
+    refused(root, "the stack asks for 120Gi of storage", kubernetes={**with_two, "quota": {"storage": "119Gi"}}, servers={"main": {"storage": "35Gi"}}, redis=alone)  # fmt: skip
 
 
 def test_what_stands_beside_the_instances_of_a_redis_counts_too(root: Path) -> None:
@@ -254,6 +254,41 @@ def test_an_image_by_tag_or_digest_is_taken(root: Path) -> None:
 def test_a_volumes_size_is_refused_where_volumes_have_none(root: Path, other: str) -> None:
     sentence = f"'storage' of main needs the target kubernetes; take it out for {other}"
     refused(root, sentence, target=other, servers={"main": {"storage": "10Gi"}})
+
+
+PINNED = "registry.example/ha@sha256:" + "0" * 64
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        ({"synchronous": 3}, "'synchronous' of main is 3, and beside the first it has 2 instances; lower it"),
+        (
+            {"wal_storage": "1Gi", "postgres": {"max_wal_size": "900MB"}},
+            "max_wal_size of main is 900MB, which the volume of its log (1Gi) could not hold",
+        ),
+        ({"wal_storage": "512Mi"}, "max_wal_size of main is 512MB, which the volume of its log"),
+        (
+            {"postgres": {"synchronous_standby_names": "x"}},
+            "parameter synchronous_standby_names of main is the operator's own",
+        ),
+        ({"ha": False, "wal_storage": "1Gi"}, "'wal_storage' and 'synchronous' of main are for several instances"),
+        ({"instances": 1}, "'keelson:servers.main.instances' is wrong"),
+    ],
+)
+def test_what_several_instances_could_not_hold_to_is_refused(root: Path, own: dict[str, Any], sentence: str) -> None:
+    refused(root, sentence, kubernetes={"ha": True}, servers={"main": own})
+
+
+@pytest.mark.parametrize(
+    "reference", [PINNED, "registry.example/ha:latest@sha256:" + "0" * 64, "registry.example/ha:ours"]
+)
+def test_an_image_that_the_operator_does_not_know_the_version_of_is_refused(root: Path, reference: str) -> None:
+    refused(
+        root,
+        "whose tag does not begin with PostgreSQL's version",
+        kubernetes={"ha": True, "image": {"postgres-ha": reference}},
+    )
 
 
 @pytest.mark.parametrize("other", ["local", "docker"])

@@ -69,9 +69,7 @@ class KubernetesStack(StackUnderTest):
     @property
     def images(self) -> set[str]:
         """Which images the stack's parts run."""
-        servers = {
-            "timescaledb" if each.get("timescaledb") else "postgres" for each in self.settings["servers"].values()
-        }
+        servers = {_image_of(each) for each in self.settings["servers"].values()}
         daemons = {"redis"} if self.settings["redis"] else set()
         if any(each.get("ha") for each in self.settings["redis"].values()):
             daemons.add("haproxy")
@@ -210,3 +208,9 @@ class KubernetesStack(StackUnderTest):
             for name in ("KUBECONFIG", "XDG_STATE_HOME", "XDG_DATA_HOME"):
                 patch.setenv(name, self.environment[name])
             yield
+
+
+def _image_of(server: Json) -> str:
+    if server.get("ha"):
+        return "postgres-ha"
+    return "timescaledb" if server.get("timescaledb") else "postgres"

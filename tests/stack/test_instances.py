@@ -1,0 +1,223 @@
+"""A whole protected stack whose server has three instances, kept by CloudNativePG in a real cluster. The tests change it in turn."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keelson.kubernetes import names
+from keelson.kubernetes.instances import API
+from keelson.local.locks import exclusive
+from tests import cluster as shared
+from tests.stack.harness import changed, wait_until
+from tests.stack.kubernetes_stack import KubernetesStack
+from tests.stack.test_backups import listed
+from tools.kubernetes import operator
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.thorough, pytest.mark.timeout(900)]
+SERVER = {"ha": True, "memory": "320mb", "storage": "512Mi", "wal_storage": "1Gi"}
+SECONDS_TO_HEAL = 300
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, kubeconfig: Path, docker_host: str) -> Iterator[KubernetesStack]:
+    """A stack with one server of three instances and one service of ten rows, up."""
+    home = tmp_path_factory.mktemp("instances")
+    made = KubernetesStack(home, kubeconfig, docker_host, servers={"main": SERVER}, environment="staging")
+    try:
+        made.write_service("notes")
+        with exclusive(kubeconfig.with_name("operator.lock"), seconds=shared.SECONDS_TO_LOAD):
+            operator.install(kubeconfig.parent)
+        began = time.monotonic()
+        made.keelson("up")
+        print(f"three instances are up after {time.monotonic() - began:.1f} s")  # noqa: T201 - a figure
+        with made.connect("notes", "admin") as connection:
+            connection.execute("INSERT INTO notes (body) SELECT 'note' FROM generate_series(1, 10)")
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture
+def rows(stack: KubernetesStack) -> Iterator[None]:
+    """What was committed before the test is there after it, for the application too, and the stack is well."""
+    with stack.connect("notes", "admin") as connection:
+        connection.execute("INSERT INTO notes (body) VALUES ('committed')")
+    before = stack.count("notes", "notes")
+    yield
+    wait_until(lambda: _well(stack), "the stack is well", SECONDS_TO_HEAL)
+    with stack.connect("notes") as connection:
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (before,)
+
+
+def _well(stack: KubernetesStack) -> bool:
+    return stack.keelson("status", check=False).returncode == 0
+
+
+def _said(stack: KubernetesStack, *arguments: str) -> str:
+    """Run a command that fails, and return what it says."""
+    done = stack.keelson(*arguments, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stderr + done.stdout
+
+
+def _uids(stack: KubernetesStack) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in stack.pods("main")}
+
+
+def _primary(stack: KubernetesStack) -> str:
+    (found,) = [pod for pod in stack.pods("main") if pod["metadata"]["labels"].get(names.ROLE_LABEL) == names.PRIMARY]
+    return str(found["metadata"]["name"])
+
+
+def _shown(stack: KubernetesStack, parameter: str) -> str:
+    with stack.connect("notes", "admin") as connection:
+        row = connection.execute(f"SHOW {parameter}").fetchone()
+    assert row
+    return str(row[0])
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_second_up_changes_nothing_and_all_commands_work(stack: KubernetesStack) -> None:
+    assert not changed(stack.keelson("up").stdout)
+    assert json.loads(stack.keelson("status", "--json").stdout)["well"]
+    query = ("psql", "notes", "--", "-Atc", "SELECT count(*), current_user FROM notes")
+    assert stack.keelson(*query).stdout.strip().endswith("|notes_app_a")
+    assert "database system is ready" in stack.keelson("logs", "main", "--lines", "1000").stdout
+    stack.keelson("backup", "run", "notes")
+    assert listed(stack, "notes")
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_parameter_is_reloaded_and_one_that_needs_a_restart_restarts_all_instances(stack: KubernetesStack) -> None:
+    before = _uids(stack)
+    stack.write_settings(servers={"main": SERVER | {"postgres": {"work_mem": "5MB"}}})
+    assert "KubernetesPart" in changed(stack.keelson("preview").stdout)
+    stack.keelson("up")
+    assert (_shown(stack, "work_mem"), _uids(stack)) == ("5MB", before)
+    stack.write_settings(servers={"main": SERVER | {"postgres": {"work_mem": "5MB", "max_connections": "77"}}})
+    stack.keelson("up")
+    assert _shown(stack, "max_connections") == "77"
+    assert not changed(stack.keelson("up").stdout)
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_parameter_that_postgresql_does_not_understand_is_named(stack: KubernetesStack) -> None:
+    right = stack.settings["servers"]["main"]
+    stack.write_settings(servers={"main": right | {"postgres": {**right["postgres"], "work_mem": "plenty"}}})
+    assert 'invalid value for parameter "work_mem"' in _said(stack, "up")
+    assert _shown(stack, "work_mem") == "5MB"
+    stack.write_settings(servers={"main": right})
+    stack.keelson("up")
+
+
+def test_what_its_instances_cannot_become_is_refused_in_a_preview(stack: KubernetesStack) -> None:
+    right = stack.settings["servers"]["main"]
+    for wrong, sentence in (
+        ({"storage": "256Mi"}, "the volume of an instance (storage) holds 512Mi and cannot shrink to 256Mi"),
+        ({"wal_storage": "768Mi"}, "the volume of an instance (wal_storage) holds 1Gi and cannot shrink to 768Mi"),
+        ({"ha": False, "wal_storage": None}, "add another server with the 'ha' that is wanted"),
+    ):
+        stack.write_settings(
+            servers={"main": {key: value for key, value in (right | wrong).items() if value is not None}}
+        )
+        assert sentence in _said(stack, "preview")
+    stack.write_settings(servers={"main": right})
+
+
+def test_what_an_application_was_told_is_committed_outlasts_the_primary(stack: KubernetesStack) -> None:
+    with stack.connect("notes", "admin") as connection:
+        connection.execute("CREATE TABLE written (n int)")
+    acknowledged: dict[int, float] = {}
+    ended = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not ended.is_set():
+            with contextlib.suppress(Exception), stack.connect("notes", "admin") as connection:
+                while not ended.is_set():
+                    number += 1
+                    connection.execute("INSERT INTO written VALUES (%s)", (number,))
+                    acknowledged[number] = time.monotonic()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        wait_until(lambda: len(acknowledged) > 100, "rows are written", 30)
+        killed, began = _primary(stack), time.monotonic()
+        stack.delete("pods", killed, gracePeriodSeconds=0)
+        wait_until(
+            lambda: max(acknowledged.values()) > began + 1 and _primary(stack) != killed, "rows are written again", 60
+        )
+    finally:
+        ended.set()
+        writer.join(60)
+    moments = sorted(acknowledged.values())
+    pause = max(after - before for before, after in itertools.pairwise(moments))
+    print(f"{pause:.1f} s without writes, {len(moments)} rows acknowledged")  # noqa: T201 - a figure
+    wait_until(lambda: _well(stack), "the stack is well", SECONDS_TO_HEAL)
+    with stack.connect("notes", "admin") as connection:
+        kept = {row[0] for row in connection.execute("SELECT n FROM written").fetchall()}
+        connection.execute("DROP TABLE written")
+    assert acknowledged.keys() <= kept
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_missing_instance_is_told(stack: KubernetesStack) -> None:
+    replica = next(pod["metadata"]["name"] for pod in stack.pods("main") if pod["metadata"]["name"] != _primary(stack))
+    fenced = stack.cluster.at("clusters", "main", api=API)
+    stack.cluster.patch(fenced, {"metadata": {"annotations": {"cnpg.io/fencedInstances": json.dumps([replica])}}})
+    wait_until(lambda: not _well(stack), "the stack is not well", 60)
+    done = stack.keelson("status", check=False)
+    assert "main is degraded: 2 of 3 instances are ready" in done.stdout + done.stderr
+    assert replica in done.stdout + done.stderr
+    stack.cluster.patch(fenced, {"metadata": {"annotations": {"cnpg.io/fencedInstances": None}}})
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_stack_whose_state_was_lost_makes_new_passwords_and_keeps_its_data(stack: KubernetesStack) -> None:
+    before = stack.passwords()
+    stack.delete("secrets", names.STATE)
+    stack.keelson("up")
+    assert before != stack.passwords()
+    assert not changed(stack.keelson("up").stdout)
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize(
+    ("kind", "name"), [("secrets", "main-superuser"), ("secrets", "main-tls"), ("services", "main-rw")]
+)
+def test_what_was_deleted_by_hand_is_made_again(stack: KubernetesStack, kind: str, name: str) -> None:
+    stack.delete(kind, name)
+    stack.keelson("up")
+    wait_until(lambda: f"{kind}/{name}" in stack.things(), "it is there again", 60)
+
+
+def test_a_stopped_stack_has_no_instances_and_its_rows_when_it_is_started(stack: KubernetesStack) -> None:
+    before = stack.count("notes", "notes")
+    stack.keelson("stop")
+    assert not stack.items("pods")
+    assert "main is down: it is stopped" in _said(stack, "status")
+    stack.keelson("start")
+    wait_until(lambda: _well(stack), "the stack is well", SECONDS_TO_HEAL)
+    assert stack.count("notes", "notes") == before
+
+
+def test_a_destroyed_stack_keeps_its_instances_volumes_and_the_next_up_finds_its_rows(stack: KubernetesStack) -> None:
+    before = stack.count("notes", "notes")
+    stack.keelson("destroy", "--yes", "--confirm", stack.name)
+    assert not stack.items("pods")
+    assert {"persistentvolumeclaims/main-1", "persistentvolumeclaims/main-1-wal"} <= {*stack.things()}
+    stack.keelson("up")
+    assert stack.count("notes", "notes") == before
+    with stack.connect("notes") as connection:
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (before,)
+    assert not changed(stack.keelson("up").stdout)
