@@ -33,12 +33,14 @@ class Redis(ComponentResource):
         settings = self._stack.settings.redis[name]
         passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
         check_chosen(name, passwords, self._stack.databases)
+        count = self._stack.settings.instances_of(name)
         inputs = {
             "reference": self.reference.as_input(),
             "services": list(self._stack.databases),
             "databases": sorted(settings.databases.values()),
             "passwords": Output.secret(passwords),
             **marks,
+            **({"instances": count} if count > 1 else {}),
         }
         return RedisUsers(f"{name}-users", inputs, self._inside())
 

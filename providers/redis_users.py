@@ -14,7 +14,7 @@ from providers.base import Bag, Managed, Provider
 class RedisUsersInputs:
     """The Redis (as its administrator), the services, its databases' numbers, passwords that the user chose, by user.
 
-    Another mark says that the passwords were lost.
+    Another mark says that the passwords were lost. `instances` says how many there are, where there are several: each has users of its own.
     """
 
     reference: Reference
@@ -22,13 +22,14 @@ class RedisUsersInputs:
     databases: tuple[int, ...] = ()
     passwords: dict[str, str] = field(default_factory=dict)
     mark: str = ""
+    instances: int = 1
 
 
 class RedisUsersProvider(Provider[RedisUsersInputs]):
     """Users by Redis's access control lists; they go with the Redis."""
 
     inputs = RedisUsersInputs
-    compared: ClassVar = ("services", "databases", "passwords", "mark")
+    compared: ClassVar = ("services", "databases", "passwords", "mark", "instances")
 
     def identify(self, inputs: RedisUsersInputs) -> str:
         """Return `redis/users`."""

@@ -220,3 +220,8 @@ def test_what_cannot_be_is_refused(root: Path, redis: Json, said: str) -> None:
     }
     with pytest.raises(SettingsError, match=said):
         read_stack(config | {"keelson:target": "kubernetes"}, "keelson", "ha", root)
+
+
+def test_users_are_made_on_each_instance_as_soon_as_it_joins(made: Made) -> None:
+    assert made.inputs["cache-users"]["instances"] == 3
+    assert "instances" not in made.inputs["session_store-users"]

@@ -119,7 +119,7 @@ def writing(of: Redis, name: str) -> Iterator[Writer]:
     thread = threading.Thread(target=writer.run)
     thread.start()
     try:
-        wait_until(lambda: len(writer.acknowledged) > 100, "keys are written", 30)
+        wait_until(lambda: len(writer.acknowledged) > 20, "keys are written", 60)
         yield writer
     finally:
         writer.ended.set()
@@ -193,7 +193,7 @@ def test_a_master_that_is_drained_hands_over_and_loses_nothing(of: Redis) -> Non
         of.stack.cluster.delete(of.stack.cluster.at("pods", master.pod))
         wait_until(lambda: of.master != master, "another one is the master", 60)
         began = len(writer.acknowledged)
-        wait_until(lambda: len(writer.acknowledged) > began + 50, "it is written again", 60)
+        wait_until(lambda: len(writer.acknowledged) > began + 20, "it is written again", 60)
     print(f"drained: {writer.pause():.1f} s without writes, {len(writer.acknowledged)} acknowledged")  # noqa: T201 - likewise
     of.await_all()
     assert writer.lost([each for _, each in writer.acknowledged]) == 0
