@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from components.database import ServiceDatabase, ServicePlace
 from components.pgadmin import PgAdmin
 from components.redis import Redis
 from components.server import Server
-from components.targets import target_for
+from components.targets import RunningServer, target_for
 from keelson import fingerprint
 from keelson.settings.stack import Stack
 
@@ -33,6 +34,7 @@ class Platform(ComponentResource):
         self.agent = self._agent(stack)
         self.pgadmin = self._pgadmin(stack)
         self._target.applications(self._opened, self)
+        self._target.monitoring(_running(self.servers), _running(self.redis), self)
         self.register_outputs({"endpoints": self.endpoints})
 
     @property
@@ -82,6 +84,10 @@ class Platform(ComponentResource):
         return [database.access for database in self.databases.values()] + [
             redis.users for redis in self.redis.values()
         ]
+
+
+def _running(parts: Mapping[str, Server | Redis]) -> dict[str, RunningServer]:
+    return {name: part.running for name, part in parts.items()}
 
 
 def program() -> str:

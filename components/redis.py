@@ -22,7 +22,7 @@ class Redis(ComponentResource):
     def __init__(self, name: str, stack: Stack, target: Target, opts: ResourceOptions | None = None) -> None:
         super().__init__("keelson:index:Redis", name, {}, opts)
         self._stack = stack
-        running = target.redis(name, self)
+        self.running = running = target.redis(name, self)
         self.reference, self.volume, self.process = running.reference, running.volume, running.process
         self.port = running.port
         self.users = self._users(name, target.marks)

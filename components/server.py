@@ -19,7 +19,7 @@ class Server(ComponentResource):
     ) -> None:
         super().__init__("keelson:index:Server", name, {}, opts)
         self.timescaledb = settings.timescaledb
-        running = target.server(name, self)
+        self.running = running = target.server(name, self)
         self.reference = running.reference
         self.volume = running.volume
         self.process = running.process

@@ -65,6 +65,11 @@ class Target(Protocol):
     def applications(self, after: Sequence[pulumi.Resource], parent: pulumi.Resource) -> None:
         """Give applications that the settings name what they connect with, after the resources `after`."""
 
+    def monitoring(
+        self, servers: Mapping[str, RunningServer], redis: Mapping[str, RunningServer], parent: pulumi.Resource
+    ) -> None:
+        """Make what shows the stack to a Prometheus, where the settings ask for that."""
+
     def backup_job(self, backups: Backups, opts: pulumi.ResourceOptions) -> pulumi.Resource:
         """Make what backs something up on its schedule."""
 

@@ -21,7 +21,7 @@ class Wanted:
 
     Attributes:
         name: the part's name in the stack.
-        kind: server, redis, pgadmin or agent; cluster for a server of several instances.
+        kind: server, redis, pgadmin, agent or an exporter's; cluster for a server of several instances.
         image: what its container is made of.
         settings: plain values that its kind knows, without secrets.
         parent: below which its resources stand.

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi_docker as docker
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, jobs
+from components.targets import Backups, RunningDaemon, RunningServer, jobs
 from components.targets.containers import ContainersTarget, Wanted, depending_on
 from keelson.containers import toolbox
 from keelson.containers.model import ContainerSettings, Healthcheck
@@ -62,6 +62,11 @@ class DockerTarget(ContainersTarget):
 
     def applications(self, after: Sequence[Resource], parent: Resource) -> None:
         """Give nobody anything: `keelson env` does."""
+
+    def monitoring(
+        self, servers: Mapping[str, RunningServer], redis: Mapping[str, RunningServer], parent: Resource
+    ) -> None:
+        """Make nothing: the agent serves figures."""
 
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
         """Make the job that the agent runs."""

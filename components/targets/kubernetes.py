@@ -19,6 +19,7 @@ from components.targets import (
     applications,
     instances,
     jobs,
+    monitoring,
     needs,
     network,
     page,
@@ -37,6 +38,7 @@ from keelson.kubernetes import external, names, part, workloads
 from keelson.kubernetes.part import KubernetesSpec
 from keelson.settings.external import servers_of
 from keelson.settings.limits import memory_of
+from keelson.settings.monitoring import EXPORTERS
 from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
 from providers.kubernetes_application import KubernetesApplication
@@ -128,6 +130,16 @@ class KubernetesTarget(ContainersTarget):
                 }
                 options = ResourceOptions(parent=parent, depends_on=list(after))
                 KubernetesApplication(f"{namespace}-{service}", inputs, options)
+
+    def monitoring(
+        self, servers: Mapping[str, RunningServer], redis: Mapping[str, RunningServer], parent: Resource
+    ) -> None:
+        """Make what shows the stack to Prometheus, where the settings ask for that."""
+        if self._settings.monitoring:
+            made_with = (self._objects, self._ground, self.stack_id, self.marks)
+            workshop = monitoring.Workshop(self._stack, *made_with, self._workload, self._named, self._options)
+            inside = ResourceOptions(parent=parent)
+            monitoring.Monitoring(self._settings.monitoring, workshop, servers, redis, inside)
 
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> Resource:
         """Make the CronJob that backs something up, and write it down for those who ask whether a backup is due."""
@@ -225,7 +237,9 @@ class KubernetesTarget(ContainersTarget):
         port = part.kind(wanted.kind).listens_on
         service = self._service(name, port, parent)
         template = self._pod(name, traits, part.container(spec), wanted.kind, port)
-        made = self._set(name, template, self._options(parent, depends_on=[files, service, *self._policies]))
+        options = self._options(parent, depends_on=[files, service, *self._policies])
+        make = self._deployment if wanted.kind in EXPORTERS.values() else self._set
+        made = make(name, template, options)
         return KubernetesPart(
             f"{name}-process",
             inputs | {"workload": pods.digest(template), "digest": files.digest},
@@ -269,6 +283,21 @@ class KubernetesTarget(ContainersTarget):
                 "replicas": 1,
                 "podManagementPolicy": "Parallel",  # else an edit waits for ever for a pod that never gets ready
                 "serviceName": names.of(name),
+                "selector": {"matchLabels": names.labels(self._key, name)},
+                "template": template,
+            },
+            opts=opts,
+        )
+
+    def _deployment(self, name: str, template: Json, opts: ResourceOptions) -> Resource:
+        """Make the Deployment of one pod that keeps nothing, and is gone before the next one comes: both may need one volume."""
+        return self._objects.make(
+            kubernetes.apps.v1.Deployment,
+            names.of(name),
+            metadata=self._named(names.of(name), name),
+            spec={
+                "replicas": 1,
+                "strategy": {"type": "Recreate"},
                 "selector": {"matchLabels": names.labels(self._key, name)},
                 "template": template,
             },
@@ -327,18 +356,8 @@ class KubernetesTarget(ContainersTarget):
         """Make the pod through which the volume of the backups is reached."""
         image = chosen(self._settings, "agent")
         template = self._pod(toolbox.NAME, image, toolbox.container(state_in_memory=True), toolbox.NAME)
-        return self._objects.make(
-            kubernetes.apps.v1.Deployment,
-            toolbox.NAME,
-            metadata=self._named(toolbox.NAME, toolbox.NAME),
-            spec={
-                "replicas": 1,
-                "strategy": {"type": "Recreate"},  # its volume may serve one node alone
-                "selector": {"matchLabels": names.labels(self._key, toolbox.NAME)},
-                "template": template,
-            },
-            opts=self._options(parent, depends_on=[self._backups, *self._policies]),
-        )
+        options = self._options(parent, depends_on=[self._backups, *self._policies])
+        return self._deployment(toolbox.NAME, template, options)
 
     def _make_policies(self, parent: Resource) -> list[Resource]:
         """Close the namespace, and open what the parts need."""

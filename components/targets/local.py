@@ -100,6 +100,11 @@ class LocalTarget:
     def applications(self, after: Sequence[Resource], parent: Resource) -> None:
         """Give nobody anything: `keelson env` does."""
 
+    def monitoring(
+        self, servers: Mapping[str, RunningServer], redis: Mapping[str, RunningServer], parent: Resource
+    ) -> None:
+        """Make nothing: the agent serves figures."""
+
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
         """Make the job that the agent runs."""
         return jobs.backup_job(backups, opts, self.marks)

@@ -6,6 +6,7 @@ from typing import Any
 
 from components.targets.page import ROUTE
 from keelson.kubernetes import external
+from keelson.monitoring.watched import API, KINDS
 from keelson.settings.external import ExternalSecretsSettings
 from keelson.settings.stack import StackSettings
 
@@ -17,6 +18,8 @@ def of(settings: StackSettings) -> dict[str, dict[str, str]]:
         found["/".join(ROUTE.values())] = "pgadmin.gateway"
     if settings.kubernetes.external_secrets:
         found[f"{external.API}/{external.KIND}"] = "kubernetes.external_secrets"
+    if settings.kubernetes.monitoring:
+        found |= {f"{API}/{kind}": "kubernetes.monitoring" for kind in KINDS}
     return {"needs": found} if found else {}
 
 

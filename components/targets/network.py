@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from components.targets import monitoring_policies
 from keelson.containers import replicas as containers
 from keelson.containers.toolbox import NAME as TOOLBOX
 from keelson.kubernetes import names, part, replicas
+from keelson.settings.monitoring import EXPORTERS
 from keelson.settings.stack import Stack
 
 Json = dict[str, Any]
@@ -19,6 +21,7 @@ ASKED_BY = {  # the toolbox carries connections too, where the API forwards none
     "redis": (TOOLBOX, "agent", names.JOB),
     "pgadmin": (TOOLBOX, "agent"),
     "agent": (TOOLBOX,),
+    **dict.fromkeys(EXPORTERS.values(), (TOOLBOX, "agent")),
 }
 
 
@@ -42,6 +45,7 @@ def policies(stack: Stack) -> Mapping[str, Json]:
             for name in stack.settings.servers
             if stack.settings.instances_of(name) > 1
         },
+        **monitoring_policies.policies(stack),
     }
 
 

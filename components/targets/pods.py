@@ -109,7 +109,11 @@ def _probes(settings: ContainerSettings, port: int) -> Json:
     return {
         "startupProbe": connects | {"periodSeconds": PERIOD, "failureThreshold": starts},
         "readinessProbe": {
-            "exec": {"command": list(check.command)},
+            **(
+                {"httpGet": {"path": check.page, "port": port}}
+                if check.page
+                else {"exec": {"command": list(check.command)}}
+            ),
             "periodSeconds": PERIOD,
             "timeoutSeconds": check.timeout,
             "failureThreshold": check.retries,

@@ -18,6 +18,7 @@ from keelson.agent.jobs import Job
 from keelson.agent.looks import Look
 from keelson.agent.loop import JobView, View
 from keelson.endpoint import Reference
+from keelson.target import Certificate
 
 DEADLINE = 3.0  # seconds for one server
 
@@ -25,10 +26,18 @@ Labels = Mapping[str, str]
 
 
 class Metrics(Collector):
-    """The page of one stack: what its parts answer now, each by a look of its own."""
+    """The page of one stack: what its parts answer now, each by a look of its own.
 
-    def __init__(self, parts: Look[Parts], view: Callable[[], View]) -> None:
-        self._parts, self._view = parts, view
+    Args:
+        parts: a look at them.
+        view: the jobs as they are.
+        certificates: of the servers.
+    """
+
+    def __init__(
+        self, parts: Look[Parts], view: Callable[[], View], certificates: Callable[[], Iterable[Certificate]]
+    ) -> None:
+        self._parts, self._view, self._certificates = parts, view, certificates
         self._stores: dict[str, tuple[Job, Look[BackupFigures | None]]] = {}
         self._looks: dict[tuple[Reference, frozenset[str]], Look[Any]] = {}
         self._registry = CollectorRegistry(auto_describe=False)
@@ -48,6 +57,7 @@ class Metrics(Collector):
         yield from self._of_parts()
         yield GaugeMetricFamily("keelson_agent_faults", "What /health calls faults.", value=len(view.faults))
         yield from _of_jobs(view.jobs)
+        yield _of_certificates(self._certificates())
         yield from _of_servers({reference: _answer(look) for (reference, _), look in servers.items()})
         answers = [({"name": name}, _answer(look)) for name, look in backups.items()]
         yield from _of_backups([(label, answer) for label, answer in answers if answer])
@@ -178,6 +188,15 @@ def _of_jobs(jobs: tuple[JobView, ...]) -> Iterator[Metric]:
     yield _gauge("keelson_job_last_duration_seconds", "How long its last run took.", labels, found, lambda v: v.state.seconds)  # fmt: skip
     yield _gauge("keelson_job_failures", "Failures since its last success.", labels, found, lambda v: v.state.failures)
     yield _gauge("keelson_job_running", "Whether it runs now.", labels, found, lambda v: v.running)
+
+
+def _of_certificates(found: Iterable[Certificate]) -> Metric:
+    expiry = GaugeMetricFamily(
+        "keelson_certificate_expiry_timestamp_seconds", "When a server's certificate ends.", labels=["server"]
+    )
+    for each in found:
+        expiry.add_metric([each.server], each.expires.timestamp())
+    return expiry
 
 
 def _of_backups(found: list[tuple[Labels, BackupFigures]]) -> Iterator[Metric]:

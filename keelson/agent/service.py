@@ -95,8 +95,10 @@ def keep(work: Work) -> None:
 
 def every_page(key: str, target_name: str, work: Work) -> Mapping[str, Callable[[], Answer]]:
     """Return what makes each page."""
-    parts = Look(partial(target(target_name).parts, key), health.DEADLINE)
-    healthy, metrics = Health(key, parts, lambda: work.view), Metrics(parts, lambda: work.view)
+    place = target(target_name)
+    parts = Look(partial(place.parts, key), health.DEADLINE)
+    healthy = Health(key, parts, lambda: work.view)
+    metrics = Metrics(parts, lambda: work.view, partial(place.certificates, key))
     return {
         "/health": lambda: _health(healthy),
         "/live": lambda: as_live(key, work),

@@ -78,13 +78,14 @@ class Memory:
 
 @dataclass(frozen=True)
 class Healthcheck:
-    """How it is seen whether a part answers: a command without a shell, and seconds."""
+    """How it is seen whether a part answers: a command without a shell, or the path of a page where a platform asks for one; and seconds."""
 
-    command: tuple[str, ...]
+    command: tuple[str, ...] = ()
     interval: int = 10
     timeout: int = 5
     retries: int = 3
     start_period: int = 30
+    page: str = ""
 
 
 @dataclass(frozen=True)

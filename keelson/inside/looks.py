@@ -18,7 +18,7 @@ from keelson.target import Address, Target
 SECONDS = 2.0  # until a part must have answered
 LAG = 5  # that a replica may be silent
 _REPLICA = re.compile(r"slave\d+")
-PAGES = {"pgadmin": "/misc/ping", "agent": "/live"}
+PAGES = {"pgadmin": "/misc/ping", "agent": "/live", "postgres-exporter": "/", "redis-exporter": "/health"}
 
 
 def fault_of(place: Target, stack: str, kind: str, name: str) -> str:

@@ -14,6 +14,7 @@ from keelson.settings.quantities import count_quantity
 
 ENFORCED = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
 OF_THE_CLUSTER = frozenset({"kubernetes.io/pvc-protection", "foregroundDeletion", "orphan"})  # finalizers
+BROUGHT_BY = {"monitoring.coreos.com/v1": "prometheus-operator"}  # kinds that are no part of Kubernetes, by their API
 SECONDS_TO_END = 180.0  # more than any pod is given
 POLL = 0.25
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -63,7 +64,7 @@ def require(place: str, needs: Mapping[str, str]) -> None:
         api, _, kind = wanted.rpartition("/")
         known = (found.get(f"/apis/{api}") or {}).get("resources") or ()
         if not any(each["kind"] == kind for each in known):
-            msg = f"the cluster {found.name} knows no {kind} of {api}; install what brings it, or take out the setting 'keelson:{setting}'"
+            msg = f"the cluster {found.name} knows no {kind} of {api}; install {BROUGHT_BY.get(api, 'what brings it')}, or take out the setting 'keelson:{setting}'"
             raise PlatformError(msg)
 
 

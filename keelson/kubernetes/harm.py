@@ -9,6 +9,7 @@ from keelson.errors import UnreachableError
 from keelson.inside.looks import instances_of
 from keelson.kubernetes import cluster, external, names, replicas, state, workloads
 from keelson.kubernetes.cluster import Cluster
+from keelson.settings.monitoring import EXPORTERS
 
 KINDS = {
     **workloads.WORKLOADS,
@@ -18,7 +19,8 @@ KINDS = {
     "persistentvolumeclaims": "v1",
 }
 WORKLOAD = "workload"  # a StatefulSet, a Deployment or a Cluster
-WITHOUT_DATA = frozenset({"agent"})
+WITHOUT_FILES = frozenset({"agent"})
+WITHOUT_DATA = WITHOUT_FILES | {*EXPORTERS.values()}
 _STAYING = frozenset({("persistentvolumeclaims", names.BACKUPS)})
 _JOBS = "jobs/"  # of the state's files
 
@@ -75,8 +77,10 @@ def _wanted(place: str, key: str) -> Iterable[Thing]:
             yield from ((WORKLOAD, names.of(member)) for member in replicas.helpers(part, count))
             yield from (("services", each.host) for each in replicas.instances(part, count))
             yield from (("persistentvolumeclaims", names.data(each.part)) for each in replicas.instances(part, count))
+        if kind not in WITHOUT_FILES:
+            yield "secrets", names.config(part)
         if kind not in WITHOUT_DATA:
-            yield from (("secrets", names.config(part)), ("persistentvolumeclaims", names.data(part)))
+            yield "persistentvolumeclaims", names.data(part)
     for path in state.read(place, key).files:
         if path.startswith(_JOBS):
             yield "cronjobs", path.removeprefix(_JOBS).removesuffix(".json")

@@ -8,16 +8,17 @@ from typing import Any
 
 import psycopg
 
-from keelson.containers import agent, pgadmin, redis, server
+from keelson.containers import agent, exporters, pgadmin, redis, server
 from keelson.containers.model import PartSpec
 from keelson.containers.server import ADMINISTRATOR, REPAIR, SECONDS_TO_RECOVER, SECONDS_TO_STOP
 from keelson.endpoint import Reference, resolve
 from keelson.errors import KeelsonError, ServerError
-from keelson.kubernetes import files, instances, part, pods, sentinel
+from keelson.kubernetes import files, instances, names, part, pods, sentinel
 from keelson.kubernetes.files import Kept
 from keelson.kubernetes.part import Kind, KubernetesSpec
 from keelson.local import configuration
 from keelson.redis.server import BUSY_SECONDS
+from keelson.target import target
 from keelson.timescale import updates
 
 SECONDS_TO_START = 180.0  # for a node to get the image and attach the volume
@@ -106,13 +107,57 @@ class AgentKind(OnePod, agent.AgentKind):
         return ()
 
 
+class PostgresExporterKind(exporters.PostgresExporterKind):
+    """See `keelson.kubernetes.part.Kind` for what each method is for."""
+
+    def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
+        """Wait until a pod that has read its files as they are now has figures."""
+        return _await_figures(spec, "pg_up 1")
+
+
+class RedisExporterKind(exporters.RedisExporterKind):
+    """See `keelson.kubernetes.part.Kind` for what each method is for."""
+
+    def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
+        """Wait until a pod that has read its files as they are now has figures."""
+        return _await_figures(spec, "redis_up 1")
+
+
 BY_NAME: Mapping[str, type[Kind]] = {
     "server": ServerKind,
     "redis": RedisKind,
     "pgadmin": PgAdminKind,
     "agent": AgentKind,
     "cluster": instances.ClusterKind,
+    "postgres-exporter": PostgresExporterKind,
+    "redis-exporter": RedisExporterKind,
 }
+
+
+def _await_figures(spec: KubernetesSpec, wanted: str) -> tuple[str, ...]:
+    """Wait until an exporter says that it sees its part; as it reads its files once, a pod that is older than these is made anew."""
+    part.wait(spec, lambda: "" if part.pod_of(spec) else "it has no pod", SECONDS_TO_START)
+    if _is_older_than_its_files(spec):
+        part.restart(spec, exporters.STOPPING)
+
+    def fault() -> str:
+        address = target(spec.place).locate(spec.key, spec.name)
+        seen = wanted in exporters.page(address.host, address.port).splitlines()
+        return "" if seen else f"it gets no figures of {spec.settings['part']}"
+
+    part.wait(spec, fault, SECONDS_TO_START)
+    return ()
+
+
+def _is_older_than_its_files(spec: KubernetesSpec) -> bool:
+    """Say whether its pod was made before the Secret that it mounts was last written."""
+    found = spec.found
+    secret = found.get(found.at("secrets", names.config(spec.name)), metadata=True)
+    pod = part.pod_of(spec)
+    if secret is None or pod is None:
+        return False
+    written = max(str(each["time"]) for each in secret["metadata"]["managedFields"])
+    return str(pod["metadata"]["creationTimestamp"]) < written  # both by the API's clock
 
 
 def _await_server(spec: KubernetesSpec) -> tuple[str, ...]:

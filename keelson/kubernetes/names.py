@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 
+from keelson.settings.monitoring import EXPORTERS
+
 STACK_LABEL = "keelson.dev/stack"  # also an annotation, which has the stack's whole key
 PART_LABEL = "keelson.dev/part"
 MEMBER_LABEL = "keelson.dev/member-of"  # of a part that another one has beside its own pod: the name of that one
@@ -14,12 +16,13 @@ TOOLBOX = "toolbox"
 JOB = "backup"  # the part that the pods of all backup jobs are
 STATE = "keelson-state"  # the Secret
 BACKUPS = "backups"  # the claim of their volume
-SOFTWARE = {
+SOFTWARE = {  # all else is of Keelson itself
     "server": "postgresql",
     "cluster": "postgresql",
     "redis": "redis",
     "pgadmin": "pgadmin",
-}  # all else is of Keelson itself
+    **{kind: kind for kind in EXPORTERS.values()},
+}
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 

@@ -72,16 +72,16 @@ def ensure_roles(  # noqa: PLR0913 - what a role is made of
     with server_lock(admin):
         _drop(admin, [name for name in ownership.owned_roles(admin, owner) if name not in wanted])
         with admin.transaction():
-            _keep_verifiers_out_of_logs(admin)
+            keep_verifiers_out_of_logs(admin)
             for name in wanted:
-                _ensure_exists(admin, name, owner, adopt=adopt)
+                ensure_exists(admin, name, owner, adopt=adopt)
             # The owner keeps its LOGIN where TimescaleDB's jobs need it; without a password it lets nobody in.
-            _alter(admin, roles.owner, sql.SQL("PASSWORD NULL"))
+            alter(admin, roles.owner, sql.SQL("PASSWORD NULL"))
             for name in (roles.app, roles.readonly):
-                _alter(admin, name, sql.SQL("NOLOGIN PASSWORD NULL"))
+                alter(admin, name, sql.SQL("NOLOGIN PASSWORD NULL"))
             for name in (*roles.logins, *logins):
                 limit = UNLIMITED if name == roles.migrator else connection_limit
-                _alter(admin, name, _login_options(admin, name, passwords[name], limit))
+                alter(admin, name, login_options(admin, name, passwords[name], limit))
             _set_memberships(admin, roles, logins)
 
 
@@ -103,7 +103,8 @@ def _refuse_missing_passwords(logins: list[str], passwords: Mapping[str, str]) -
             raise SettingsError(msg)
 
 
-def _keep_verifiers_out_of_logs(admin: psycopg.Connection) -> None:
+def keep_verifiers_out_of_logs(admin: psycopg.Connection) -> None:
+    """Keep what the rest of the transaction says of passwords out of the server's log and statistics."""
     for setting, value in (
         ("log_statement", "none"),
         ("log_min_duration_statement", "-1"),
@@ -113,18 +114,21 @@ def _keep_verifiers_out_of_logs(admin: psycopg.Connection) -> None:
     admin.execute("SELECT pg_catalog.set_config('pg_stat_statements.track_utility', 'off', true)")
 
 
-def _ensure_exists(admin: psycopg.Connection, name: str, owner: Owner, *, adopt: bool) -> None:
+def ensure_exists(admin: psycopg.Connection, name: str, owner: Owner, *, adopt: bool = False) -> None:
+    """Make a role for its owner, or take the one that is there as that; raises OwnershipError where it is another's."""
     if not ownership.check(admin, "role", name, owner, adopt=adopt):
         admin.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
     ownership.claim(admin, "role", name, owner)
 
 
-def _alter(admin: psycopg.Connection, name: str, options: sql.Composable) -> None:
+def alter(admin: psycopg.Connection, name: str, options: sql.Composable) -> None:
+    """Give a role its options, and none that lets it do more than its grants do."""
     query = sql.SQL("ALTER ROLE {} NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS INHERIT {}")
     admin.execute(query.format(sql.Identifier(name), options))
 
 
-def _login_options(admin: psycopg.Connection, name: str, password: str, limit: int) -> sql.Composable:
+def login_options(admin: psycopg.Connection, name: str, password: str, limit: int) -> sql.Composable:
+    """Return the options of a role that logs in with a password, of which the server is told the verifier alone."""
     verifier = admin.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256").decode()
     return sql.SQL("LOGIN CONNECTION LIMIT {} PASSWORD {}").format(sql.Literal(limit), sql.Literal(verifier))
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from keelson.settings import demand, external, instances, limits
+from keelson.settings import demand, external, instances, limits, monitoring
 from keelson.settings.parts import count_bytes
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def faults(settings: StackSettings, databases: Mapping[str, DatabaseDefinition])
     yield from external.faults(settings, databases)
     yield from demand.faults(settings, databases)
     yield from instances.faults(settings)
+    yield from monitoring.faults(settings, databases)
 
 
 def _names(settings: StackSettings) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keelson.settings.limits import BESIDE_REDIS, CPUS, PROXIES, memory_of
+from keelson.settings.monitoring import EXPORTERS
 from keelson.settings.parts import count_bytes
 from keelson.settings.quantities import count_quantity
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 GIGABYTE = 2**30
 MEGABYTE = 2**20
+WITHOUT_VOLUME = frozenset({"agent", *EXPORTERS.values()})
 LESS = {
     "cpus": "parts less (`cpus`)",
     "memory": "parts less (`memory`)",
@@ -39,10 +41,10 @@ def pods(settings: StackSettings, backups: Collection[str]) -> Iterator[Pods]:
     pod before it makes the next. Of a server with several instances one may be copied meanwhile, by a pod of its own.
     """
     for name, kind in settings.parts.items():
-        part, count = settings.settings_of_parts[name], _instances(settings, name)
+        part, count = settings.settings_of_parts.get(name), _instances(settings, name)
         if name in settings.servers and count > 1:
             count += 1
-        yield Pods(count, part.cpus or CPUS, memory_of(part, kind) * MEGABYTE)
+        yield Pods(count, part.cpus if part and part.cpus else CPUS, memory_of(part, kind) * MEGABYTE)
         if kind == "redis" and count > 1:
             yield from _beside_redis(count)
     yield Pods(1, CPUS, memory_of(None, "toolbox") * MEGABYTE)
@@ -82,7 +84,7 @@ def faults(settings: StackSettings, databases: Collection[str]) -> Iterator[str]
 def _volumes(settings: StackSettings) -> Iterator[int]:
     yield count_quantity(settings.kubernetes.backup_storage)
     for name, kind in settings.parts.items():
-        if kind != "agent":
+        if kind not in WITHOUT_VOLUME:
             size = settings.settings_of_parts[name].storage or settings.kubernetes.storage
             yield count_quantity(size) * _instances(settings, name)
     for name in settings.servers:

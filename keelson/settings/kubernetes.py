@@ -9,10 +9,10 @@ from pydantic import Field
 from keelson.settings.external import ExternalSecretsSettings
 from keelson.settings.images import ImagesSettings
 from keelson.settings.instances import OperatorSettings
+from keelson.settings.model import Namespace
+from keelson.settings.monitoring import MonitoringSettings
 from keelson.settings.quantities import Quantity
 from keelson.settings.quota import QuotaSettings
-
-Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 
 
 class KubernetesSettings(ImagesSettings):
@@ -37,3 +37,4 @@ class KubernetesSettings(ImagesSettings):
     clients: dict[Namespace, tuple[str, ...]] = Field(
         default_factory=dict
     )  # whose pods may connect, and to which services
+    monitoring: MonitoringSettings | None = None  # None: nobody is given figures

@@ -6,12 +6,19 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from keelson.settings.monitoring import EXPORTERS
 from keelson.settings.parts import PartSettings, RedisSettings, count_bytes
 
 if TYPE_CHECKING:
     from keelson.settings.stack import StackSettings
 
-MEMORY = {"server": "2gb", "pgadmin": "768mb", "agent": "768mb", "toolbox": "1gb"}  # where the settings say nothing
+MEMORY = {  # where the settings say nothing
+    "server": "2gb",
+    "pgadmin": "768mb",
+    "agent": "768mb",
+    "toolbox": "1gb",
+    **dict.fromkeys(EXPORTERS.values(), "96mb"),
+}
 BESIDE_REDIS = {
     "sentinel": "64mb",
     "proxy": "192mb",

@@ -21,6 +21,7 @@ from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
 from keelson.settings.kubernetes import KubernetesSettings
 from keelson.settings.model import AbsolutePath, Settings
+from keelson.settings.monitoring import EXPORTERS, exporter_of
 from keelson.settings.parts import (
     RESERVED_PARTS,
     AgentSettings,
@@ -117,7 +118,17 @@ class StackSettings(Settings):
             **dict.fromkeys(self.servers, "server"),
             **dict.fromkeys(self.redis, "redis"),
             **{name: name for name, enabled in daemons.items() if enabled},
+            **self.exporters,
         }
+
+    @property
+    def exporters(self) -> dict[str, str]:
+        """The kind of each exporter by its name, where there is monitoring; CloudNativePG's servers serve their own figures."""
+        if self.target != "kubernetes" or self.kubernetes.monitoring is None:
+            return {}
+        servers = [name for name in self.servers if self.instances_of(name) == 1]
+        watched = dict.fromkeys(servers, "server") | dict.fromkeys(self.redis, "redis")
+        return {exporter_of(part): EXPORTERS[kind] for part, kind in watched.items()}
 
     @property
     def settings_of_parts(self) -> dict[str, PartSettings]:

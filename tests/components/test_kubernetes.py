@@ -39,6 +39,7 @@ PATHS = {
     "ResourceQuota": ("resourcequotas", "v1"),
     "LimitRange": ("limitranges", "v1"),
     "Ingress": ("ingresses", "networking.k8s.io/v1"),
+    "ConfigMap": ("configmaps", "v1"),
 }
 OWN_LABELS = {f"app.kubernetes.io/{name}" for name in ("name", "instance", "component", "part-of", "managed-by")}
 SELECTED_BY = {names.STACK_LABEL, names.PART_LABEL, "app.kubernetes.io/managed-by"}
@@ -46,7 +47,14 @@ DNS_LABEL = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 FIXED_IMAGE = re.compile(r".+@sha256:[0-9a-f]{64}|.+:(?!latest)[\w.-]+")
 WORKLOADS = {"StatefulSet", "Deployment", "CronJob"}
 RESTRICTED_VOLUMES = {"emptyDir", "persistentVolumeClaim", "secret"}
-PORTS = {"server": 5432, "redis": 6379, "pgadmin": 5050, "agent": 9180}
+PORTS = {
+    "server": 5432,
+    "redis": 6379,
+    "pgadmin": 5050,
+    "agent": 9180,
+    "postgres-exporter": 9187,
+    "redis-exporter": 9121,
+}
 UNITS = {"Mi": 2**20, "Gi": 2**30, "": 1}
 
 AGENT_IMAGE = "registry.example/keelson/agent:1"
@@ -100,6 +108,16 @@ SMALLEST: Json = {
     "pgadmin": {"enabled": False},
     "agent": {"enabled": False},
     "kubernetes": {"image": {"agent": AGENT_IMAGE}},
+}
+MONITORED: Json = {
+    "environment": "dev",
+    "servers": {"main": {}, "time_scale": {"timescaledb": True}},
+    "redis": {"session_store": {}, "cache": {}},
+    "pgadmin": {"enabled": False},
+    "kubernetes": {
+        "image": {"agent": AGENT_IMAGE},
+        "monitoring": {"namespace": "watchers", "labels": {"release": "prometheus"}},
+    },
 }
 FOLDERS = {"auth_service": "main", "ticks": "time_scale"}
 
@@ -219,11 +237,12 @@ def stacks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
         "prod": read_shipped("prod"),
         "varied": read(root, "varied_stack", VARIED),
         "smallest": read(root, "smallest", SMALLEST),
+        "monitored": read(root, "monitored", MONITORED),
     }
     return {name: make(stack) for name, stack in read_all.items()}
 
 
-@pytest.fixture(params=["dev", "prod", "varied", "smallest"])
+@pytest.fixture(params=["dev", "prod", "varied", "smallest", "monitored"])
 def made(request: pytest.FixtureRequest, stacks: dict[str, Made]) -> Made:
     return stacks[request.param]
 
@@ -261,7 +280,7 @@ def _quantity(text: str) -> float:
 
 
 def test_each_object_is_as_the_oldest_and_the_newest_api_have_it(made: Made) -> None:
-    alike = {json.dumps({**each, "metadata": {}}, sort_keys=True, default=str): each for each in made.manifests}
+    alike = {json.dumps({**each, "metadata": {}}, sort_keys=True, default=str): each for each in made.of_kind(*PATHS)}
     for manifest in alike.values():
         kubernetes_validate.validate(manifest, NEWEST, strict=True)
     for manifest in {each["kind"]: each for each in alike.values()}.values():
@@ -450,7 +469,7 @@ def test_three_probes_that_differ_see_each_part(made: Made) -> None:
             continue
         startup, readiness, liveness = probes
         assert startup != readiness != liveness != startup
-        assert readiness["exec"]["command"]
+        assert readiness.get("exec") or readiness["httpGet"]["port"] == container["ports"][0]["containerPort"]
         assert "exec" not in liveness, "a part that is busy must not be killed for it"
         assert readiness["timeoutSeconds"] * readiness["failureThreshold"] > 0
         listens_on = [each["containerPort"] for each in container["ports"]]
@@ -646,10 +665,12 @@ def test_the_stacks_own_tools_reach_what_they_ask_and_nothing_else_does(made: Ma
         "redis": {"toolbox", "agent", "backup"},
         "pgadmin": {"toolbox", "agent"},
         "agent": {"toolbox"},
+        "postgres-exporter": {"toolbox", "agent"},
+        "redis-exporter": {"toolbox", "agent"},
     }
     for aim, kind in kinds.items():
         found = {source for source in made.parts if network.lets(source, aim, PORTS[kind])}
-        assert found == asked_by[kind] & made.parts.keys(), aim
+        assert found == {*asked_by[kind], f"{aim}-exporter"} & made.parts.keys(), aim
         assert not network.lets("stranger/", aim, PORTS[kind])
         assert not network.lets("toolbox", aim, 22)
 
@@ -836,7 +857,7 @@ def test_the_api_takes_each_object_and_a_restricted_namespace_each_pod(
             for account in made.of_kind("ServiceAccount"):  # without which no pod is taken
                 body = {**account, "metadata": {"name": _name(account)}}
                 found.apply(found.at("serviceaccounts", _name(account)), body)
-            for manifest in made.manifests:
+            for manifest in made.of_kind(*PATHS):
                 kind, api = PATHS[manifest["kind"]]
                 if kind != "serviceaccounts":
                     _try(found, found.at(kind, api=api), manifest)

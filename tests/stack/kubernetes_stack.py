@@ -73,6 +73,8 @@ class KubernetesStack(StackUnderTest):
         daemons = {"redis"} if self.settings["redis"] else set()
         if any(each.get("ha") for each in self.settings["redis"].values()):
             daemons.add("haproxy")
+        if "monitoring" in self.settings["kubernetes"]:
+            daemons |= {"postgres-exporter"} | ({"redis-exporter"} if self.settings["redis"] else set())
         return servers | daemons | ({"pgadmin"} if self.settings["pgadmin"].get("enabled", True) else set()) | {"agent"}
 
     def _bring_images(self, arguments: tuple[str, ...]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 
 from keelson.errors import PlatformError
-from tools.kubernetes import build
+from tools.kubernetes import build, monitoring
 from tools.machine import docker
 from tools.machine.progress import detail, say
 
@@ -19,6 +20,7 @@ COMMANDS = {  # and the package that brings each
     "mount": "mount",
     "/usr/lib/cni/bridge": "containernetworking-plugins",
 }
+RULES = {"promtool": "prometheus"}  # what tries alerts; a cluster runs without it
 LEVELS = ("operator", "linters")
 
 
@@ -29,11 +31,12 @@ def ensure() -> None:
         detail(f"no test cluster, since {why}: the tests that need a real Kubernetes are left out")
         return
     try:
-        if packages := lacking():
+        if packages := [*lacking(), *_lacking(RULES)]:
             say(f"Debian packages of a test cluster: {', '.join(packages)}; about a minute")
             docker.install(packages, "kubernetes")
         for level in LEVELS:
             build.ensure(level)
+        monitoring.ensure()
     except PlatformError as fault:
         detail("a test cluster cannot be made, so the tests that need a real Kubernetes are left out")
         detail(str(fault))
@@ -41,4 +44,8 @@ def ensure() -> None:
 
 def lacking() -> list[str]:
     """Return the packages whose programs this machine lacks."""
-    return [package for command, package in COMMANDS.items() if not shutil.which(command)]
+    return _lacking(COMMANDS)
+
+
+def _lacking(commands: Mapping[str, str]) -> list[str]:
+    return [package for command, package in commands.items() if not shutil.which(command)]
