@@ -60,7 +60,7 @@ def require(place: str, needs: Mapping[str, str]) -> None:
         PlatformError: it lacks one.
     """
     found = cluster.connect(place)
-    for wanted, setting in needs.items():
+    for wanted, setting in sorted(needs.items()):  # the engine keeps no order
         api, _, kind = wanted.rpartition("/")
         known = (found.get(f"/apis/{api}") or {}).get("resources") or ()
         if not any(each["kind"] == kind for each in known):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import statistics
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import psycopg
 import pytest
 import yaml
 
+from keelson.kubernetes import forward
 from keelson.local import configuration
 from keelson.local.spec import ServerSpec
+from keelson.monitoring.watched import Watched
 from tests.kubernetes.ground import await_until
 from tests.kubernetes.instances import MANIFEST, NAME, SECONDS_TO_FAIL_OVER, Instances, Writers, writing
+from tests.monitoring.queries import OF_INSTANCES, named, of_pages, of_rules
 from tools.kubernetes import operator
 from tools.kubernetes.api import Api, RefusedError
 
@@ -50,6 +54,21 @@ def test_our_password_certificate_and_libraries_are_the_servers(instances: Insta
 def test_nobody_is_let_in_without_encryption(instances: Instances) -> None:
     with pytest.raises(psycopg.OperationalError, match="no encryption"):
         instances.connect(sslmode="disable")
+
+
+def test_each_figure_of_our_alerts_and_panels_is_served_by_an_instance(instances: Instances) -> None:
+    served: set[str] = set()
+    for role in ("primary", "replica"):
+        chosen = f"cnpg.io/cluster={NAME},cnpg.io/podRole=instance,cnpg.io/instanceRole={role}"
+        port = forward.port(instances.ground.place, instances.ground.key, chosen, 9187)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            served |= {line.partition(" ")[0].partition("{")[0] for line in answer.read().decode().splitlines()}
+        [container] = instances.ground.pod(chosen)["spec"]["containers"]
+        assert {"name": "metrics", "containerPort": 9187, "protocol": "TCP"} in container["ports"]
+    watched = Watched("keelson-prod", "platform", replicated={NAME: 3}, agent=False)
+    wanted = {name for name in named([*of_rules(watched), *of_pages(watched)]) if name.startswith(OF_INSTANCES)}
+    assert len(wanted) > 10
+    assert not wanted - served
 
 
 def test_no_acknowledged_write_is_lost_though_the_primary_is_killed_again_and_again(instances: Instances) -> None:
