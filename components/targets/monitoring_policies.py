@@ -29,8 +29,9 @@ def _policies(watched: Watched, namespace: str) -> Iterator[tuple[str, Json]]:
         for name in watching:
             exporter = exporter_of(name)
             yield f"figures-of-{names.of(name)}", _opened(_part(exporter), prometheus, serves)
-            yield f"from-{names.of(exporter)}", _let_out(_part(exporter), _part(name), asks)
-            yield f"{names.of(exporter)}-asks", _opened(_part(name), {"podSelector": _part(exporter)}, asks)
+            aim = _part(name, *([f"{name}-proxy"] if watched.redis.get(name, 1) > 1 else []))
+            yield f"from-{names.of(exporter)}", _let_out(_part(exporter), aim, asks)
+            yield f"{names.of(exporter)}-asks", _opened(aim, {"podSelector": _part(exporter)}, asks)
     for name in watched.replicated:
         chosen = {"matchLabels": {"cnpg.io/cluster": names.of(name)}}
         yield f"figures-of-{names.of(name)}", _opened(chosen, prometheus, INSTANCES_PORT)
@@ -54,5 +55,5 @@ def _let_out(chosen: Json, peer: Json, port: int) -> Json:
     }
 
 
-def _part(name: str) -> Json:
-    return {"matchLabels": {names.PART_LABEL: name}}
+def _part(*parts: str) -> Json:
+    return {"matchExpressions": [{"key": names.PART_LABEL, "operator": "In", "values": list(parts)}]}
