@@ -30,6 +30,7 @@ NOT_OURS = {
     "container-security-context-user-group-id": "the official images run as users of their own, to whom their files belong",
     "container-ephemeral-storage-request-and-limit": "no pod writes to its node's disk: roots are read-only, what is temporary lies in memory",
     "statefulset-has-servicename": "a pod that is the only one needs no name beside its Service's",
+    "deployment-replicas": "an exporter asks one part: a second one would tell everything twice",
 }
 WITHOUT_CPU_LIMIT = (
     "--ignore-container-cpu-limit"  # one that nobody asked for would only slow an idle node's database down

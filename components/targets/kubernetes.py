@@ -238,8 +238,10 @@ class KubernetesTarget(ContainersTarget):
         service = self._service(name, port, parent)
         template = self._pod(name, traits, part.container(spec), wanted.kind, port)
         options = self._options(parent, depends_on=[files, service, *self._policies])
-        make = self._deployment if wanted.kind in EXPORTERS.values() else self._set
-        made = make(name, template, options)
+        if wanted.kind in EXPORTERS.values():
+            made = self._deployment(name, template, options, monitoring.STRATEGY)
+        else:
+            made = self._set(name, template, options)
         return KubernetesPart(
             f"{name}-process",
             inputs | {"workload": pods.digest(template), "digest": files.digest},
@@ -289,15 +291,15 @@ class KubernetesTarget(ContainersTarget):
             opts=opts,
         )
 
-    def _deployment(self, name: str, template: Json, opts: ResourceOptions) -> Resource:
-        """Make the Deployment of one pod that keeps nothing, and is gone before the next one comes: both may need one volume."""
+    def _deployment(self, name: str, template: Json, opts: ResourceOptions, strategy: Json) -> Resource:
+        """Make the Deployment of one pod that keeps nothing, and is gone before the next one comes."""
         return self._objects.make(
             kubernetes.apps.v1.Deployment,
             names.of(name),
             metadata=self._named(names.of(name), name),
             spec={
                 "replicas": 1,
-                "strategy": {"type": "Recreate"},
+                "strategy": strategy,
                 "selector": {"matchLabels": names.labels(self._key, name)},
                 "template": template,
             },
@@ -357,7 +359,9 @@ class KubernetesTarget(ContainersTarget):
         image = chosen(self._settings, "agent")
         template = self._pod(toolbox.NAME, image, toolbox.container(state_in_memory=True), toolbox.NAME)
         options = self._options(parent, depends_on=[self._backups, *self._policies])
-        return self._deployment(toolbox.NAME, template, options)
+        return self._deployment(
+            toolbox.NAME, template, options, {"type": "Recreate"}
+        )  # its volume may serve one node alone
 
     def _make_policies(self, parent: Resource) -> list[Resource]:
         """Close the namespace, and open what the parts need."""

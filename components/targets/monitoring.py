@@ -22,6 +22,7 @@ from providers.monitor_role import MonitorRole
 
 Json = dict[str, Any]
 GRAFANA = {"grafana_dashboard": "1"}  # the label that its sidecar looks for
+STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}  # no quota has room for two
 OPERATORS_PORT = "metrics"  # of CloudNativePG's instances and poolers
 CLUSTER, POOLER = "cnpg.io/cluster", "cnpg.io/poolerName"  # labels of CloudNativePG
 
