@@ -400,7 +400,9 @@ def test_a_pod_is_given_the_memory_that_it_asks_for(made: Made) -> None:
 def test_what_a_stack_is_taken_to_ask_for_is_what_its_objects_ask_for(made: Made) -> None:
     found = dict.fromkeys(("cpus", "memory", "storage", "pods"), 0.0)
     for workload in made.of_kind(*WORKLOADS):
-        surge = workload["kind"] == "Deployment" and workload["spec"].get("strategy", {}).get("type") != "Recreate"
+        strategy = workload["spec"].get("strategy", {})
+        ends_first = strategy.get("type") == "Recreate" or strategy.get("rollingUpdate", {}).get("maxSurge") == 0
+        surge = workload["kind"] == "Deployment" and not ends_first
         count = workload["spec"].get("replicas", 1) + surge
         (container,) = _template(workload)["spec"]["containers"]
         found["pods"] += count
