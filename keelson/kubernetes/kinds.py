@@ -107,7 +107,7 @@ class AgentKind(OnePod, agent.AgentKind):
         return ()
 
 
-class PostgresExporterKind(exporters.PostgresExporterKind):
+class PostgresExporterKind(OnePod, exporters.PostgresExporterKind):
     """See `keelson.kubernetes.part.Kind` for what each method is for."""
 
     def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:
@@ -115,7 +115,7 @@ class PostgresExporterKind(exporters.PostgresExporterKind):
         return _await_figures(spec, "pg_up 1")
 
 
-class RedisExporterKind(exporters.RedisExporterKind):
+class RedisExporterKind(OnePod, exporters.RedisExporterKind):
     """See `keelson.kubernetes.part.Kind` for what each method is for."""
 
     def bring(self, spec: KubernetesSpec) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Mapping
 
 from keelson.errors import PlatformError
-from tools.kubernetes import build, monitoring
+from tools.kubernetes import build
 from tools.machine import docker
 from tools.machine.progress import detail, say
 
@@ -36,7 +36,6 @@ def ensure() -> None:
             docker.install(packages, "kubernetes")
         for level in LEVELS:
             build.ensure(level)
-        monitoring.ensure()
     except PlatformError as fault:
         detail("a test cluster cannot be made, so the tests that need a real Kubernetes are left out")
         detail(str(fault))
