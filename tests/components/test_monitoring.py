@@ -132,11 +132,21 @@ def test_what_the_cluster_must_know_is_asked_for_before_anything_is_made(made: M
 
 
 def test_a_server_of_several_instances_serves_its_own_figures(root: Path) -> None:
-    settings = MONITORED | {"servers": {"main": {"ha": True}, "time_scale": {"timescaledb": True}}}
-    stack = read(
-        root,
-        "monitored",
-        settings | {"kubernetes": MONITORED["kubernetes"] | {"image": {"agent": "a:1", "postgres-ha": "b:1"}}},
+    servers = {"main": {"ha": True}, "time_scale": {"timescaledb": True}}
+    images = {"agent": "a:1", "postgres-ha": "b:17.1"}
+    found = make(
+        read(
+            root,
+            "monitored",
+            MONITORED | {"servers": servers, "kubernetes": MONITORED["kubernetes"] | {"image": images}},
+        )
     )
-    assert "main-exporter" not in stack.settings.parts
-    assert "time_scale-exporter" in stack.settings.parts
+    assert "main-exporter" not in found.pods
+    assert "time-scale-exporter" in found.pods
+    [monitor] = [each for each in found.of_kind("PodMonitor") if each["metadata"]["name"] == "main"]
+    assert monitor["spec"]["selector"]["matchLabels"]["cnpg.io/cluster"] == "main"
+    assert monitor["spec"]["podMetricsEndpoints"][0]["port"] == "metrics"
+    [policy] = [each for each in found.of_kind("NetworkPolicy") if each["metadata"]["name"] == "figures-of-main"]
+    assert policy["spec"]["podSelector"] == {"matchLabels": {"cnpg.io/cluster": "main"}}
+    assert policy["spec"]["ingress"][0]["ports"] == [{"port": 9187, "protocol": "TCP"}]
+    assert "KeelsonInstancesMissing" in json.dumps(found.of_kind("PrometheusRule"))
