@@ -76,6 +76,7 @@ class RedisKind(OnePod, redis.RedisKind):
         """
         if sentinel.count(spec) > 1:
             return sentinel.bring(spec)
+        part.wait(spec, lambda: sentinel.remainder(spec), SECONDS_TO_START)
         seconds = SECONDS_TO_START + BUSY_SECONDS
         part.wait(spec, lambda: redis.fault(spec), seconds)
         part.await_files(spec)

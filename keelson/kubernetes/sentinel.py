@@ -81,6 +81,12 @@ def bring(spec: KubernetesSpec) -> tuple[str, ...]:
     return notes
 
 
+def remainder(spec: KubernetesSpec) -> str:
+    """Return what is left of several instances where a Redis has one now: it answers until the cluster makes its pod anew."""
+    found = spec.found.items(spec.found.at("pods"), names.selector(spec.key, spec.name))
+    return "its pod is made anew" if any(_made_of(pod) for pod in found) else ""
+
+
 def fault(spec: KubernetesSpec) -> str:
     """Return why the instances do not work together; nothing where they do."""
     found = _look(spec)
