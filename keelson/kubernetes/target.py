@@ -99,7 +99,8 @@ class KubernetesTarget(ContainerTarget):
     def start(self, stack: str, parts: Sequence[str] = (), *, new_port: bool = False) -> tuple[str, ...]:  # noqa: ARG002
         """Have workloads run a pod that run none, the toolbox first, and wait until they answer; say which do not.
 
-        That is no error: an `up` may mend it, with more memory for one thing.
+        That is no error: an `up` may mend it, with more memory for one thing. What no `up` has seen yet, as another tool applied it, waits for
+        its Secret, and is waited for only where it is named.
         """
         found = workloads.look(self._cluster, stack)
         if not found and not parts:
@@ -114,7 +115,8 @@ class KubernetesTarget(ContainerTarget):
             troubles.hasten(self._cluster, seen)
         if not parts:
             runs.suspend(self._cluster, stack, suspended=False)
-        return tuple(self._await(stack, [seen for seen in [*_toolbox(found), *chosen] if not seen.ready], records))
+        known = [seen for seen in chosen if parts or seen.part in records]
+        return tuple(self._await(stack, [seen for seen in [*_toolbox(found), *known] if not seen.ready], records))
 
     def is_harmed(self, stack: str, parts: Sequence[str], *, new_port: bool) -> bool:  # noqa: ARG002
         """Say whether an object of the stack is missing; no port of a machine is taken, so none can be another's."""
