@@ -60,6 +60,10 @@ EVICTED = {  # of a drained node, say: no attempt is used up
 KEPT_RUNS = {"successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 5}
 WAITED_FOR = {"pulumi.com/skipAwait": "true"}  # by what follows, which says better why something does not answer
 
+GONE_AT_ONCE = {
+    "pulumi.com/deletionPropagationPolicy": "background"
+}  # else one in its place meets it while its pod ends
+
 
 class KubernetesTarget(ContainersTarget):
     """All parts as workloads of one namespace.
@@ -280,7 +284,7 @@ class KubernetesTarget(ContainersTarget):
         return self._objects.make(
             kubernetes.apps.v1.StatefulSet,
             names.of(name),
-            metadata=self._named(names.of(name), name),
+            metadata=self._named(names.of(name), name) | {"annotations": WAITED_FOR | GONE_AT_ONCE},
             spec={
                 "replicas": 1,
                 "podManagementPolicy": "Parallel",  # else an edit waits for ever for a pod that never gets ready

@@ -60,10 +60,8 @@ class Seen:
 
     @property
     def ends(self) -> bool:
-        """Whether it is on its way out: its workload was deleted, or is gone and its pods end."""
-        return bool(self.deletion) or (
-            not self.path and all(pod["metadata"].get("deletionTimestamp") for pod in self.pods)
-        )
+        """Whether it is on its way out: its workload was deleted, or is gone and its pods end or are about to."""
+        return bool(self.deletion) or (not self.path and all(map(_is_left, self.pods)))
 
     @property
     def ready(self) -> bool:
@@ -165,6 +163,12 @@ def hurry(cluster: Cluster, seen: Seen) -> None:
 def is_of_job(pod: Json) -> bool:
     """Say whether a pod does something once, and ends."""
     return any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences") or ())
+
+
+def _is_left(pod: Json) -> bool:
+    """Say whether a pod whose workload is gone ends: that of a StatefulSet does soon, others may be an operator's."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return bool(pod["metadata"].get("deletionTimestamp")) or any(each["kind"] == "StatefulSet" for each in owners)
 
 
 def _refusal(workload: Json) -> str:

@@ -392,6 +392,27 @@ def test_a_cron_job_that_was_suspended_for_a_year_begins_one_run_and_no_more(pla
         )  # of more than 100 that were missed: the deadline leaves 60
 
 
+def test_a_run_that_lasts_is_not_overlapped_and_is_the_reason_of_a_missed_one(place: Ground) -> None:
+    found = place.cluster
+
+    def told() -> bool:
+        events = found.items(found.at("events"), fields="involvedObject.name=slow")
+        return any(each.get("reason") == "JobAlreadyActive" for each in events)
+
+    with cron_job(place, "slow", suspend=True, startingDeadlineSeconds=3600) as path:
+        _resumed(found, path)
+        await_until(lambda: bool(_jobs(found, "slow")))
+        await_until(lambda: _due_again(found, path) and told(), 90)
+        assert len(_jobs(found, "slow")) == 1
+        reason = runs._reason(found, runs.of_stack(found, place.key)["backup-slow"])
+        assert re.match(r"the run of \S+ has not ended; see `kubectl .* describe cronjob slow`$", reason), reason
+
+
+def _due_again(found: Cluster, path: str) -> bool:
+    """Have a CronJob forget when it was begun last."""
+    return bool(found.patch(f"{path}/status", {"status": {"lastScheduleTime": LONG_AGO}}))
+
+
 def test_a_deadline_that_no_run_can_keep_is_told_before_one_is_missed(place: Ground) -> None:
     with cron_job(place, "hasty", suspend=True, startingDeadlineSeconds=3600) as path:
         place.cluster.patch(path, {"spec": {"suspend": False, "startingDeadlineSeconds": 0}})

@@ -486,6 +486,28 @@ def test_an_existing_object_is_taken_over_where_that_is_asked_for(bench: Bench):
         assert plugin.create(TOKENS["Config"], inputs)[1]["data"] == {"a": "1", "b": "2"}
 
 
+@pytest.mark.parametrize(
+    ("kind", "more", "refused"),
+    [("Deployment", {}, ""), ("StatefulSet", {"serviceName": "s"}, "updates to statefulset spec")],
+)
+def test_a_preview_of_what_is_to_be_replaced_goes_by_another_name_unless_it_is_a_stateful_set(
+    bench: Bench, kind: str, more: Bag, refused: str
+):
+    labels = {"app": "b"}
+    other = {"selector": {"matchLabels": labels}, "template": TEMPLATE | {"metadata": {"labels": labels}}}
+    about = {"name": "fixed", "annotations": {"pulumi.com/skipAwait": "true"}}
+    with bench.started(upsertExistingObjects="true") as plugin:
+        for spec in (SELECTED, SELECTED | other):
+            given = {"metadata": about, "spec": spec | more | {"replicas": 0}}
+            inputs = plugin.checked(TOKENS[kind], given)
+            if spec is SELECTED:
+                plugin.create(TOKENS[kind], inputs)
+        if refused:
+            assert refused in failed(lambda: plugin.create(TOKENS[kind], inputs, preview=True))[0]
+        else:
+            assert plugin.create(TOKENS[kind], inputs, preview=True)[1]["spec"]["selector"] == other["selector"]
+
+
 @pytest.fixture(scope="module")
 def definition(bench: Bench):
     """A kind of the tests' own: its token, apiVersion and kind."""

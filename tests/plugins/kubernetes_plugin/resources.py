@@ -44,6 +44,7 @@ The resource already exists in the cluster. This can happen when:
     protected resources (e.g. kube-system) cannot be deleted on destroy.
   - Intentional upsert: set upsertExistingObjects on the provider to allow
     server-side apply to update existing objects on create."""
+IMMUTABLE = "field is immutable"  # in what the API server says; of a StatefulSet it says something else
 DRY_RUN = {"dryRun": "All"}
 POLICIES = {"orphan": "Orphan", "background": "Background"}
 
@@ -166,11 +167,17 @@ def _applied(operation: Operation, inputs: Bag, manager: str, live: Bag | None) 
     try:
         return cluster.request("PATCH", path, inputs, query | (DRY_RUN if operation.preview else {}))
     except RefusedError as fault:
+        if operation.preview and live is None and fault.code == 422 and IMMUTABLE in str(fault):
+            return _applied(operation, _renamed(inputs), manager, None)  # what is replaced stands in the way as yet
         if fault.code != 409:
             raise
         how = "server-side apply field conflict detected, annotate the object with pulumi.com/patchForce to take the fields over"
         msg = f'{how}\nThe resource managed by field manager "{manager}" had an apply conflict: {fault}'
         raise RefusedError(fault.code, {"message": msg, "reason": fault.reason}) from fault
+
+
+def _renamed(inputs: Bag) -> Bag:
+    return inputs | {"metadata": metadata(inputs) | {"name": f"{name_of(inputs)}-{secrets.token_hex(3)}"}}
 
 
 def _awaited(operation: Operation, inputs: Bag, live: Bag, last: Bag | None) -> Bag:
