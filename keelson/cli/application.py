@@ -22,6 +22,7 @@ from keelson.cli import (
     restore,
     service,
     status,
+    switchover,
 )
 
 application = typer.Typer(
@@ -50,6 +51,7 @@ for command in (
     process.start,
     process.stop,
     process.restart,
+    switchover.switchover,
 ):
     application.command()(command)
 

@@ -48,6 +48,12 @@ def complete_part(ctx: typer.Context) -> Iterable[str]:
 
 
 @_quietly
+def complete_server(ctx: typer.Context) -> Iterable[str]:
+    """Offer the PostgreSQL servers of the stack."""
+    return find_project().stack(ctx.params.get("stack") or "dev").settings.servers
+
+
+@_quietly
 def complete_report(_ctx: typer.Context) -> Iterable[str]:
     """Offer the built-in reports, and every service's queries and checks."""
     root = find_project().root
