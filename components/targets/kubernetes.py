@@ -24,6 +24,7 @@ from components.targets import (
     network,
     page,
     pods,
+    pooler,
     quota,
     replicas,
 )
@@ -45,6 +46,7 @@ from providers.kubernetes_application import KubernetesApplication
 from providers.kubernetes_operator import KubernetesOperator
 from providers.kubernetes_part import KubernetesFiles, KubernetesPart
 from providers.kubernetes_passwords import KubernetesPasswords
+from providers.kubernetes_pooler import KubernetesPooler
 from providers.kubernetes_stack import (
     KubernetesEntry,
     KubernetesGround,
@@ -73,8 +75,10 @@ class KubernetesTarget(ContainersTarget):
     LimitRange usual, ExternalSecret keelson-passwords and KubernetesPasswords <stack>-passwords, Ingress or HTTPRoute pgadmin-page; per part
     KubernetesVolume <part>-data (not for the agent), KubernetesFiles <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process;
     for what is backed up BackupJob and CronJob <name>-backup; for each service of a client KubernetesApplication <namespace>-<service>.
+    A server of several instances has CustomResource <server>, a Cluster, in place of volume, Service and StatefulSet, and where it has a
+    pooler CustomResource and PodDisruptionBudget <server>-pooler, KubernetesPooler <server>-pooler-process.
 
-    Each workload is one pod. So none has a PodDisruptionBudget, which would only keep a node from being drained. A Redis of several
+    Each other workload is one pod. So none has a PodDisruptionBudget, which would only keep a node from being drained. A Redis of several
     instances is another one's work (`components.targets.replicas`).
     """
 
@@ -96,6 +100,7 @@ class KubernetesTarget(ContainersTarget):
         self._policies = [*self._make_policies(parent), *self._make_accounts(parent)]
         self._make_quota(parent)
         self._operator = self._make_operator(parent)
+        self._poolers: list[Resource] = []
         self._toolbox = self._make_toolbox(parent)
 
     def pgadmin(
@@ -132,7 +137,7 @@ class KubernetesTarget(ContainersTarget):
                     **({"uses": Output.secret(uses)} if (uses := applications.uses(settings, service)) else {}),
                     **self.marks,
                 }
-                options = ResourceOptions(parent=parent, depends_on=list(after))
+                options = ResourceOptions(parent=parent, depends_on=[*after, *self._poolers])
                 KubernetesApplication(f"{namespace}-{service}", inputs, options)
 
     def monitoring(
@@ -176,12 +181,14 @@ class KubernetesTarget(ContainersTarget):
             return super().server(name, parent)
         wanted = self._server(name, parent, "cluster", "postgres-ha", self._of_instances(name))
         volume, process = self._instances(wanted)
+        self._poolers += self._make_pooler(name, process, parent)
         return RunningServer(self._reference(name), volume, process, process.listens_on)
 
     def _of_instances(self, name: str) -> Json:
         """Return what a server's settings say of its instances."""
         settings = self._stack.settings
-        return {
+        pooled = {"pooler": True} if settings.servers[name].pooler else {}
+        return pooled | {
             "instances": settings.instances_of(name),
             "synchronous": settings.synchronous_of(name),
             "storage": settings.servers[name].storage or self._settings.storage,
@@ -215,6 +222,32 @@ class KubernetesTarget(ContainersTarget):
         )
         digests = {"workload": pods.digest(cluster), "digest": files.digest}
         return running, KubernetesPart(f"{name}-process", inputs | digests, depending_on(inside, [running]))
+
+    def _make_pooler(self, server: str, process: Resource, parent: Resource) -> list[Resource]:
+        """Make what shares a server's connections among many clients, where the settings say so; return what waits until it serves."""
+        if not self._stack.settings.servers[server].pooler:
+            return []
+        name = names.pooler(server)
+        spec = pooler.spec(self._stack, server, chosen(self._settings, "pgbouncer"))
+        metadata = self._named(name, name, {names.COMPONENT_LABEL: "pooler"})
+        made = self._objects.make(
+            kubernetes.apiextensions.CustomResource,
+            name,
+            api_version=workloads.OPERATORS_API,
+            kind="Pooler",
+            metadata=metadata,
+            spec=spec,
+            opts=self._options(parent, depends_on=[process, *self._policies]),
+        )
+        self._objects.make(
+            kubernetes.policy.v1.PodDisruptionBudget,
+            name,
+            metadata=metadata,
+            spec=pooler.budget(server),
+            opts=self._options(parent, depends_on=[self._ground]),
+        )
+        inputs = {"place": self._place, "key": self._key, "server": server, "digest": pooler.digest(spec)}
+        return [KubernetesPooler(f"{name}-process", inputs, ResourceOptions(parent=parent, depends_on=[made]))]
 
     def _part(self, wanted: Wanted) -> tuple[KubernetesVolume, KubernetesPart]:
         """Make a part with a volume for its data."""

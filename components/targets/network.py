@@ -45,6 +45,11 @@ def policies(stack: Stack) -> Mapping[str, Json]:
             for name in stack.settings.servers
             if stack.settings.instances_of(name) > 1
         },
+        **{
+            f"to-{names.pooler(name)}": _of_pooler(stack, name)
+            for name, each in stack.settings.servers.items()
+            if each.pooler
+        },
         **monitoring_policies.policies(stack),
     }
 
@@ -78,16 +83,27 @@ def _among(redis: str, count: int) -> list[Json]:
 
 def _opened(stack: Stack, name: str, kind: str) -> Json:
     """Return what opens a part to those who ask it."""
-    clients = [
-        {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: namespace}}}
-        for namespace in _clients(stack, name, kind)
-    ]
     ports = _tcp(part.kind(kind).listens_on)
     several = kind == "redis" and stack.settings.instances_of(name) > 1
     return {
         "podSelector": _one_of([replicas.proxy(name) if several else name]),
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [{"podSelector": _one_of(ASKED_BY[kind])}, *clients], "ports": ports}],
+        "ingress": [
+            {"from": [{"podSelector": _one_of(ASKED_BY[kind])}, *_namespaces(stack, name, kind)], "ports": ports}
+        ],
+    }
+
+
+def _of_pooler(stack: Stack, server: str) -> Json:
+    """Return what opens a server's pooler to applications, and to the toolbox, which carries what is asked from outside.
+
+    It reaches instances and API as they do: the operator labels its pods as the Cluster's too.
+    """
+    asking = [{"podSelector": _one_of([TOOLBOX])}, *_namespaces(stack, server, "server")]
+    return {
+        "podSelector": _one_of([names.pooler(server)]),
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": asking, "ports": _tcp(part.kind("server").listens_on)}],
     }
 
 
@@ -112,6 +128,14 @@ def _among_instances(stack: Stack, name: str) -> Json:
 
 def _tcp(*ports: int) -> list[Json]:
     return [{"port": port, "protocol": "TCP"} for port in ports]
+
+
+def _namespaces(stack: Stack, name: str, kind: str) -> list[Json]:
+    """Return the namespaces whose pods may connect."""
+    return [
+        {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: namespace}}}
+        for namespace in _clients(stack, name, kind)
+    ]
 
 
 def _clients(stack: Stack, name: str, kind: str) -> list[str]:

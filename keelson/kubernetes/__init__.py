@@ -13,6 +13,7 @@
 | `shell` | commands of Keelson that run in there |
 | `target` | all that the commands ask of the platform |
 | `workloads`, `troubles`, `logs` | the parts' pods as they are now, why one does not serve, and what it wrote |
+| `poolers`, `switchover` | what shares a server's connections, and another instance that takes its writes |
 | `runs` | what became of the CronJobs' runs |
 | `volumes`, `harm`, `purging` | where the volumes lie, what is missing, and removing what is left |
 """

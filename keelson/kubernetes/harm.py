@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from keelson.errors import UnreachableError
@@ -13,6 +13,7 @@ from keelson.settings.monitoring import EXPORTERS
 
 KINDS = {
     **workloads.WORKLOADS,
+    "poolers": workloads.OPERATORS_API,
     "cronjobs": "batch/v1",
     "services": "v1",
     "secrets": "v1",
@@ -67,8 +68,7 @@ def _wanted(place: str, key: str) -> Iterable[Thing]:
         yield from ((WORKLOAD, names.TOOLBOX), ("persistentvolumeclaims", names.BACKUPS))
     several = {name for name, record in records["servers"].items() if record["readonly_host"]}
     for part in several:
-        yield from ((WORKLOAD, names.of(part)), ("services", names.writable(part)), ("services", names.replicas(part)))
-        yield from (("secrets", names.superuser(part)), ("secrets", names.certificate(part)))
+        yield from _of_instances(part, records["servers"][part])
     for part, kind in kinds.items():
         if part in several:
             continue
@@ -84,3 +84,11 @@ def _wanted(place: str, key: str) -> Iterable[Thing]:
     for path in state.read(place, key).files:
         if path.startswith(_JOBS):
             yield "cronjobs", path.removeprefix(_JOBS).removesuffix(".json")
+
+
+def _of_instances(part: str, record: Mapping[str, str]) -> Iterable[Thing]:
+    """Return what a server of several instances consists of, with its pooler where it has one."""
+    yield from ((WORKLOAD, names.of(part)), ("services", names.writable(part)), ("services", names.replicas(part)))
+    yield from (("secrets", names.superuser(part)), ("secrets", names.certificate(part)))
+    if host := record["pooler_host"]:
+        yield from (("poolers", host), ("services", host))

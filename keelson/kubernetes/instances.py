@@ -58,7 +58,8 @@ class ClusterKind(server.ServerKind):
 
     def services(self, spec: KubernetesSpec) -> dict[str, str]:
         """The operator's Services."""
-        return {"host": names.writable(spec.name), "readonly_host": names.replicas(spec.name)}
+        pooled = {"pooler_host": names.pooler(spec.name)} if spec.settings.get("pooler") else {}
+        return {"host": names.writable(spec.name), "readonly_host": names.replicas(spec.name), **pooled}
 
     def files(self, spec: PartSpec) -> Mapping[str, str]:
         """Return the administrator's login, and a certificate for all names that the server is known by."""

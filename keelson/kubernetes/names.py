@@ -10,6 +10,7 @@ from keelson.settings.monitoring import EXPORTERS
 STACK_LABEL = "keelson.dev/stack"  # also an annotation, which has the stack's whole key
 PART_LABEL = "keelson.dev/part"
 MEMBER_LABEL = "keelson.dev/member-of"  # of a part that another one has beside its own pod: the name of that one
+COMPONENT_LABEL = "app.kubernetes.io/component"
 JOB_LABEL = "keelson.dev/job"  # of a CronJob: the job's name in the stack
 MANAGED_BY = {"app.kubernetes.io/managed-by": "keelson"}
 TOOLBOX = "toolbox"
@@ -27,6 +28,7 @@ SOFTWARE = {  # all else is of Keelson itself
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 # What CloudNativePG says of the pods of a server with several instances.
+POOLER_LABEL = "cnpg.io/poolerName"
 CLUSTER_LABEL = "cnpg.io/cluster"
 ROLE_LABEL, PRIMARY = "cnpg.io/instanceRole", "primary"
 
@@ -48,7 +50,7 @@ def told_of(key: str, kind: str) -> dict[str, str]:
     return {
         "app.kubernetes.io/name": SOFTWARE.get(kind, "keelson"),
         "app.kubernetes.io/instance": stack_label(key),
-        "app.kubernetes.io/component": kind,
+        COMPONENT_LABEL: kind,
         "app.kubernetes.io/part-of": "keelson",
     }
 

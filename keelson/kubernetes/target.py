@@ -35,6 +35,7 @@ from keelson.kubernetes import (
     harm,
     logs,
     names,
+    poolers,
     replicas,
     runs,
     state,
@@ -113,6 +114,7 @@ class KubernetesTarget(ContainerTarget):
             workloads.scale(self._cluster, seen, 1)
             troubles.renew(self._cluster, seen)
             troubles.hasten(self._cluster, seen)
+        poolers.wake(self._cluster, stack, [seen.part for seen in chosen if seen.instances])
         if not parts:
             runs.suspend(self._cluster, stack, suspended=False)
         known = [seen for seen in chosen if parts or seen.part in records]
@@ -130,6 +132,7 @@ class KubernetesTarget(ContainerTarget):
         last = [seen for seen in chosen if kind_of(seen.part, records.get(seen.part)) == LAST]
         if not parts:
             runs.suspend(self._cluster, stack, suspended=True)
+        poolers.rest(self._cluster, stack, [seen.part for seen in last if seen.instances])
         tiers = [[seen for seen in chosen if seen not in last], last]
         for tier in [*tiers, *([] if parts else [_toolbox(found)])]:
             self._stop(stack, tier)

@@ -16,6 +16,7 @@ TRIED = "keelson.dev/tried"  # an annotation
 REVISION = "controller-revision-hash"  # a label of a StatefulSet's pods
 APPS, OPERATORS_API = "apps/v1", "postgresql.cnpg.io/v1"
 WORKLOADS = {"statefulsets": APPS, "deployments": APPS, "clusters": OPERATORS_API}
+OPERATORS = frozenset({"clusters", "poolers"})  # kinds of which a cluster without the operator knows nothing
 HIBERNATION = "cnpg.io/hibernation"  # an annotation of a Cluster: whether it has no pods
 
 
@@ -128,7 +129,7 @@ def listed(cluster: Cluster, kind: str, path: str, labels: str, *, metadata: boo
     try:
         return cluster.items(path, labels, metadata=metadata)
     except (MissingError, ForbiddenError):
-        if kind != "clusters":
+        if kind not in OPERATORS:
             raise
         return []
 

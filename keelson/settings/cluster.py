@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from keelson.settings import demand, external, instances, limits, monitoring
+from keelson.settings import demand, external, instances, limits, monitoring, pooler
 from keelson.settings.parts import count_bytes
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def faults(settings: StackSettings, databases: Mapping[str, DatabaseDefinition])
     yield from _parts(settings)
     yield from _replicas(settings)
     yield from limits.faults(settings)
+    yield from pooler.faults(settings)
     yield from _clients(settings, databases)
     yield from _images(settings)
     yield from _schedules(settings, databases)

@@ -47,6 +47,8 @@ def pods(settings: StackSettings, backups: Collection[str]) -> Iterator[Pods]:
         yield Pods(count, part.cpus if part and part.cpus else CPUS, memory_of(part, kind) * MEGABYTE)
         if kind == "redis" and count > 1:
             yield from _beside_redis(count)
+    for pooler in filter(None, (server.pooler for server in settings.servers.values())):
+        yield Pods(pooler.instances, CPUS, pooler.memory * MEGABYTE)
     yield Pods(1, CPUS, memory_of(None, "toolbox") * MEGABYTE)
     yield Pods(len(backups), CPUS, memory_of(None, "agent") * MEGABYTE)
 

@@ -32,6 +32,7 @@ from keelson.settings.parts import (
     ReplicatedSettings,
     each_its_own,
 )
+from keelson.settings.pooler import PoolerSettings
 from keelson.settings.quantities import Quantity, count_quantity
 
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
@@ -64,6 +65,7 @@ class ServerSettings(ReplicatedSettings):
     postgres: dict[str, str] = Field(default_factory=dict)
     synchronous: Annotated[int, Field(ge=0, le=8)] | None = None  # None: as keelson:kubernetes.synchronous says
     wal_storage: Quantity | None = None  # None: as keelson:kubernetes.wal_storage says
+    pooler: PoolerSettings | None = None
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
 
@@ -144,7 +146,9 @@ class StackSettings(Settings):
 
     def entrances_of(self, server: str) -> tuple[Entrance, ...]:
         """Return by what clients come to a PostgreSQL server beside the one that takes writes."""
-        return ("replicas",) if self.instances_of(server) > 1 else ()
+        if self.instances_of(server) == 1:
+            return ()
+        return ("replicas", "pooler") if self.servers[server].pooler else ("replicas",)
 
     def synchronous_of(self, server: str) -> int:
         """Return how many further instances must have what a server has committed."""
@@ -363,12 +367,14 @@ def _faults_elsewhere(settings: StackSettings) -> Iterator[str]:
         yield from (
             f"'ha' and 'instances' of {name} need the target kubernetes; take them out for {target}" for name in several
         )
-    if target == "docker":
-        yield from limits.faults(settings)
         yield from (
             f"'wal_storage' and 'synchronous' of {name} need the target kubernetes; take them out for {target}"
             for name in logged
         )
+        pooled = (name for name, server in settings.servers.items() if server.pooler)
+        yield from (f"'pooler' of {name} needs the target kubernetes; take it out for {target}" for name in pooled)
+    if target == "docker":
+        yield from limits.faults(settings)
     if target != "local":
         placed = (name for name, server in settings.servers.items() if server.data_directory)
         yield from (

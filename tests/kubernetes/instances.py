@@ -15,7 +15,7 @@ from pathlib import Path
 import psycopg
 import yaml
 
-from keelson.kubernetes import forward
+from keelson.kubernetes import forward, names
 from keelson.kubernetes.cluster import Json
 from keelson.kubernetes.target import KubernetesTarget
 from keelson.local.registry import ServerRecord
@@ -113,6 +113,8 @@ def three_instances(place: Ground, image: str) -> Iterator[Instances]:
     files = {"tls.crt": "server.crt", "tls.key": "server.key", "ca.crt": "ca.crt"}
     make_secret(place, "main-tls", "kubernetes.io/tls", {name: texts[file] for name, file in files.items()})
     wanted = yaml.safe_load(MANIFEST.read_text())
+    labels = names.labels(place.key, NAME)
+    wanted["metadata"]["labels"], wanted["spec"]["inheritedMetadata"] = labels, {"labels": labels}
     wanted["spec"]["imageName"] = image
     found.create(found.at("clusters", api=operator.API), wanted)
     made = Instances(place, password, KubernetesTarget(place.place)._authority(place.key))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from keelson.errors import SettingsError
+from keelson.settings.pooler import PoolerSettings
 from keelson.settings.quantities import count_quantity
 from keelson.settings.stack import Stack, read_stack
 
@@ -323,6 +324,43 @@ def test_a_part_has_several_instances_where_it_is_highly_available(
         3 if instances == 2 else instances,
     ]
     assert settings.entrances_of("main") == (("replicas",) if instances > 1 else ())
+
+
+def test_a_pooler_is_one_more_entrance(root: Path) -> None:
+    settings = read(root, servers={"main": {"ha": True, "pooler": {"pool_size": 5}}}).settings
+    assert settings.entrances_of("main") == ("replicas", "pooler")
+    assert (settings.servers["main"].pooler or PoolerSettings()).model_dump() == {
+        "mode": "transaction",
+        "instances": 2,
+        "pool_size": 5,
+        "max_client_conn": 1000,
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"servers": {"main": {"pooler": {}}}}, "'pooler' of main is for a server of several instances; set 'ha'"),
+        (
+            {"servers": {"main": {"ha": True, "pooler": {}}, "main_pooler": {}}},
+            "main_pooler is called as the pooler of main; choose another name",
+        ),
+        (
+            {"servers": {"main": {"ha": True, "pooler": {}, "postgres": {"max_connections": 30}}}},
+            "'pooler' of main opens up to 40 connections for one service (instances times pool_size), and max_connections is 30",
+        ),
+        (
+            {"servers": {"main": {"ha": True, "pooler": {"mode": "statement"}}}},
+            "'keelson:servers.main.pooler.mode' is wrong",
+        ),
+        (
+            {"target": "docker", "servers": {"main": {"pooler": {}}}},
+            "'pooler' of main needs the target kubernetes; take it out for docker",
+        ),
+    ],
+)
+def test_a_pooler_that_cannot_be_is_refused(root: Path, settings: dict[str, Any], sentence: str) -> None:
+    refused(root, sentence, **settings)
 
 
 def test_quantities_are_counted_in_powers_of_two() -> None:

@@ -18,7 +18,8 @@ import pytest
 import yaml
 
 from keelson.containers.model import DATA_PATH
-from keelson.endpoint import ADMINISTRATOR, Reference, resolve
+from keelson.endpoint import ADMINISTRATOR, Endpoint, Reference, resolve_at
+from keelson.entrances import Entrance
 from keelson.kubernetes import cluster, names, state, toolbox
 from keelson.kubernetes.cluster import Cluster, Json
 from keelson.postgres.names import RoleNames
@@ -70,6 +71,7 @@ class KubernetesStack(StackUnderTest):
     def images(self) -> set[str]:
         """Which images the stack's parts run."""
         servers = {_image_of(each) for each in self.settings["servers"].values()}
+        servers |= {"pgbouncer" for each in self.settings["servers"].values() if each.get("pooler")}
         daemons = {"redis"} if self.settings["redis"] else set()
         if any(each.get("ha") for each in self.settings["redis"].values()):
             daemons.add("haproxy")
@@ -87,7 +89,7 @@ class KubernetesStack(StackUnderTest):
 
     @property
     def cluster(self) -> Cluster:
-        with self._here():
+        with self.here():
             return cluster.connect(self.place)
 
     def items(self, resource: str, labels: str = "") -> list[Json]:
@@ -141,16 +143,21 @@ class KubernetesStack(StackUnderTest):
         conditions = self.item("jobs", job).get("status", {}).get("conditions") or []
         return any(each["type"] in {"Complete", "Failed"} and each["status"] == "True" for each in conditions)
 
-    def connect(self, service: str, role: str = "app") -> psycopg.Connection:
+    def connect(self, service: str, role: str = "app", entrance: Entrance = "primary") -> psycopg.Connection:
         """Connect through a port that this process forwards."""
+        with self.here():
+            return self.endpoint(service, role, entrance).connect()
+
+    def endpoint(self, service: str, role: str = "app", entrance: Entrance = "primary") -> Endpoint:
+        """Return what leads to a server by one of its entrances."""
         described = yaml.safe_load((self.root / "sql" / service / "database.yaml").read_text())
         roles = RoleNames(service)
         usual = {"admin": ADMINISTRATOR, "app": roles.app_a, "migrator": roles.migrator}
         reference = Reference(
             stack=self.key, target=self.place, server=described["server"], database=service, role=usual.get(role, role)
         )
-        with self._here():
-            return resolve(reference).connect()
+        with self.here():
+            return resolve_at(target(self.place).locate(self.key, reference.server, entrance), reference)
 
     @property
     def folders(self) -> dict[str, str]:
@@ -158,7 +165,7 @@ class KubernetesStack(StackUnderTest):
 
     def sh(self, script: str, *words: str) -> str:
         """Run a shell script in the toolbox, which sees the backups."""
-        with self._here():
+        with self.here():
             command = ["sh", "-euc", script, "sh", *words]
             stream = toolbox.stream(self.place, self.key, command, environment=self.folders)
             with contextlib.closing(stream):
@@ -168,12 +175,12 @@ class KubernetesStack(StackUnderTest):
                 return said
 
     def read(self, name: str) -> str:
-        with self._here():
+        with self.here():
             return state.read(self.place, self.key).files[name]
 
     def port(self, part: str) -> int:
         """Return a port of this process that leads to a part."""
-        with self._here():
+        with self.here():
             return target(self.place).locate(self.key, part).port
 
     def things(self) -> list[str]:
@@ -204,7 +211,7 @@ class KubernetesStack(StackUnderTest):
         return self.cluster.at(resource, name, api=APIS[resource])
 
     @contextlib.contextmanager
-    def _here(self) -> Iterator[None]:
+    def here(self) -> Iterator[None]:
         """Let this process see cluster and files as the stack's own commands do."""
         with pytest.MonkeyPatch.context() as patch:
             for name in ("KUBECONFIG", "XDG_STATE_HOME", "XDG_DATA_HOME"):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import errors
 
-from keelson.kubernetes import names
+from keelson.kubernetes import applications, names
+from keelson.kubernetes.applications import Application
+from keelson.kubernetes.cluster import Json
 from keelson.kubernetes.instances import API
 from keelson.local.locks import exclusive
 from tests import cluster as shared
@@ -22,7 +28,9 @@ from tests.stack.test_backups import listed
 from tools.kubernetes import operator
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.thorough, pytest.mark.timeout(900)]
-SERVER = {"ha": True, "memory": "320mb", "storage": "512Mi", "wal_storage": "1Gi"}
+POOL_SIZE = 3
+POOLER: Json = {"pool_size": POOL_SIZE, "max_client_conn": 100}
+SERVER: Json = {"ha": True, "memory": "320mb", "storage": "512Mi", "wal_storage": "1Gi", "pooler": POOLER}
 SECONDS_TO_HEAL = 300
 
 
@@ -124,7 +132,7 @@ def test_what_its_instances_cannot_become_is_refused_in_a_preview(stack: Kuberne
     for wrong, sentence in (
         ({"storage": "256Mi"}, "the volume of an instance (storage) holds 512Mi and cannot shrink to 256Mi"),
         ({"wal_storage": "768Mi"}, "the volume of an instance (wal_storage) holds 1Gi and cannot shrink to 768Mi"),
-        ({"ha": False, "wal_storage": None}, "add another server with the 'ha' that is wanted"),
+        ({"ha": False, "wal_storage": None, "pooler": None}, "add another server with the 'ha' that is wanted"),
     ):
         stack.write_settings(
             servers={"main": {key: value for key, value in (right | wrong).items() if value is not None}}
@@ -133,7 +141,9 @@ def test_what_its_instances_cannot_become_is_refused_in_a_preview(stack: Kuberne
     stack.write_settings(servers={"main": right})
 
 
-def test_what_an_application_was_told_is_committed_outlasts_the_primary(stack: KubernetesStack) -> None:
+@contextlib.contextmanager
+def writing(stack: KubernetesStack) -> Iterator[dict[int, float]]:
+    """Write rows, and give when each was acknowledged; in the end all of these are there."""
     with stack.connect("notes", "admin") as connection:
         connection.execute("CREATE TABLE written (n int)")
     acknowledged: dict[int, float] = {}
@@ -152,22 +162,106 @@ def test_what_an_application_was_told_is_committed_outlasts_the_primary(stack: K
     writer.start()
     try:
         wait_until(lambda: len(acknowledged) > 100, "rows are written", 30)
-        killed, began = _primary(stack), time.monotonic()
-        stack.delete("pods", killed, gracePeriodSeconds=0)
-        wait_until(
-            lambda: max(acknowledged.values()) > began + 1 and _primary(stack) != killed, "rows are written again", 60
-        )
+        yield acknowledged
     finally:
         ended.set()
         writer.join(60)
-    moments = sorted(acknowledged.values())
-    pause = max(after - before for before, after in itertools.pairwise(moments))
-    print(f"{pause:.1f} s without writes, {len(moments)} rows acknowledged")  # noqa: T201 - a figure
     wait_until(lambda: _well(stack), "the stack is well", SECONDS_TO_HEAL)
     with stack.connect("notes", "admin") as connection:
         kept = {row[0] for row in connection.execute("SELECT n FROM written").fetchall()}
         connection.execute("DROP TABLE written")
     assert acknowledged.keys() <= kept
+
+
+def test_what_an_application_was_told_is_committed_outlasts_the_primary(stack: KubernetesStack) -> None:
+    with writing(stack) as acknowledged:
+        killed, began = _primary(stack), time.monotonic()
+        stack.delete("pods", killed, gracePeriodSeconds=0)
+        wait_until(
+            lambda: max(acknowledged.values()) > began + 1 and _primary(stack) != killed, "rows are written again", 60
+        )
+    moments = sorted(acknowledged.values())
+    pause = max(after - before for before, after in itertools.pairwise(moments))
+    print(f"{pause:.1f} s without writes, {len(moments)} rows acknowledged")  # noqa: T201 - a figure
+
+
+def test_another_instance_is_asked_to_take_over_and_no_client_of_the_pooler_is_lost(stack: KubernetesStack) -> None:
+    old = _primary(stack)
+    with stack.connect("notes", "app", "pooler") as pooled, writing(stack) as acknowledged:
+        pooled.execute("SELECT 1")
+        said = " ".join(stack.keelson("switchover", "main", "--yes").stdout.split())
+        new, now = _primary(stack), time.monotonic()
+        taken = f"{new} takes the writes of main in place of {old}"
+        assert re.fullmatch(rf"{taken}; none was acknowledged for \d+\.\d s", said), said
+        print(said)  # noqa: T201 - a figure
+        assert new != old
+        assert pooled.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        wait_until(lambda: max(acknowledged.values()) > now, "rows are written again", 30)
+    for to, sentence in (
+        ("main-9", "main has no instance 'main-9'; it has main-1, main-2, main-3"),
+        (new, f"{new} takes the writes of main already; name another one of main-1, main-2, main-3"),
+    ):
+        assert sentence in " ".join(_said(stack, "switchover", "main", "--to", to).split())
+
+
+@pytest.mark.usefixtures("rows")
+def test_replicas_are_read_from_and_verified(stack: KubernetesStack) -> None:
+    assert stack.endpoint("notes", "app", "replicas").connection_parameters()["sslmode"] == "verify-full"
+    asked = ("--", "-Atc", "SELECT current_user, pg_is_in_recovery(), count(*) > 9 FROM notes")
+    assert stack.keelson("psql", "notes", "--readonly", *asked).stdout.strip().endswith("notes_app_a|t|t")
+    with stack.connect("notes", "app", "replicas") as replica, pytest.raises(errors.ReadOnlySqlTransaction):
+        replica.execute("DELETE FROM notes")
+
+
+def test_an_application_is_given_the_urls_of_replicas_and_pooler(stack: KubernetesStack) -> None:
+    values = json.loads(stack.keelson("env", "notes", "--from", "cluster", "--json").stdout)
+    client = f"{stack.key}-shop"
+    stack.cluster.create("/api/v1/namespaces", {"metadata": {"name": client}})
+    given = Application(stack.place, stack.key, client, "notes", "main", entrances=("replicas", "pooler"))
+    try:
+        with stack.here():
+            applications.give(given)
+        secret = stack.cluster.get(f"/api/v1/namespaces/{client}/secrets/{given.secret}")
+    finally:
+        stack.cluster.delete(f"/api/v1/namespaces/{client}")
+    assert secret
+    for variable, kind in (("DATABASE_URL_READONLY", "ro"), ("DATABASE_URL_POOLED", "pooler")):
+        assert base64.b64decode(secret["data"][variable]).decode() == values[variable]
+        assert values[variable] == values["DATABASE_URL"].replace("main-rw", f"main-{kind}")
+
+
+@pytest.mark.usefixtures("rows")
+def test_applications_share_the_connections_of_a_pool(stack: KubernetesStack) -> None:
+    endpoint = stack.endpoint("notes", "app", "pooler")
+    assert endpoint.connection_parameters()["sslmode"] == "verify-full"
+    asked = "SELECT current_user, ssl, pid FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    with contextlib.ExitStack() as clients:
+        all_clients = [clients.enter_context(endpoint.connect()) for _ in range(2 * POOL_SIZE)]
+        found = [each.execute(asked).fetchone() or () for each in all_clients]
+    assert {each[:2] for each in found} == {("notes_app_a", True)}
+    assert len({each[2] for each in found}) <= POOL_SIZE
+
+
+@pytest.mark.parametrize(
+    ("role", "sslmode", "said"), [("admin", "require", "reject"), ("app", "disable", "SSL required")]
+)
+def test_the_pooler_refuses_the_administrator_and_who_does_not_encrypt(
+    stack: KubernetesStack, role: str, sslmode: str, said: str
+) -> None:
+    parameters = stack.endpoint("notes", role, "pooler").connection_parameters() | {"sslmode": sslmode}
+    with pytest.raises(psycopg.OperationalError, match=said):
+        psycopg.connect(**parameters)  # type: ignore[arg-type]
+
+
+def test_the_poolers_pods_are_hardened_by_their_operator(stack: KubernetesStack) -> None:
+    pods = stack.pods("main-pooler")
+    assert len(pods) == 2
+    for pod in pods:
+        assert names.CLUSTER_LABEL in pod["metadata"]["labels"]  # by which it may reach instances and API
+        for container in [*pod["spec"]["initContainers"], *pod["spec"]["containers"]]:
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert container["resources"]["limits"]["memory"] == "140Mi"
 
 
 @pytest.mark.usefixtures("rows")
