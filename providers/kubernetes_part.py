@@ -104,6 +104,10 @@ class KubernetesPartProvider(ProcessProvider[KubernetesProcessInputs]):
         tell(inputs.name, part.bring(inputs.spec))
         return {"listens_on": part.kind(inputs.kind).listens_on}
 
+    def remove(self, state: Bag) -> None:
+        """End what its workload leaves behind for its data: instances of a Cluster that stays."""
+        part.rest(_spec(state))
+
 
 class KubernetesPart(Managed, module="keelson", name="KubernetesPart"):
     """A part that answers; `listens_on` is its Service's port."""

@@ -9,7 +9,7 @@ from pulumi import Output
 from pulumi.output import Unknown
 
 from keelson.errors import SettingsError
-from keelson.kubernetes import ground, instances, rendering
+from keelson.kubernetes import ground, rendering
 from keelson.kubernetes.cluster import Json
 from providers.base import Bag, Managed, Provider
 from providers.part import tell
@@ -67,10 +67,8 @@ class KubernetesGroundProvider(Provider[KubernetesGroundInputs]):
         return state if ground.has_namespace(state["place"]) else None
 
     def remove(self, state: Bag) -> None:
-        """Remove the stack's state and its parts' files, which are not deleted one by one; what stays for its data rests."""
-        if state["keeps"]:
-            instances.rest(state["place"], state["key"])
-        else:
+        """Remove the stack's state and its parts' files, which are not deleted one by one."""
+        if not state["keeps"]:
             ground.drop_secrets(state["place"], state["key"])
 
 

@@ -221,7 +221,11 @@ class KubernetesTarget(ContainersTarget):
             ),
         )
         digests = {"workload": pods.digest(cluster), "digest": files.digest}
-        return running, KubernetesPart(f"{name}-process", inputs | digests, depending_on(inside, [running]))
+        rests = (
+            self._stack.settings.protected and not self._objects.applied_elsewhere
+        )  # when the stack goes and it stays
+        ends = ResourceOptions(parent=parent) if rests else inside
+        return running, KubernetesPart(f"{name}-process", inputs | digests, depending_on(ends, [running]))
 
     def _make_pooler(self, server: str, process: Resource, parent: Resource) -> list[Resource]:
         """Make what shares a server's connections among many clients, where the settings say so; return what waits until it serves."""

@@ -126,23 +126,20 @@ def preloaded(spec: KubernetesSpec) -> list[str]:
     return configuration.values(server.server_of(spec), PORT)["shared_preload_libraries"].split(",")
 
 
-def rest(place: str, key: str, only: str = "") -> None:
-    """End the instances of a stack's Clusters, or of one; the Clusters and their volumes stay.
+def rest(place: str, key: str, server: str) -> None:
+    """End the instances of a server; its Cluster and the volumes stay.
 
     Raises:
         PlatformError: they do not end in time, or the cluster refuses.
     """
     found = cluster.connect(place)
-    resting = [seen for seen in workloads.look(found, key, only).values() if seen.instances]
-    for seen in resting:
-        workloads.scale(found, seen, 0)
     until = time.monotonic() + SECONDS_TO_REST
-    for seen in resting:
-        while workloads.look(found, key, seen.part)[seen.part].pods:
-            if time.monotonic() > until:
-                msg = f"the instances of {seen.part} do not end; see `{found.kubectl('get pods')}`"
-                raise PlatformError(msg)
-            time.sleep(POLL)
+    while (seen := workloads.look(found, key, server).get(server)) and (seen.pods or not seen.stopped):
+        workloads.scale(found, seen, 0)
+        if time.monotonic() > until:
+            msg = f"the instances of {server} do not end; see `{found.kubectl('get pods')}`"
+            raise PlatformError(msg)
+        time.sleep(POLL)
 
 
 def _wake(spec: KubernetesSpec) -> None:

@@ -168,10 +168,14 @@ def try_parameters(spec: KubernetesSpec) -> tuple[str, ...]:
     return ()
 
 
+def rest(spec: KubernetesSpec) -> None:
+    """End what runs on though its workload goes, as its data stay; raises PlatformError where it does not end in time."""
+    kind(spec.kind).rest(spec)
+
+
 def forget(spec: KubernetesSpec) -> None:
     """Remove its Secrets, and strike it out of the registry, with its passwords where its data go too."""
     of_kind = kind(spec.kind)
-    of_kind.rest(spec)
     if not spec.data_stays:
         files.drop(spec.found, of_kind.places(spec))
     if spec.kind == "redis":
