@@ -181,7 +181,7 @@ def test_a_password_that_changed_outside_is_taken_over_by_the_next_up(stack: Kub
 def test_a_secret_that_is_gone_is_waited_for_and_then_named(
     stack: KubernetesStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with stack._here():
+    with stack.here():
         monkeypatch.setattr(external, "SECONDS", 0.5)
         stack.delete("secrets", external.SECRET)
         with pytest.raises(
@@ -197,7 +197,7 @@ def test_a_route_of_a_gateway_is_as_its_definition_wants_it(stack: KubernetesSta
     spec = page.route(GatewaySettings(host=HOST, name="public", namespace="gateways"), 5050)
     body = {"apiVersion": page.ROUTE["api_version"], "kind": page.ROUTE["kind"], "metadata": {"name": "pgadmin"}}
     path = stack.cluster.at("httproutes", api=page.ROUTE["api_version"])
-    assert stack.cluster._change("POST", path, body | {"spec": spec}, dryRun="All")["spec"]["hostnames"] == [HOST]
+    assert stack.cluster.create(path, body | {"spec": spec}, trial=True)["spec"]["hostnames"] == [HOST]
 
 
 def test_a_destroy_takes_all_of_it_away(stack: KubernetesStack) -> None:
