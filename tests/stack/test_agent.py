@@ -15,7 +15,10 @@ import yaml
 from keelson.local import processes
 from tests.stack.harness import CHECKOUT, NOTES, StackUnderTest, changed, wait_until
 
-AGENT_MEMORY = {"local": 56e6, "docker": 61e6}  # bytes, a fifth of them what reads certificates; a container shares no pages with others
+AGENT_MEMORY = {
+    "local": 56e6,
+    "docker": 61e6,
+}  # bytes, a fifth of them what reads certificates; a container shares no pages with others
 
 
 @pytest.fixture(scope="module")

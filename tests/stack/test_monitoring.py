@@ -90,7 +90,7 @@ def test_every_figure_of_an_alert_or_a_panel_is_served(stack: KubernetesStack) -
 
 def test_the_login_of_an_exporter_reads_no_row(stack: KubernetesStack) -> None:
     reference = Reference(stack=stack.key, target=stack.place, server="main", database="postgres", role="monitor")
-    with stack._here(), resolve(reference).connect() as monitor:
+    with stack.here(), resolve(reference).connect() as monitor:
         assert monitor.execute("SELECT pg_database_size('notes') > 0").fetchone() == (True,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             monitor.execute("SELECT * FROM keelson.ownership")

@@ -38,7 +38,7 @@ class Redis:
 
     def client(self, user: str = "notes_app", instance: Instance | None = None) -> redis.Redis:
         """Connect as an application does, or to one instance."""
-        with self.stack._here():
+        with self.stack.here():
             port = (
                 forward.port(self.stack.place, self.stack.key, forward.pod(instance.pod), 6379)
                 if instance
