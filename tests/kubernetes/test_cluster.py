@@ -194,7 +194,7 @@ def test_a_token_that_is_none_is_told(
     assert "nobody's" not in str(fault.value)
 
 
-def known_as(kubeconfig: Path, file: Path, token: str) -> str:
+def known_as(kubeconfig: Path, file: Path, token: str, context: str = "as token") -> str:
     """Write a kubeconfig for the same cluster, with a token in place of certificates."""
     given = yaml.safe_load(kubeconfig.read_text())
     known = given["clusters"][0]["cluster"]
@@ -204,10 +204,10 @@ def known_as(kubeconfig: Path, file: Path, token: str) -> str:
     document = {
         "apiVersion": "v1",
         "kind": "Config",
-        "current-context": "as token",
+        "current-context": context,
         "clusters": [{"name": "c", "cluster": known}],
         "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [{"name": "as token", "context": {"cluster": "c", "user": "u"}}],
+        "contexts": [{"name": context, "context": {"cluster": "c", "user": "u"}}],
     }
     file.write_text(yaml.safe_dump(document))
     return str(file)

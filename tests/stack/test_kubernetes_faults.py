@@ -234,7 +234,8 @@ def test_who_may_do_nothing_is_told_so_in_one_sentence(stack: KubernetesStack) -
     found.create(found.at("serviceaccounts"), {"metadata": {"name": "nobody"}})
     path = f"{found.at('serviceaccounts', 'nobody')}/token"
     token = found.create(path, {"spec": {"expirationSeconds": 600}})["status"]["token"]
-    nobody = {"KUBECONFIG": known_as(stack.kubeconfig, stack.home / "nobody", token)}
+    context = json.loads(stack.kubeconfig.read_text())["current-context"]  # which the settings may name by now
+    nobody = {"KUBECONFIG": known_as(stack.kubeconfig, stack.home / "nobody", token, context)}
     for command in (("up",), ("psql", "notes")):
         said = _said(stack, *command, env=nobody)
         assert re.search(
