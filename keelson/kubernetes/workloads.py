@@ -117,10 +117,10 @@ def _joined(seen: Mapping[str, Seen], owners: Mapping[str, str]) -> dict[str, Se
     """Return the parts, each with those that belong to it; `owners` says of a part to which one it belongs."""
     joined = {name: each for name, each in seen.items() if owners.get(name, "") not in seen}
     for name, each in joined.items():
-        living = (other for other, owner in sorted(owners.items()) if owner == name and other in seen)
-        members = tuple(seen[other] for other in living if seen[other].path)  # one that has left may end for a while
-        beside = tuple(pod for member in members for pod in member.pods)
-        joined[name] = replace(each, members=members, pods=each.pods + beside)
+        beside = (seen[other] for other, owner in sorted(owners.items()) if owner == name and other in seen)
+        members = tuple(member for member in beside if not member.ends)  # one that has left may end for a while
+        more = tuple(pod for member in members for pod in member.pods)
+        joined[name] = replace(each, members=members, pods=each.pods + more)
     return joined
 
 
