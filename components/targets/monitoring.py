@@ -108,8 +108,14 @@ class Monitoring(ComponentResource):
             names.of(name): _finding({CLUSTER: names.of(name), "cnpg.io/podRole": "instance"}, OPERATORS_PORT, name)
             for name in watched.replicated
         }
+        servers = self._workshop.stack.settings.servers
+        poolers = {
+            names.pooler(name): _finding({POOLER: names.pooler(name)}, OPERATORS_PORT, name)
+            for name in watched.replicated
+            if servers[name].pooler
+        }
         agent = {AGENT: _finding(names.labels(key, AGENT), "main")} if watched.agent else {}
-        return exporters | instances | agent
+        return exporters | instances | poolers | agent
 
     def _monitor(self, name: str, spec: Json) -> None:
         endpoint = spec["podMetricsEndpoints"][0] | {"interval": self._settings.interval}

@@ -12,7 +12,7 @@ from keelson.settings.monitoring import EXPORTERS, exporter_of
 from keelson.settings.stack import Stack
 
 Json = dict[str, Any]
-INSTANCES_PORT = 9187  # of CloudNativePG's instances
+INSTANCES_PORT, POOLERS_PORT = 9187, 9127  # of CloudNativePG's instances and poolers, which bear the same label
 
 
 def policies(stack: Stack) -> Mapping[str, Json]:
@@ -34,16 +34,16 @@ def _policies(watched: Watched, namespace: str) -> Iterator[tuple[str, Json]]:
             yield f"{names.of(exporter)}-asks", _opened(aim, {"podSelector": _part(exporter)}, asks)
     for name in watched.replicated:
         chosen = {"matchLabels": {"cnpg.io/cluster": names.of(name)}}
-        yield f"figures-of-{names.of(name)}", _opened(chosen, prometheus, INSTANCES_PORT)
+        yield f"figures-of-{names.of(name)}", _opened(chosen, prometheus, INSTANCES_PORT, POOLERS_PORT)
     if watched.agent:
         yield f"figures-of-{AGENT}", _opened(_part(AGENT), prometheus, AGENTS_PORT)
 
 
-def _opened(chosen: Json, peer: Json, port: int) -> Json:
+def _opened(chosen: Json, peer: Json, *ports: int) -> Json:
     return {
         "podSelector": chosen,
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [peer], "ports": [{"port": port, "protocol": "TCP"}]}],
+        "ingress": [{"from": [peer], "ports": [{"port": port, "protocol": "TCP"} for port in ports]}],
     }
 
 

@@ -148,5 +148,14 @@ def test_a_server_of_several_instances_serves_its_own_figures(root: Path) -> Non
     assert monitor["spec"]["podMetricsEndpoints"][0]["port"] == "metrics"
     [policy] = [each for each in found.of_kind("NetworkPolicy") if each["metadata"]["name"] == "figures-of-main"]
     assert policy["spec"]["podSelector"] == {"matchLabels": {"cnpg.io/cluster": "main"}}
-    assert policy["spec"]["ingress"][0]["ports"] == [{"port": 9187, "protocol": "TCP"}]
+        assert [each["port"] for each in policy["spec"]["ingress"][0]["ports"]] == [9187, 9127]
     assert "KeelsonInstancesMissing" in json.dumps(found.of_kind("PrometheusRule"))
+
+
+def test_instances_and_their_pooler_are_asked_themselves(root: Path) -> None:
+    servers = {**MONITORED["servers"], "main": {"ha": True, "pooler": {}}}
+    found = make(read(root, "monitored", MONITORED | {"servers": servers}))
+    chosen = {each["metadata"]["name"]: each["spec"]["selector"]["matchLabels"] for each in found.of_kind("PodMonitor")}
+    assert chosen["main"] == {"cnpg.io/cluster": "main", "cnpg.io/podRole": "instance"}
+    assert chosen["main-pooler"] == {"cnpg.io/poolerName": "main-pooler"}
+    assert "main-exporter" not in chosen
