@@ -148,7 +148,7 @@ def test_a_server_of_several_instances_serves_its_own_figures(root: Path) -> Non
     assert monitor["spec"]["podMetricsEndpoints"][0]["port"] == "metrics"
     [policy] = [each for each in found.of_kind("NetworkPolicy") if each["metadata"]["name"] == "figures-of-main"]
     assert policy["spec"]["podSelector"] == {"matchLabels": {"cnpg.io/cluster": "main"}}
-        assert [each["port"] for each in policy["spec"]["ingress"][0]["ports"]] == [9187, 9127]
+    assert [each["port"] for each in policy["spec"]["ingress"][0]["ports"]] == [9187, 9127]
     assert "KeelsonInstancesMissing" in json.dumps(found.of_kind("PrometheusRule"))
 
 
