@@ -221,9 +221,8 @@ class KubernetesTarget(ContainersTarget):
             ),
         )
         digests = {"workload": pods.digest(cluster), "digest": files.digest}
-        rests = (
-            self._stack.settings.protected and not self._objects.applied_elsewhere
-        )  # when the stack goes and it stays
+        # Where the Cluster stays when the stack goes, its instances are ended by this resource, so that must be deleted too.
+        rests = self._stack.settings.protected and not self._objects.applied_elsewhere
         ends = ResourceOptions(parent=parent) if rests else inside
         return running, KubernetesPart(f"{name}-process", inputs | digests, depending_on(ends, [running]))
 

@@ -24,7 +24,6 @@ Json = dict[str, Any]
 GRAFANA = {"grafana_dashboard": "1"}  # the label that its sidecar looks for
 STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}  # no quota has room for two
 OPERATORS_PORT = "metrics"  # of CloudNativePG's instances and poolers
-CLUSTER, POOLER = "cnpg.io/cluster", "cnpg.io/poolerName"  # labels of CloudNativePG
 
 
 @dataclass(frozen=True)
@@ -105,12 +104,14 @@ class Monitoring(ComponentResource):
             for name in (*watched.servers, *watched.redis)
         }
         instances = {
-            names.of(name): _finding({CLUSTER: names.of(name), "cnpg.io/podRole": "instance"}, OPERATORS_PORT, name)
+            names.of(name): _finding(
+                {names.CLUSTER_LABEL: names.of(name), "cnpg.io/podRole": "instance"}, OPERATORS_PORT, name
+            )
             for name in watched.replicated
         }
         servers = self._workshop.stack.settings.servers
         poolers = {
-            names.pooler(name): _finding({POOLER: names.pooler(name)}, OPERATORS_PORT, name)
+            names.pooler(name): _finding({names.POOLER_LABEL: names.pooler(name)}, OPERATORS_PORT, name)
             for name in watched.replicated
             if servers[name].pooler
         }

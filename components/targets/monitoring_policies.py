@@ -22,7 +22,7 @@ def policies(stack: Stack) -> Mapping[str, Json]:
 
 
 def _policies(watched: Watched, namespace: str) -> Iterator[tuple[str, Json]]:
-    prometheus = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    prometheus = {"namespaceSelector": {"matchLabels": {names.NAMESPACE_LABEL: namespace}}}
     for kind, watching in (("server", watched.servers), ("redis", watched.redis)):
         serves = part.kind(EXPORTERS[kind]).listens_on
         asks = part.kind(kind).listens_on
@@ -33,7 +33,7 @@ def _policies(watched: Watched, namespace: str) -> Iterator[tuple[str, Json]]:
             yield f"from-{names.of(exporter)}", _let_out(_part(exporter), aim, asks)
             yield f"{names.of(exporter)}-asks", _opened(aim, {"podSelector": _part(exporter)}, asks)
     for name in watched.replicated:
-        chosen = {"matchLabels": {"cnpg.io/cluster": names.of(name)}}
+        chosen = {"matchLabels": {names.CLUSTER_LABEL: names.of(name)}}
         yield f"figures-of-{names.of(name)}", _opened(chosen, prometheus, INSTANCES_PORT, POOLERS_PORT)
     if watched.agent:
         yield f"figures-of-{AGENT}", _opened(_part(AGENT), prometheus, AGENTS_PORT)

@@ -13,7 +13,6 @@ from keelson.settings.monitoring import EXPORTERS
 from keelson.settings.stack import Stack
 
 Json = dict[str, Any]
-NAMESPACE_LABEL = "kubernetes.io/metadata.name"
 OF_INSTANCES = 8000  # where the operator asks an instance how it is
 OF_API = (443, 6443)  # of a Service, and of what stands behind it, where most clusters have it
 ASKED_BY = {  # the toolbox carries connections too, where the API forwards none
@@ -114,7 +113,7 @@ def _among_instances(stack: Stack, name: str) -> Json:
     """
     instances = {"matchLabels": {names.CLUSTER_LABEL: names.of(name)}}
     operator = {
-        "namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: stack.settings.kubernetes.operator.namespace}},
+        "namespaceSelector": {"matchLabels": {names.NAMESPACE_LABEL: stack.settings.kubernetes.operator.namespace}},
         "podSelector": {"matchLabels": {"app.kubernetes.io/name": "cloudnative-pg"}},
     }
     served = _tcp(part.kind("server").listens_on, OF_INSTANCES)
@@ -133,7 +132,7 @@ def _tcp(*ports: int) -> list[Json]:
 def _namespaces(stack: Stack, name: str, kind: str) -> list[Json]:
     """Return the namespaces whose pods may connect."""
     return [
-        {"namespaceSelector": {"matchLabels": {NAMESPACE_LABEL: namespace}}}
+        {"namespaceSelector": {"matchLabels": {names.NAMESPACE_LABEL: namespace}}}
         for namespace in _clients(stack, name, kind)
     ]
 

@@ -16,7 +16,6 @@ import psycopg
 from keelson.containers import server, state
 from keelson.containers.model import PartSpec
 from keelson.containers.server import ADMINISTRATOR, INSIDE, PORT
-from keelson.endpoint import Reference, resolve
 from keelson.errors import PlatformError, ServerError
 from keelson.kubernetes import cluster, ground, names, part, pods, workloads
 from keelson.kubernetes.cluster import Cluster, Json
@@ -92,15 +91,16 @@ class ClusterKind(server.ServerKind):
         until = time.monotonic() + SECONDS_TO_START + SECONDS_TO_JOIN * int(spec.settings["instances"])
 
         def fault() -> str:
-            lacks[:] = _lacks(spec)
-            if (found := _unfinished(spec)) or not lacks:
+            made = _cluster(spec)
+            lacks[:] = _lacks(spec, made)
+            if (found := _unfinished(spec, made)) or not lacks:
                 return found
             late = time.monotonic() > until - SECONDS_TO_JOIN
-            return "" if late and _acknowledges(spec) else lacks[0]
+            return "" if late and _acknowledges(spec, made) else lacks[0]
 
         part.wait(spec, fault, until - time.monotonic())
         _refuse_wrong(spec)
-        updated = updates.update(_reference(spec)) if spec.settings.get("timescaledb") else ()
+        updated = updates.update(part.administrator(spec)) if spec.settings.get("timescaledb") else ()
         return (*updated, *(f"{each}; it goes on with those" for each in lacks))
 
 
@@ -150,37 +150,34 @@ def _wake(spec: KubernetesSpec) -> None:
 
 def _known_as(spec: PartSpec) -> Iterable[str]:
     """Give every name of its Services."""
-    inside = f".{cluster.find(spec.place).namespace}"
+    namespace = cluster.find(spec.place).namespace
     own = (names.writable(spec.name), names.replicas(spec.name), f"{names.of(spec.name)}-r", names.pooler(spec.name))
-    return (f"{name}{more}" for name in own for more in ("", inside, f"{inside}.svc", f"{inside}.svc.cluster.local"))
+    return (name for service in own for name in names.dns(service, namespace))
 
 
-def _unfinished(spec: KubernetesSpec) -> str:
+def _unfinished(spec: KubernetesSpec, made: Json) -> str:
     """Return what is not yet as the Cluster says, and without which nothing can go on; nothing where all is."""
-    found = _cluster(spec)
-    if not found:
+    if not made:
         return "its Cluster is missing"
-    status = found.get("status") or {}
-    told = ": ".join(filter(None, (status.get("phase"), status.get("phaseReason"))))
     old = [name for name, image in _images(spec.found, spec.key, spec.name).items() if image != spec.image]
     if old:
-        return f"{', '.join(old)} runs another image ({told})"
-    with _connect(spec) as connection:
+        return f"{', '.join(old)} runs another image ({workloads.told(made)})"
+    with part.connect(spec) as connection:
         return _waiting(connection, spec)
 
 
-def _lacks(spec: KubernetesSpec) -> list[str]:
+def _lacks(spec: KubernetesSpec, made: Json) -> list[str]:
     """Return in a few words what instances are missing; nothing where all are ready and the operator has nothing to do."""
-    status = (_cluster(spec) or {}).get("status") or {}
+    status = made.get("status") or {}
     ready, wanted = int(status.get("readyInstances", 0)), int(spec.settings["instances"])
     if ready < wanted:
         return [f"{ready} of {wanted} instances are ready ({status.get('phase', 'the operator has not looked')})"]
     return [] if status.get("phase") == HEALTHY else [f"its operator has not finished ({status.get('phase')})"]
 
 
-def _acknowledges(spec: KubernetesSpec) -> bool:
+def _acknowledges(spec: KubernetesSpec, made: Json) -> bool:
     """Say whether enough instances are there for a commit."""
-    status = (_cluster(spec) or {}).get("status") or {}
+    status = made.get("status") or {}
     return int(status.get("readyInstances", 0)) > int(spec.settings["synchronous"])
 
 
@@ -196,7 +193,7 @@ def _waiting(connection: psycopg.Connection, spec: KubernetesSpec) -> str:
 
 def _refuse_wrong(spec: KubernetesSpec) -> None:
     """Raise ServerError where PostgreSQL goes on without a parameter that it does not understand."""
-    with _connect(spec) as connection:
+    with part.connect(spec) as connection:
         wrong = [(name, setting, error) for name, setting, error in connection.execute(_FILES) if error]
     for name, setting, error in wrong:
         msg = f"server {spec.name} goes on without {name} = {setting} ({error}), and would not start again; correct it in the settings"
@@ -213,13 +210,6 @@ def _images(found: Cluster, key: str, name: str) -> dict[str, str]:
     return {each["metadata"]["name"]: pods.image(each) for each in listed if not workloads.is_of_job(each)}
 
 
-def _cluster(spec: KubernetesSpec) -> Json | None:
-    return spec.found.get(spec.found.at("clusters", spec.service, api=API))
-
-
-def _connect(spec: KubernetesSpec) -> psycopg.Connection:
-    return resolve(_reference(spec)).connect(patience=0)
-
-
-def _reference(spec: KubernetesSpec) -> Reference:
-    return Reference(stack=spec.key, target=spec.place, server=spec.name, role=ADMINISTRATOR)
+def _cluster(spec: KubernetesSpec) -> Json:
+    """Return the Cluster as it is now; nothing where it is missing."""
+    return spec.found.get(spec.found.at("clusters", spec.service, api=API)) or {}

@@ -6,12 +6,9 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import psycopg
-
 from keelson.containers import agent, exporters, pgadmin, redis, server
 from keelson.containers.model import PartSpec
-from keelson.containers.server import ADMINISTRATOR, REPAIR, SECONDS_TO_RECOVER, SECONDS_TO_STOP
-from keelson.endpoint import Reference, resolve
+from keelson.containers.server import REPAIR, SECONDS_TO_RECOVER, SECONDS_TO_STOP
 from keelson.errors import KeelsonError, ServerError
 from keelson.kubernetes import files, instances, names, part, pods, sentinel
 from keelson.kubernetes.files import Kept
@@ -50,9 +47,9 @@ class ServerKind(OnePod, server.ServerKind):
         """Wait for an answer, update TimescaleDB in its databases, let it read its files, and restart it if PostgreSQL asks for that."""
         notes = _await_server(spec)
         if spec.settings.get("timescaledb"):
-            notes = (*notes, *updates.update(_reference(spec)))
+            notes = (*notes, *updates.update(part.administrator(spec)))
         part.await_files(spec)
-        with _connect(spec) as connection:
+        with part.connect(spec) as connection:
             waiting = configuration.reload(connection, spec.name)
         if waiting:
             part.restart(spec, SECONDS_TO_STOP)
@@ -167,7 +164,7 @@ def _await_server(spec: KubernetesSpec) -> tuple[str, ...]:
 
     def fault() -> str:
         try:
-            _connect(spec).close()
+            part.connect(spec).close()
         except KeelsonError as found:
             _repair(spec, notes)
             return str(found)
@@ -189,11 +186,3 @@ def _repair(spec: KubernetesSpec, notes: list[str]) -> None:
             note, statements = repair
             part.run(spec, *REPAIR, given=statements)
             notes.append(note)
-
-
-def _connect(spec: KubernetesSpec) -> psycopg.Connection:
-    return resolve(_reference(spec)).connect(patience=0)
-
-
-def _reference(spec: PartSpec) -> Reference:
-    return Reference(stack=spec.key, target=spec.place, server=spec.name, role=ADMINISTRATOR)

@@ -29,6 +29,7 @@ _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 # What CloudNativePG says of the pods of a server with several instances.
 POOLER_LABEL = "cnpg.io/poolerName"
+NAMESPACE_LABEL = "kubernetes.io/metadata.name"  # of each namespace, by the cluster itself
 CLUSTER_LABEL = "cnpg.io/cluster"
 ROLE_LABEL, PRIMARY = "cnpg.io/instanceRole", "primary"
 
@@ -63,6 +64,12 @@ def selector(key: str, part: str) -> str:
 def of(part: str) -> str:
     """Return how a part's objects are called, and its Service, which is its name in the namespace."""
     return part.replace("_", "-")
+
+
+def dns(service: str, namespace: str) -> tuple[str, ...]:
+    """Return every name of a Service: in its own namespace, and from others."""
+    inside = f"{service}.{namespace}"
+    return (service, inside, f"{inside}.svc", f"{inside}.svc.cluster.local")
 
 
 def config(part: str) -> str:

@@ -12,8 +12,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+import psycopg
+
 from keelson.containers import digest, kinds
 from keelson.containers.model import CONFIG, ContainerSettings, PartSpec
+from keelson.endpoint import ADMINISTRATOR, Reference, resolve
 from keelson.errors import KeelsonError, ServerError, UnreachableError
 from keelson.kubernetes import cluster, files, names, state, toolbox, troubles, users, workloads
 from keelson.kubernetes.cluster import Cluster, Json
@@ -43,8 +46,7 @@ class KubernetesSpec(PartSpec):
     @property
     def known_as(self) -> tuple[str, ...]:
         """By which names its clients reach it, from its own namespace and from others."""
-        inside = f"{self.service}.{cluster.find(self.place).namespace}"
-        return (self.service, inside, f"{inside}.svc", f"{inside}.svc.cluster.local")
+        return names.dns(self.service, cluster.find(self.place).namespace)
 
     @property
     def hosts(self) -> tuple[str, ...] | None:
@@ -281,6 +283,16 @@ def restart(spec: KubernetesSpec, seconds: int, pod: str = "") -> None:
             msg = f"the pod of {spec.name} does not end; see `{look}`"
             raise ServerError(msg)
         time.sleep(POLL)
+
+
+def administrator(spec: PartSpec) -> Reference:
+    """Return how a server is named to its administrator."""
+    return Reference(stack=spec.key, target=spec.place, server=spec.name, role=ADMINISTRATOR)
+
+
+def connect(spec: PartSpec) -> psycopg.Connection:
+    """Connect as a server's administrator, without waiting for it; raises UnreachableError."""
+    return resolve(administrator(spec)).connect(patience=0)
 
 
 def _asked(fault: Callable[[], str]) -> str:

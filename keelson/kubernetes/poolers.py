@@ -74,7 +74,7 @@ def _fault(found: Cluster, name: str, digest: str) -> str:
     service = found.get(found.at("services", name), metadata=True) or {"metadata": {}}
     if (service["metadata"].get("annotations") or {}).get(DONE) != digest:
         return f"the operator has not made it ({_told(found, name)}); see `{found.kubectl(f'describe pooler {name}')}`"
-    deployment = found.get(found.at("deployments", name, api="apps/v1")) or {}
+    deployment = found.get(found.at("deployments", name, api=workloads.APPS)) or {}
     if _is_rolled_out(deployment):
         return ""
     made = found.items(found.at("pods"), f"{names.POOLER_LABEL}={name}")

@@ -145,6 +145,12 @@ def scale(cluster: Cluster, seen: Seen, replicas: int) -> None:
         cluster.patch(f"{seen.path}/scale", {"spec": {"replicas": replicas}})
 
 
+def told(thing: Json) -> str:
+    """Return what an operator says of its object: the phase, and the reason for it."""
+    status = thing.get("status") or {}
+    return ": ".join(filter(None, (status.get("phase"), status.get("phaseReason"))))
+
+
 def precedence(pod: Json) -> tuple[bool, bool, str]:
     """Return what orders pods of a part: one that is no job's, that takes writes, that is the newest."""
     return (not is_of_job(pod), _leads(pod), str(pod["metadata"]["creationTimestamp"]))
@@ -196,9 +202,8 @@ def _seen(cluster: Cluster, kind: str, thing: Json) -> Seen:
         )
     instances = int(thing["spec"]["instances"])
     rests = (about.get("annotations") or {}).get(HIBERNATION) == "on"
-    told = ": ".join(filter(None, (status.get("phase"), status.get("phaseReason"))))
     return Seen(
-        _part(thing), path, 0 if rests else instances, deletion=_deletion(thing), instances=instances, told=told
+        _part(thing), path, 0 if rests else instances, deletion=_deletion(thing), instances=instances, told=told(thing)
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from components.targets import network
 from components.targets.instances import as_kept
 from keelson.kubernetes import instances, names
-from tests.components.test_kubernetes import AGENT_IMAGE, SECRETS, Json, Made, make, read
+from tests.components.test_kubernetes import AGENT_IMAGE, SECRETS, Json, Made, make, read, write_project
 
 OWN_IMAGE = "registry.example/postgres-ha:17.12@sha256:" + "0" * 64
 SEVERAL: Json = {
@@ -36,11 +35,7 @@ SEVERAL: Json = {
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    root: Path = tmp_path_factory.mktemp("several")
-    folder = root / "sql" / "auth_service"
-    (folder / "migrations").mkdir(parents=True)
-    (folder / "migrations" / "001_first.sql").write_text("CREATE TABLE first (id int PRIMARY KEY);\n")
-    (folder / "database.yaml").write_text("server: main\n")
+    root = write_project(tmp_path_factory.mktemp("several"), {"auth_service": "main"})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PULUMI_CONFIG_PASSPHRASE", "a test's own")
         return make(read(root, "several", SEVERAL | SECRETS))
@@ -117,7 +112,7 @@ def test_instances_reach_each_other_and_only_the_operator_asks_how_they_are(made
     assert found["podSelector"] == {"matchLabels": {names.CLUSTER_LABEL: "time-scale"}}
     (ingress,) = found["ingress"]
     assert [port["port"] for port in ingress["ports"]] == [5432, 8000]
-    assert ingress["from"][1]["namespaceSelector"] == {"matchLabels": {network.NAMESPACE_LABEL: "cnpg-system"}}
+    assert ingress["from"][1]["namespaceSelector"] == {"matchLabels": {names.NAMESPACE_LABEL: "cnpg-system"}}
 
 
 def test_what_a_server_holds_goes_with_its_cluster_which_a_protected_stack_keeps(made: Made) -> None:

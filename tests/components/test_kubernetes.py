@@ -218,9 +218,9 @@ def read_shipped(name: str) -> Stack:
     return read(CHECKOUT, name, settings | changed | SECRETS)
 
 
-def write_project(root: Path) -> Path:
-    """Write what the stacks of these tests have in `sql/`."""
-    for database, server in FOLDERS.items():
+def write_project(root: Path, folders: Mapping[str, str] = FOLDERS) -> Path:
+    """Write a database of one migration into `sql/` for each of `folders`, with its server."""
+    for database, server in folders.items():
         folder = root / "sql" / database
         (folder / "migrations").mkdir(parents=True)
         (folder / "migrations" / "001_first.sql").write_text("CREATE TABLE first (id int PRIMARY KEY);\n")

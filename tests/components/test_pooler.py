@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from components.targets import network
 from keelson.kubernetes import names
 from keelson.settings import demand
-from tests.components.test_kubernetes import AGENT_IMAGE, Json, Made, make, read
+from tests.components.test_kubernetes import AGENT_IMAGE, Json, Made, make, read, write_project
 
 SETTINGS: Json = {
     "environment": "dev",
@@ -36,11 +34,7 @@ NAME = "time-scale-pooler"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    root: Path = tmp_path_factory.mktemp("pooled")
-    folder = root / "sql" / "ticks"
-    (folder / "migrations").mkdir(parents=True)
-    (folder / "migrations" / "001_first.sql").write_text("CREATE TABLE first (id int PRIMARY KEY);\n")
-    (folder / "database.yaml").write_text("server: time_scale\n")
+    root = write_project(tmp_path_factory.mktemp("pooled"), {"ticks": "time_scale"})
     return make(read(root, "pooled", SETTINGS))
 
 
@@ -93,7 +87,7 @@ def test_applications_and_the_toolbox_alone_reach_it(made: Made, spec: Json) -> 
     assert [port["port"] for port in ingress["ports"]] == [5432]
     toolbox, desk = ingress["from"]
     assert toolbox["podSelector"]["matchExpressions"][0]["values"] == ["toolbox"]
-    assert desk == {"namespaceSelector": {"matchLabels": {network.NAMESPACE_LABEL: "desk"}}}
+    assert desk == {"namespaceSelector": {"matchLabels": {names.NAMESPACE_LABEL: "desk"}}}
     assert "to-small-pooler" not in network.policies(made.stack)
 
 
