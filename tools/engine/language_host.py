@@ -130,6 +130,8 @@ class Host(LanguageServer):
 
 def main() -> None:
     """Serve the engine whose address is the last argument, until it is gone."""
+    woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    signal.set_wakeup_fd(wake)  # any thread may take the signal, but only a main thread that is awake handles it
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: os._exit(0))
     logging.getLogger("grpc").setLevel(logging.CRITICAL)  # calls that are not implemented are no news
@@ -138,16 +140,16 @@ def main() -> None:
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
-    _wait_until_nobody_reads()
+    _wait_until_nobody_reads(woken)
     os._exit(0)  # the program may be in the middle of a run whose threads would wait for the engine
 
 
-def _wait_until_nobody_reads() -> None:
-    """Wait until standard output's reader, the engine, has ended."""
+def _wait_until_nobody_reads(woken: int) -> None:
+    """Wait until standard output's reader, the engine, has ended, or a signal was noted on the pipe `woken`."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)  # errors and hang-ups are always reported
-    while not poll.poll():
-        pass
+    poll.register(woken, select.POLLIN)
+    poll.poll()
 
 
 def _run_program(request: language_pb2.RunRequest) -> None:
