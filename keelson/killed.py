@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,10 +49,15 @@ def forget_half_written(folder: Path) -> bool:
     The engine counts them as locks and cannot read them. One whose writer only slept is safe to remove too: the writer
     then fails to rename it, and ends without the lock.
     """
-    found = [path for path in folder.glob("*.tmp") if time.time() - path.stat().st_mtime > SECONDS_TO_WRITE]
-    for path in found:
-        path.unlink(missing_ok=True)
-    return bool(found)
+    return _remove([path for path, _ in _left(folder, "*.tmp")])
+
+
+def forget_empty_attributes(folder: Path) -> bool:
+    """Remove what the file backend notes beside a file where the writer was killed before it wrote; say whether there was any.
+
+    The engine cannot read a state with empty notes, and does without where there are none.
+    """
+    return _remove([path for path, size in _left(folder, "*.attrs") if not size])
 
 
 def end_forsaken_providers() -> None:
@@ -63,6 +69,21 @@ def end_forsaken_providers() -> None:
     for process in forsaken:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process.pid, signal.SIGTERM)
+
+
+def _left(folder: Path, pattern: str) -> Iterator[tuple[Path, int]]:
+    """Give the files, and their sizes, on which nobody has written for longer than a writer takes."""
+    for path in folder.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):  # somebody else's, who has just done with it
+            about = path.stat()
+            if time.time() - about.st_mtime > SECONDS_TO_WRITE:
+                yield path, about.st_size
+
+
+def _remove(paths: Sequence[Path]) -> bool:
+    for path in paths:
+        path.unlink(missing_ok=True)
+    return bool(paths)
 
 
 def _engine_port(process: processes.Process) -> int | None:

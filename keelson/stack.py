@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from keelson import paths
 from keelson.errors import EngineError
-from keelson.killed import Lock, end_forsaken_providers, forget_half_written, locks
+from keelson.killed import Lock, end_forsaken_providers, forget_empty_attributes, forget_half_written, locks
 from keelson.project import Project
 from keelson.settings.stack import PUBLISHED_PASSPHRASE
 
@@ -68,8 +68,7 @@ class Engine:
         Raises:
             EngineError: somebody holds the stack.
         """
-        folder = self._lock_folder()
-        half_written = folder is not None and forget_half_written(folder)
+        half_written = self._forget_half_written()
         found = self.locks()
         for lock in found:
             if not lock.stale:
@@ -111,6 +110,22 @@ class Engine:
         )
         return "" if done.returncode == 0 else next(_sentences(done.stderr or done.stdout), "no reason given")
 
+    def set_ledger(self, service: str, ledger: Mapping[str, str]) -> None:
+        """Have the state say that a service's database has these migrations, {file: sha256}; nothing where it has none.
+
+        Raises:
+            EngineError: somebody else works on the stack, or the engine refuses.
+        """
+        state = self._state()
+        for resource in ((state or {}).get("deployment") or {}).get("resources") or ():
+            if resource["urn"].endswith(f"dynamic/keelson:Schema::{service}-schema"):
+                resource["inputs"]["files"] = dict(ledger)
+                resource["outputs"] |= {"files": dict(ledger), "ledger": dict(ledger)}
+                self._import(state or {})
+
+    def _import(self, state: Mapping[str, Any]) -> None:
+        run(self.project, "stack", "import", "--stack", self.stack, stack=self.stack, given=json.dumps(state))
+
     def _command(self, *arguments: str) -> list[str]:
         return [str(find_engine()), *arguments, "--stack", self.stack]
 
@@ -132,7 +147,7 @@ class Engine:
     def _forget_pending_operations(self, state: dict[str, Any]) -> None:
         """Take out what a killed run was doing: every create recognises its own work and goes on from there."""
         del state["deployment"]["pending_operations"]
-        run(self.project, "stack", "import", "--stack", self.stack, stack=self.stack, given=json.dumps(state))
+        self._import(state)
 
     def _kept_in_files(self) -> bool:
         """Say, without asking the engine, whether the stack lies in a file backend."""
@@ -142,6 +157,14 @@ class Engine:
     def _lock_folder(self) -> Path | None:
         folder = self._file_backend()
         return folder / "locks" / "organization" / self.project.name / self.stack if folder else None
+
+    def _forget_half_written(self) -> bool:
+        """Remove what a killed engine left half written in the file backend, and say whether there was any."""
+        backend, folder = self._file_backend(), self._lock_folder()
+        if backend is None or folder is None:
+            return False
+        found = [forget_empty_attributes(each) for each in (folder, backend / "stacks" / self.project.name)]
+        return any([forget_half_written(folder), *found])
 
     def _file_backend(self) -> Path | None:
         backend = environment(self.project, self.stack).get("PULUMI_BACKEND_URL") or self.project.backend or ""

@@ -61,10 +61,8 @@ EVICTED = {  # of a drained node, say: no attempt is used up
 }
 KEPT_RUNS = {"successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 5}
 WAITED_FOR = {"pulumi.com/skipAwait": "true"}  # by what follows, which says better why something does not answer
-
-GONE_AT_ONCE = {
-    "pulumi.com/deletionPropagationPolicy": "background"
-}  # else one in its place meets it while its pod ends
+# Else one in its place meets it while its pod ends, or its operator makes anew what goes before it does.
+GONE_AT_ONCE = {"pulumi.com/deletionPropagationPolicy": "background"}
 
 
 class KubernetesTarget(ContainersTarget):
@@ -238,7 +236,7 @@ class KubernetesTarget(ContainersTarget):
             name,
             api_version=workloads.OPERATORS_API,
             kind="Pooler",
-            metadata=metadata,
+            metadata=metadata | {"annotations": GONE_AT_ONCE},
             spec=spec,
             opts=self._options(parent, depends_on=[process, *self._policies]),
         )

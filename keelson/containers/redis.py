@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from keelson.containers import state
+from keelson.containers import alone, state
 from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount, PartSpec
 from keelson.redis import server
 from keelson.redis.server import ACCESS_LIST, ADMINISTRATOR, LOG, Door
@@ -66,7 +66,7 @@ class RedisKind:
     def container(self, spec: PartSpec) -> ContainerSettings:  # noqa: ARG002 - the interface of a kind
         """Return what its container is like; the script puts the platform's users in place and becomes Redis."""
         return ContainerSettings(
-            command=("sh", f"{CONFIG}/start.sh"),
+            command=alone.alone(DATA, "sh", f"{CONFIG}/start.sh"),
             volumes={"config": Mount(CONFIG, read_only=True), "data": Mount(DATA)},
             networks=("product",),
             memory={"/tmp": Memory(16)},  # noqa: S108 - inside the container
@@ -83,6 +83,7 @@ class RedisKind:
             "platform.acl": server.access_list(known),
             LOG_CHOICE: "".join(f"{name} {value}\n" for name, value in choice.items()),
             PASSWORD_FILE: known[MONITOR],
+            **alone.files(),
             "start.sh": Path(__file__).with_name("redis.sh").read_text(encoding="utf-8"),
         }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keelson.containers import state
+from keelson.containers import alone, state
 from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount, PartSpec
 from keelson.local import configuration
 from keelson.local.configuration import Place
@@ -61,8 +61,9 @@ class ServerKind:
     def container(self, spec: PartSpec) -> ContainerSettings:
         """Return the postmaster's: its data, its configuration, and a place for its sockets."""
         return ContainerSettings(
-            command=(
-                "postgres",
+            command=alone.alone(
+                DATA,
+                *("docker-entrypoint.sh", "postgres"),
                 *("-c", f"config_file={CONFIG}/postgresql.conf"),
                 *("-c", f"hba_file={CONFIG}/pg_hba.conf"),
             ),
@@ -90,6 +91,7 @@ class ServerKind:
             "pg_hba.conf": HBA,
             "password": state.password(spec, ADMINISTRATOR),
             **certificates,
+            **alone.files(),
         }
 
 

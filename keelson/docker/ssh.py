@@ -58,7 +58,7 @@ def _serve(client: socket.socket, host: str) -> None:
         except OSError as fault:
             _said[host] = f"ssh cannot be run: {fault.strerror}"
             return
-        with process:
+        with contextlib.suppress(BrokenPipeError), process:  # what ssh did not take any more is not taken
             threading.Thread(target=_up, args=(client, process), daemon=True).start()
             _down(process.stdout, client)
             process.terminate()

@@ -43,6 +43,7 @@ ANY = ("0.0.0.0", "::")  # noqa: S104 - read from the daemon, not bound
 SECONDS_OF_SCRATCH = 120.0  # after which a container that reads or writes files has been forgotten
 SECONDS_TO_STOP = {"server": 60}
 USUAL_SECONDS_TO_STOP = 10
+KILLED = 137  # the exit status of a process that SIGKILL ended
 
 
 class DockerTarget(ContainerTarget):
@@ -291,6 +292,8 @@ def _ended(name: str, status: str, state: Mapping[str, Any]) -> str:
     if status == "paused":
         return f"{name} is paused"
     words = [f"exited with status {state['ExitCode']}" if status == "exited" and "ExitCode" in state else status]
+    if state.get("ExitCode") == KILLED and not state.get("OOMKilled"):  # the daemon may miss why, or hear it later
+        words.append("it was killed by somebody, or for want of memory")
     return ", ".join([*words, *_history(state)])
 
 

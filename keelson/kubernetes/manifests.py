@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from keelson.errors import PlatformError
 from keelson.kubernetes import ground, harm, names, rendering
 from keelson.kubernetes.cluster import Json
+from keelson.wording import counted
 
 if TYPE_CHECKING:
     from keelson.preview.events import Events, Step
@@ -171,6 +172,5 @@ def _name(step: Step) -> str:
     if step.type == "KubernetesApplication":
         return f"{inputs['namespace']}/{names.of(inputs['service'])}-database"
     if step.type in {"Schema", "Seeds"}:
-        files = len(inputs.get("files") or ())
-        return f"{step.name.rpartition('-')[0]} ({files} file{'' if files == 1 else 's'})"
+        return f"{step.name.rpartition('-')[0]} ({counted(len(inputs.get('files') or ()), 'file')})"
     return step.name.rpartition("-")[0] or step.name

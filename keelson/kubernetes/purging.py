@@ -27,7 +27,9 @@ def purge(place: str, key: str) -> Iterator[str]:
     for kind, api in harm.KINDS.items():
         for each in workloads.listed(found, kind, found.at(kind, api=api), mine, metadata=True):
             name = str(each["metadata"]["name"])
-            if found.delete(found.at(kind, name, api=api), propagationPolicy="Foreground"):
+            # Its operator makes anew what goes before a pooler does.
+            policy = "Background" if kind == "poolers" else "Foreground"
+            if found.delete(found.at(kind, name, api=api), propagationPolicy=policy):
                 yield f"{SINGULAR.get(kind, kind.removesuffix('s'))} {name}"
     _await(found, lambda: not found.items(found.at("pods"), mine, metadata=True))
     if _is_ours(found, key) and not _used_by_others(found, key):

@@ -65,6 +65,18 @@ def test_a_lock_that_was_never_finished_is_removed_and_one_that_is_being_written
     assert not killed.forget_half_written(tmp_path)
 
 
+def test_notes_that_were_never_written_are_removed_and_others_stay(tmp_path):
+    left, written, young = (tmp_path / f"{name}.json.attrs" for name in ("dev", "prod", "test"))
+    for path in (left, written, young):
+        path.touch()
+    written.write_text('{"user.content_type": "text/plain"}')
+    for path in (left, written):
+        os.utime(path, (0, 0))
+    assert killed.forget_empty_attributes(tmp_path)
+    assert sorted(tmp_path.iterdir()) == [written, young]
+    assert not killed.forget_empty_attributes(tmp_path)
+
+
 def provider(port):
     """What a dynamic provider's process looks like to others."""
     return subprocess.Popen(

@@ -31,7 +31,7 @@ from keelson.postgres.roles import ensure_roles
 from keelson.project import find_project
 from tests.docker.small_stack import SmallStack, small_stack
 from tests.services import PASSWORD
-from tests.stack.harness import CHECKOUT
+from tests.stack.harness import CHECKOUT, wait_until
 
 SETTINGS = """
 config:
@@ -143,13 +143,18 @@ def test_jobs_and_backups_are_known_from_outside(project: Project) -> None:
 
 
 def test_status_and_doctor_look_at_the_daemon(project: Project) -> None:
-    found = json.loads(project.run("status", "--json").stdout)
-    assert {part["name"]: part["state"] for part in found["parts"]} == {"main": "answers", "redis": "answers"}
+    wait_until(lambda: _states(project) == {"main": "answers", "redis": "answers"}, "both answer in time")
 
     findings = {each["check"]: each for each in json.loads(project.run("doctor", "--json").stdout)}
     assert "Docker Engine" in findings["platform"]["detail"]
     assert findings["disk"]["level"] == "ok"
     assert findings["backup disk"]["level"] == "warning"
+
+
+def _states(project: Project) -> dict[str, str]:
+    """Return the state of each part; it is unknown where a busy machine took too long to look."""
+    found = json.loads(project.run("status", "--json").stdout)
+    return {part["name"]: part["state"] for part in found["parts"]}
 
 
 def test_psql_runs_inside_where_this_machine_has_none(project: Project, tmp_path: Path) -> None:

@@ -373,7 +373,7 @@ def test_the_operator_finds_the_pooler_where_it_starts_it(daemon: Daemon) -> Non
 
 def test_the_agents_image_holds_keelson_and_the_client_programs(daemon: Daemon) -> None:
     made = daemon.start("agent", volumes=mount(daemon.volume(), "/var/lib/keelson/state"))
-    modules = "keelson.agent.service, keelson.backups.engines, keelson.inside, keelson.cli.application"
+    modules = "keelson.agent.service, keelson.backups.engines, keelson.inside, keelson.cli.backup, keelson.cli.restore"
     script = f"import {modules}, keelson.paths as p; p.private_directory(p.state()); print(p.state(), p.data())"
     assert run(made, "python3", "-I", "-c", script) == "/var/lib/keelson/state/keelson /var/lib/keelson/data/keelson"
     assert run(made, "python3", "-I", "-m", "keelson", "--help")

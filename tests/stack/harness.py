@@ -304,9 +304,9 @@ def _environment_and_command(pid: int) -> bytes:
         return b""
 
 
-def wait_until(condition: Callable[[], object], what: str, seconds: float = DEADLINE) -> None:
-    """Poll `condition` until it holds; AssertionError after the deadline."""
+def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = DEADLINE) -> None:
+    """Poll `condition` until it holds; AssertionError after the deadline, with `what` as it is said then."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"not so after {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"not so after {seconds} s: {what() if callable(what) else what}"
         time.sleep(0.02)

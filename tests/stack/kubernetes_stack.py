@@ -9,6 +9,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,13 @@ import yaml
 from keelson.containers.model import DATA_PATH
 from keelson.endpoint import ADMINISTRATOR, Endpoint, Reference, resolve_at
 from keelson.entrances import Entrance
+from keelson.errors import UnreachableError
 from keelson.kubernetes import cluster, names, state, toolbox
 from keelson.kubernetes.cluster import Cluster, Json
 from keelson.postgres.names import RoleNames
 from keelson.target import target
 from tests import cluster as shared
-from tests.stack.harness import CHECKOUT, StackUnderTest, wait_until
+from tests.stack.harness import CHECKOUT, DEADLINE, StackUnderTest, wait_until
 
 PLUGIN = "pulumi-resource-kubernetes"
 STAND_IN = CHECKOUT / "tests" / "plugins" / "bin"
@@ -179,9 +181,15 @@ class KubernetesStack(StackUnderTest):
             return state.read(self.place, self.key).files[name]
 
     def port(self, part: str) -> int:
-        """Return a port of this process that leads to a part."""
+        """Return a port of this process that leads to a part; on a busy machine its probe may fail for a while."""
+        deadline = time.monotonic() + DEADLINE
         with self.here():
-            return target(self.place).locate(self.key, part).port
+            while True:
+                try:
+                    return target(self.place).locate(self.key, part).port
+                except UnreachableError:
+                    if time.monotonic() > deadline:
+                        raise
 
     def things(self) -> list[str]:
         """Return what is in the stack's namespace, as `kind/name`."""

@@ -181,7 +181,7 @@ def test_a_preview_is_the_same_with_every_container_down(stack: DockerStack) -> 
     assert all(stack.container(part).status == "exited" for part in PARTS)
     assert "notes: pending 002_tags.sql" in offline
     updated = re.findall(r"^ ~ +\S+ (\S+) update", offline, re.MULTILINE)
-    assert {*updated} == {f"{stack.name}-settings", "main-files", "main-process", "notes-schema"}
+    assert {*updated} == {f"{stack.name}-settings", "main-files", "main-process", "notes-schema", "notes-access"}
     assert "replace" not in offline
     stack.keelson("start")
     assert stack.count("notes", "notes") == 10

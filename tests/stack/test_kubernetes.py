@@ -163,7 +163,7 @@ def test_a_preview_asks_no_cluster_and_tells_what_is_pending(stack: KubernetesSt
     try:
         said = stack.keelson("preview", env=nowhere).stdout
         assert "002_tags.sql" in said
-        assert changed(said) == {"Schema"}
+        assert changed(said) == {"Schema", "Access"}
     finally:
         for name in SECOND:
             (stack.root / "sql/notes" / name).unlink()

@@ -97,6 +97,25 @@ def test_refresh_notices_a_database_that_was_dropped_by_hand_and_up_makes_it_aga
     assert stack.count("notes", "notes") == 10
 
 
+def test_what_is_changed_by_hand_shows_in_a_refresh_and_up_repairs_or_reports_it(stack: StackUnderTest) -> None:
+    assert "is as its migrations make it" in stack.keelson("migrate", "drift", "notes").stdout
+    with stack.connect("notes", "admin") as connection:
+        connection.execute("ALTER TABLE notes ADD phone text; ALTER ROLE notes_app CREATEDB")
+    refreshed = stack.pulumi("refresh", "--yes").stdout
+    assert "notes: tables are not as the last update left them" in refreshed
+    assert "notes: altered by hand: notes_app;" in refreshed
+    told = stack.keelson("migrate", "drift", "notes", check=False)
+    assert told.returncode == 1
+    assert "+ column phone: text" in told.stdout
+    assert "notes: tables are not as the last update left them" in stack.pulumi("up", "--yes").stdout
+    with stack.connect("notes", "admin") as connection:
+        assert connection.execute("SELECT rolcreatedb FROM pg_roles WHERE rolname = 'notes_app'").fetchone() == (False,)
+        connection.execute("ALTER TABLE notes DROP phone")
+    stack.keelson("up")
+    assert re.search(r"\d+ unchanged", stack.pulumi("preview").stdout)
+    assert "is as its migrations make it" in stack.keelson("migrate", "drift", "notes").stdout
+
+
 def test_a_stack_that_is_down_is_started_by_up(stack: StackUnderTest) -> None:
     port = stack.keelson("status", "--json").stdout
     stack.keelson("stop")

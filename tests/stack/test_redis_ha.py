@@ -236,7 +236,8 @@ def test_a_missing_replica_is_told_of_and_started_again(of: Redis) -> None:
     gone = next(each for each in of.instances if each != of.master)
     path = of.stack.cluster.at("statefulsets", gone.workload, api="apps/v1")
     of.stack.cluster.patch(f"{path}/scale", {"spec": {"replicas": 0}})
-    wait_until(lambda: f"{gone.host} does not follow the master" in _status(of), "it is told of", 120)
+    missed = f"{gone.host} does not follow the master"
+    wait_until(lambda: missed in _status(of), lambda: f"it is told of in: {_status(of)}", 120)
     of.stack.keelson("start", "redis")
     wait_until(lambda: _well(of.stack), "the stack is well", 120)
 

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from keelson.containers import alone
 from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount
 from keelson.containers.redis import DATA, SAVE_SECONDS
 from keelson.redis.users import hashed
@@ -36,7 +37,7 @@ FAILOVER = 10_000  # milliseconds that a choice may take until it is tried again
 BACKLOG = "16mb"  # of changes, which a replica that comes back need not ask for anew
 SECONDS_TO_JOIN = 600  # until it listens: an instance first asks the others who the master is
 SECONDS_TO_HAND_OVER = 60
-SCRIPTS = ("common", "instance", "sentinel", "handover", "proxy")
+SCRIPTS = ("common", "instance", "serve", "sentinel", "handover", "proxy")
 SENTINEL_HEALTH = (
     f'export REDISCLI_AUTH="$(cat {CONFIG}/sentinel.password)"; '
     f'[ "$(redis-cli -p {SENTINEL_PORT} --user sentinel --no-auth-warning ping)" = PONG ]'
@@ -70,7 +71,7 @@ def instance(single: ContainerSettings, host: str) -> ContainerSettings:
     check = replace(single.healthcheck, start_period=SECONDS_TO_JOIN) if single.healthcheck else None
     return replace(
         single,
-        command=("sh", f"{CONFIG}/instance.sh"),
+        command=alone.alone(DATA, "sh", f"{CONFIG}/instance.sh"),
         environment={**single.environment, INSTANCE: host},
         healthcheck=check,
         stop_timeout=SAVE_SECONDS + SECONDS_TO_HAND_OVER,

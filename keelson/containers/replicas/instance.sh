@@ -1,6 +1,7 @@
 #!/bin/sh
 # Becomes one instance of a Redis that has several: the master, or a replica of it, as most of the sentinels say.
 set -eu
+trap 'exit 143' TERM INT # as the first process it would ignore them
 umask 077
 . /etc/keelson/common.sh
 
@@ -82,4 +83,4 @@ watch
     [ "$master" = "$me" ] || echo "replicaof $master 6379"
 } >/tmp/redis.conf # sentinels have it written anew
 cd "$data"
-exec redis-server /tmp/redis.conf
+exec sh "$config/serve.sh" /tmp/redis.conf

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Becomes the sentinel beside an instance, with the settings of now and what it knew before.
 set -eu
+trap 'exit 143' TERM INT # as the first process it would ignore them
 umask 077
 . /etc/keelson/common.sh
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import keelson.docker.images.archive as archive  # noqa: PLR0402 - the package imports this module
 from keelson import fingerprint
 from keelson.containers.model import DATA_PATH, STATE_PATH
-from keelson.docker.images import archive
 from keelson.docker.images.archive import Member
 from keelson.docker.images.packages import PLACE, Packages
 from keelson.docker.images.traits import Traits
