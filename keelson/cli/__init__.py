@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from keelson.cli.application import application
@@ -11,10 +12,14 @@ from keelson.errors import KeelsonError
 __all__ = ["main"]
 
 INTERRUPTED = 130
+_MOST_NEW = (
+    100_000  # objects; what is imported stays, and to look through it again and again takes a tenth of the start
+)
 
 
 def main() -> None:
     """Run the command line; every expected fault is one sentence."""
+    gc.set_threshold(_MOST_NEW)
     try:
         application()
     except KeelsonError as fault:
@@ -28,3 +33,5 @@ def main() -> None:
     except BrokenPipeError:  # the reader of a pipe has gone
         sys.stderr.close()
         sys.exit(1)
+    finally:
+        gc.freeze()  # the process ends; what it holds need not be looked through once more

@@ -1,64 +1,64 @@
-"""All commands, put together."""
+"""All commands, put together; each is imported when it is called."""
 
 from __future__ import annotations
 
-import typer
+from keelson.cli.lazy import Group, assemble
 
-from keelson.cli import (
-    backup,
-    cache,
-    connect,
-    doctor,
-    forward,
-    images,
-    lifecycle,
-    logs,
-    migrate,
-    pgadmin,
-    preview,
-    process,
-    render,
-    report,
-    restore,
-    service,
-    status,
-    switchover,
+MIGRATE = Group(
+    "Migrations: what is applied, what is pending, a new file.",
+    {
+        "status": "migrate:status",
+        "up": "migrate:up",
+        "new": "migrate_new:new",
+        "import": "migrate_adopt:import_",
+        "baseline": "migrate_adopt:baseline_command",
+        "lint": "migrate_lint:lint_command",
+        "drift": "migrate_drift:drift",
+        "verify": "migrate_verify:verify_command",
+        "down": "migrate_repair:down",
+        "repair": "migrate_repair:repair_command",
+    },
+)
+BACKUP = Group(
+    "Backups: make one now, list, verify, prune.",
+    {
+        "run": "backup:run",
+        "list": "backup:list_",
+        "verify": "backup:verify",
+        "prune": "backup:prune",
+    },
+)
+COMMANDS = Group(
+    "A database for every service, the same in every environment.",
+    {
+        "up": "lifecycle:up",
+        "destroy": "lifecycle:destroy",
+        "preview": "preview:preview",
+        "render": "render:render",
+        "status": "status:status",
+        "report": "report:report",
+        "doctor": "doctor:doctor",
+        "psql": "connect:psql",
+        "redis-cli": "connect:redis_cli",
+        "url": "connect:url",
+        "env": "connect:env",
+        "pgadmin": "pgadmin:pgadmin",
+        "forward": "forward:forward",
+        "restore": "restore:restore",
+        "logs": "logs:logs",
+        "start": "process:start",
+        "stop": "process:stop",
+        "restart": "process:restart",
+        "switchover": "switchover:switchover",
+        "docs": "docs:docs",
+        "migrate": MIGRATE,
+        "backup": BACKUP,
+        "service": Group("Services of the product.", {"add": "service:add"}),
+        "cache": Group(
+            "What all checkouts share: engine, private root, pgAdmin.", {"list": "cache:show", "prune": "cache:prune"}
+        ),
+        "images": Group("Images made here, in place of the official ones.", {"build": "images:build"}),
+    },
 )
 
-application = typer.Typer(
-    help="A database for every service, the same in every environment.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-for command in (
-    lifecycle.up,
-    lifecycle.destroy,
-    preview.preview,
-    render.render,
-    status.status,
-    report.report,
-    doctor.doctor,
-    connect.psql,
-    connect.redis_cli,
-    connect.url,
-    connect.env,
-    pgadmin.pgadmin,
-    forward.forward,
-    restore.restore,
-    logs.logs,
-    process.start,
-    process.stop,
-    process.restart,
-    switchover.switchover,
-):
-    application.command()(command)
-
-application.add_typer(
-    migrate.application, name="migrate", help="Migrations: what is applied, what is pending, a new file."
-)
-application.add_typer(backup.application, name="backup", help="Backups: make one now, list, verify, prune.")
-application.add_typer(service.application, name="service", help="Services of the product.")
-application.add_typer(cache.application, name="cache", help="What all checkouts share: engine, private root, pgAdmin.")
-application.add_typer(images.application, name="images", help="Images made here, in place of the official ones.")
+application = assemble(COMMANDS, completion=True)

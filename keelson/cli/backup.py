@@ -13,20 +13,18 @@ from keelson.backups.making import verify as read_back
 from keelson.backups.retention import Retention, removable
 from keelson.backups.retention import prune as remove_old
 from keelson.backups.store import Backup, Store
-from keelson.cli.context import Context, JsonOption, StackOption, context
+from keelson.cli.context import Context, context
+from keelson.cli.options import JsonOption, StackOption
 from keelson.cli.output import complain, print_json, print_table, say
 from keelson.cli.place import run_where_files_lie
 from keelson.cli.progress import transfer
 from keelson.endpoint import Reference
 from keelson.errors import KeelsonError, SettingsError
 
-application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
 ServicesArgument = Annotated[list[str] | None, typer.Argument(help="Services or Redis servers, for example auth.")]
 BackupOption = Annotated[str | None, typer.Option("--backup", help="The backup's ID; by default the newest good one.")]
 
 
-@application.command()
 def run(
     services: ServicesArgument = None,
     stack: StackOption = None,
@@ -57,7 +55,6 @@ def run(
     raise typer.Exit(1 if failed else 0)
 
 
-@application.command(name="list")
 def list_(services: ServicesArgument = None, stack: StackOption = None, *, as_json: JsonOption = False) -> None:
     """List the backups, the newest first; those too of services that the settings no longer name.
 
@@ -75,7 +72,6 @@ def list_(services: ServicesArgument = None, stack: StackOption = None, *, as_js
         say(f"no backup yet under {store.directory}; `keelson backup run --all` makes one of each database")
 
 
-@application.command()
 def verify(
     services: ServicesArgument = None,
     stack: StackOption = None,
@@ -103,7 +99,6 @@ def verify(
     raise typer.Exit(1 if failed else 0)
 
 
-@application.command()
 def prune(
     services: ServicesArgument = None,
     stack: StackOption = None,

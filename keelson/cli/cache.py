@@ -19,8 +19,6 @@ from keelson.errors import PlatformError
 from keelson.local import processes
 from keelson.stack import CHOSEN_ENGINE
 
-application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
 _MEGABYTE = 1_000_000
 _KINDS = ("engine", "root", "pgadmin", "images", "uv")
 _HALF_MADE, _IN_USE, _OLD = "half made", "in use", "old"
@@ -41,12 +39,6 @@ class Version:
         return f"{self.path.parent.name}/{self.path.name}"
 
 
-@application.callback()
-def _group() -> None:
-    """The engine, the private root and pgAdmin, which all checkouts share."""
-
-
-@application.command("list")
 def show() -> None:
     """List what the caches hold.
 
@@ -57,7 +49,6 @@ def show() -> None:
     print_table(("CACHE", "VERSION", "SIZE", "STATE"), rows)
 
 
-@application.command()
 def prune(
     budget: Annotated[int, typer.Option(min=0, help="Megabytes that may stay; what is in use always stays.")] = 3000,
 ) -> None:

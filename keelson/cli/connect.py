@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from keelson.cli.context import Context, JsonOption, ServiceArgument, StackOption, context
+from keelson.cli.context import Context, context
+from keelson.cli.options import JsonOption, ServiceArgument, StackOption
 from keelson.cli.output import note, print_json
 from keelson.cli.place import hand_over
 from keelson.cli.redis import redis_endpoint, redis_variables

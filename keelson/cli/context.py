@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from keelson import inside
-from keelson.cli.completion import complete_service, complete_stack
 from keelson.endpoint import Endpoint, Reference, resolve_at
 from keelson.entrances import Entrance
 from keelson.errors import SettingsError
@@ -20,21 +16,6 @@ from keelson.project import Project, find_project
 from keelson.settings.stack import Stack
 from keelson.stack import Engine, selected_stack
 from keelson.target import Address, target
-
-StackOption = Annotated[
-    str | None,
-    typer.Option(
-        "--stack",
-        "-s",
-        envvar="KEELSON_STACK",
-        help="The stack; by default the one that is selected.",
-        autocompletion=complete_stack,
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-ServiceArgument = Annotated[
-    str, typer.Argument(help="A service's database, for example auth.", autocompletion=complete_service)
-]
 
 
 @dataclass(frozen=True)

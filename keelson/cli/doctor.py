@@ -13,7 +13,8 @@ from keelson import paths
 from keelson.backups.disks import Disks
 from keelson.backups.overview import Kept
 from keelson.cli.backup import names
-from keelson.cli.context import Context, JsonOption, StackOption, context
+from keelson.cli.context import Context, context
+from keelson.cli.options import JsonOption, StackOption
 from keelson.cli.output import print_json, print_table
 from keelson.errors import KeelsonError
 from keelson.schedule import Schedule

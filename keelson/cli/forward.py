@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from keelson.cli.context import StackOption, context
+from keelson.cli.context import context
+from keelson.cli.options import StackOption
 from keelson.cli.output import note, say
 from keelson.errors import SettingsError
 from keelson.target import Address, target

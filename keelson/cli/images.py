@@ -7,19 +7,11 @@ from typing import Annotated
 
 import typer
 
-from keelson.cli.context import JsonOption
+from keelson.cli.options import JsonOption
 from keelson.cli.output import human_bytes, print_json, print_table
 from keelson.cli.progress import transfer
 
-application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
-
-@application.callback()
-def _group() -> None:
-    """The images that the target docker can run in place of the official ones."""
-
-
-@application.command()
 def build(
     names: Annotated[
         list[str] | None, typer.Argument(help="Some of them, for example postgres; by default all.")

@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from keelson.cli.context import Context, StackOption, context
+from keelson.cli.context import Context, context
+from keelson.cli.options import StackOption
 from keelson.cli.output import note, print_table, say
 from keelson.cli.progress import working
 from keelson.errors import SettingsError

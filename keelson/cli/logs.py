@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from keelson.cli.completion import complete_part
-from keelson.cli.context import StackOption, context
+from keelson.cli.context import context
+from keelson.cli.options import StackOption
 from keelson.target import target
 
 

@@ -1,132 +1,105 @@
-"""Migrations: what is applied, what is pending, a new file."""
+"""Migrations: what is applied, what is pending."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
 
-import psycopg
 import typer
 
 from keelson import migrations
-from keelson.cli.context import JsonOption, StackOption, context
+from keelson.cli import migrate_fleet
+from keelson.cli.migrate_fleet import JOBS, DatabasesOption, JobsOption, UrlsOption
+from keelson.cli.migrate_target import DirectoryOption, FormatOption, Opened, UrlOption, opened, opened_if_behind
+from keelson.cli.options import JsonOption, OptionalService, StackOption
 from keelson.cli.output import print_json, print_table, say
 from keelson.errors import SettingsError
-from keelson.postgres.connection import connect
-from keelson.project import find_project
-from keelson.settings.stack import SQL_DIRECTORY
 
-application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-UrlOption = Annotated[str | None, typer.Option("--url", help="A database's URL, in place of a stack.")]
-DirectoryOption = Annotated[Path | None, typer.Option("--dir", help="The folder of migrations that goes with --url.")]
-ServiceOption = Annotated[str | None, typer.Argument(help="A service's database, for example auth.")]
+if TYPE_CHECKING:
+    from keelson.cli.migrate_plan import ShownPlan
 
 
-@dataclass(frozen=True)
-class FileStatus:
-    """One migration, applied or pending."""
-
-    file: str
-    version: int
-    description: str
-    applied_at: datetime | None
-    state: str
-
-
-@application.callback()
-def _group() -> None:
-    """Migrations: what is applied, what is pending, a new file."""
-
-
-@application.command()
-def status(
-    service: ServiceOption = None,
+def status(  # noqa: PLR0913 - each is an option of its own
+    service: OptionalService = None,
     stack: StackOption = None,
     url: UrlOption = None,
     directory: DirectoryOption = None,
+    format_: FormatOption = "",
     *,
+    urls_from: UrlsOption = "",
+    databases: DatabasesOption = "",
+    jobs: JobsOption = JOBS,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what each statement of the pending files will do.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the migrations of a database; exit status 1 when one is pending or was changed after it was applied.
 
     Example: keelson migrate status auth
+
+    Example: keelson migrate status auth --plan
+
+    Example: keelson migrate status --urls-from databases.txt --dir migrations
     """
-    with _opened(service, stack, url, directory) as (connection, files):
-        rows = [FileStatus(**asdict(entry)) for entry in migrations.status(connection, files)]
+    location = migrations.Location(directory, format_) if directory else None
+    if many := migrate_fleet.chosen(service, url, location, urls_from=urls_from, databases=databases, jobs=jobs):
+        migrate_fleet.status(many, as_json=as_json)
+    with opened(service, stack, url, directory, format_) as found:
+        rows = migrations.status(found.connection, found.files)
+        plans = _plans(found, rows) if plan else {}
     if as_json:
-        print_json([asdict(row) for row in rows])
+        print_json([asdict(row) | ({"plan": plans[row.file].values} if row.file in plans else {}) for row in rows])
     else:
         shown = ((row.version, row.file, row.state, row.applied_at or "", row.description) for row in rows)
         print_table(("VERSION", "FILE", "STATE", "APPLIED AT", "DESCRIPTION"), shown)
+        for one in plans.values():
+            say(one.text)
+    for number in migrations.gaps(found.files):
+        say(
+            f"warning: no file has the number {number}; one that gets it later comes too late where those after it are applied"
+        )
     raise typer.Exit(0 if all(row.state == "applied" for row in rows) else 1)
 
 
-@application.command()
-def up(
-    service: ServiceOption = None, stack: StackOption = None, url: UrlOption = None, directory: DirectoryOption = None
+def up(  # noqa: PLR0913 - each is an option of its own
+    service: OptionalService = None,
+    stack: StackOption = None,
+    url: UrlOption = None,
+    directory: DirectoryOption = None,
+    format_: FormatOption = "",
+    *,
+    urls_from: UrlsOption = "",
+    databases: DatabasesOption = "",
+    jobs: JobsOption = JOBS,
+    out_of_order: Annotated[
+        bool, typer.Option("--out-of-order", help="Apply files too that come before one that is applied.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Apply what is pending to a database given by --url and --dir; a stack's databases are brought up by `keelson up`.
+    """Apply what is pending to a database given by --url and --dir, or to many; a stack's are brought up by `keelson up`.
 
     Example: keelson migrate up --url postgresql://me@host/db --dir sql/auth/migrations
+
+    Example: keelson migrate up --url postgresql://me@host/postgres --databases 'tenant_*' --dir migrations
     """
+    location = migrations.Location(directory, format_) if directory else None
+    if many := migrate_fleet.chosen(service, url, location, urls_from=urls_from, databases=databases, jobs=jobs):
+        migrate_fleet.up(many, out_of_order=out_of_order, as_json=as_json)
     if not url:
         msg = "a stack's migrations are applied by `keelson up`; to apply them elsewhere give --url and --dir"
         raise SettingsError(msg)
-    with _opened(service, stack, url, directory) as (connection, files):
-        before = migrations.read_ledger(connection)
-        ledger = migrations.apply(connection, files)
-    done = [name for name in ledger if name not in before]
-    say(f"applied {', '.join(done)}" if done else "nothing to do")
-
-
-@application.command()
-def new(
-    service: Annotated[str, typer.Argument(help="A service, for example auth.")],
-    description: Annotated[str, typer.Argument(help="What it does, in a few words.")],
-) -> None:
-    """Write an empty migration and its undo, with the next number.
-
-    Example: keelson migrate new auth "add phone to users"
-    """
-    project = find_project()
-    folder = project.root / SQL_DIRECTORY / service / "migrations"
-    if not folder.is_dir():
-        msg = f"there is no {folder.relative_to(project.root)}; `keelson service add {service}` makes a service"
-        raise SettingsError(msg)
-    files = migrations.read_directory(folder, project.root)
-    number = max((file.version for file in files), default=0) + 1
-    words = re.sub(r"[^a-z0-9]+", "_", description.lower()).strip("_")
-    if not words:
-        msg = f"the description {description!r} has no letter or digit to name a file by; say what the migration does"
-        raise SettingsError(msg)
-    for suffix, text in ((".sql", f"-- Description: {description}\n"), (".down.sql", f"-- Undo: {description}\n")):
-        path = folder / f"{number:03d}_{words}{suffix}"
-        path.write_text(text, encoding="utf-8")
-        say(f"made {path.relative_to(project.root)}")
-
-
-@contextmanager
-def _opened(
-    service: str | None, stack: str | None, url: str | None, directory: Path | None
-) -> Iterator[tuple[psycopg.Connection, tuple[migrations.MigrationFile, ...]]]:
-    """Open the database and read the files that the arguments name."""
-    if url and directory and not service:
-        files = migrations.read_directory(directory, Path.cwd())
-        with connect(url, application_name="keelson migrate") as connection:
-            yield connection, files
-    elif service and not (url or directory):
-        chosen = context(stack)
-        root = chosen.project.root
-        reference = chosen.reference(service, "migrator")
-        files = migrations.read_directory(root / chosen.stack.directory(service) / "migrations", root)
-        with chosen.endpoint(service, reference.role).connect("keelson migrate") as connection:
-            yield connection, files
+    with opened_if_behind(service, stack, url, directory, format_) as found:
+        applied = migrations.bring_up(found.connection, found.files, out_of_order=out_of_order) if found else []
+    if as_json:
+        print_json({"applied": applied})
     else:
-        msg = "name a service of the stack, or give both --url and --dir"
-        raise SettingsError(msg)
+        say(f"applied {', '.join(applied)}" if applied else "nothing to do")
+
+
+def _plans(found: Opened, rows: Iterable[migrations.FileStatus]) -> dict[str, ShownPlan]:
+    """Return what the pending files will do, by their names."""
+    from keelson.cli.migrate_plan import plans_of  # noqa: PLC0415 - only --plan looks into files
+
+    return plans_of(found, {row.file for row in rows if row.state in {"pending", "half done", "out of order"}})

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from keelson.cli.context import JsonOption, StackOption, context
+from keelson.cli.context import context
 from keelson.cli.forward import hold
+from keelson.cli.options import JsonOption, StackOption
 from keelson.cli.output import note, print_json, print_table
 from keelson.errors import SettingsError
 from keelson.target import target

@@ -11,8 +11,9 @@ from typing import Annotated
 
 import typer
 
-from keelson.cli.context import Context, StackOption, context
+from keelson.cli.context import Context, context
 from keelson.cli.lifecycle import QUIET, Extra
+from keelson.cli.options import StackOption
 from keelson.cli.output import as_json_text, complain
 from keelson.cli.progress import working
 from keelson.errors import KeelsonError, PlatformError, SettingsError

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 
 from keelson.cli.completion import complete_part
-from keelson.cli.context import Context, StackOption, context
+from keelson.cli.context import Context, context
 from keelson.cli.lifecycle import NewPort
+from keelson.cli.options import StackOption
 from keelson.cli.output import note, say
 from keelson.cli.progress import working
 from keelson.errors import SettingsError

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from keelson.cli.context import Context, StackOption, context
+from keelson.cli.context import Context, context
 from keelson.cli.lifecycle import Extra
+from keelson.cli.options import StackOption
 from keelson.cli.output import complain, note, say
 from keelson.cli.preview import look_ahead
 from keelson.errors import EngineError, SettingsError

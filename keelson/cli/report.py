@@ -15,7 +15,8 @@ from rich.table import Table
 
 from keelson import reports
 from keelson.cli.completion import complete_report, complete_service
-from keelson.cli.context import Context, JsonOption, StackOption, context
+from keelson.cli.context import Context, context
+from keelson.cli.options import JsonOption, StackOption
 from keelson.cli.output import console, human_bytes, note, print_json, print_table, say
 from keelson.errors import SettingsError
 from keelson.postgres.names import RoleNames
@@ -110,7 +111,7 @@ def _print(found: Report, rows: Rows) -> None:
         table.add_column(column, justify="right" if place in numeric else "left", overflow="fold")
     for row in rows.rows:
         table.add_row(*(_cell(column, value) for column, value in zip(rows.columns, row, strict=True)))
-    (console if console.is_terminal else Console(highlight=False, width=10_000)).print(table, markup=False)
+    (console() if console().is_terminal else Console(highlight=False, width=10_000)).print(table, markup=False)
 
 
 def _numeric(rows: Rows) -> set[int]:

@@ -13,7 +13,8 @@ from keelson.backups.engines import Destination
 from keelson.backups.making import restore as restore_backup
 from keelson.backups.store import Backup
 from keelson.cli.backup import BackupOption, names, redis_reference, size, source_of, store_of
-from keelson.cli.context import Context, JsonOption, ServiceArgument, StackOption, context
+from keelson.cli.context import Context, context
+from keelson.cli.options import JsonOption, ServiceArgument, StackOption
 from keelson.cli.output import print_json, print_table, say
 from keelson.cli.place import run_where_files_lie
 from keelson.cli.progress import transfer

@@ -13,8 +13,6 @@ from keelson.postgres.names import validate_service_name
 from keelson.project import find_project
 from keelson.settings.stack import SQL_DIRECTORY
 
-application = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
 _DEFINITION = """\
 description: {name}
 server: {server}
@@ -32,12 +30,6 @@ CREATE TABLE example (
 _FIRST_UNDO = "DROP TABLE example;\n"
 
 
-@application.callback()
-def _group() -> None:
-    """Services of the product."""
-
-
-@application.command()
 def add(
     name: Annotated[str, typer.Argument(help="At most 40 of a-z, 0-9 and _, starting with a letter.")],
     server: Annotated[str, typer.Option(help="The server that holds its database.")] = "main",

@@ -14,9 +14,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from keelson.cli.context import Context, JsonOption, StackOption, context
+from keelson.cli.context import Context, context
+from keelson.cli.options import JsonOption, StackOption
 from keelson.cli.output import console, human_bytes, print_json
 from keelson.status import BackupStatus, DatabaseStatus, PartStatus, RedisStatus, StackStatus, look
+from keelson.wording import counted
 
 EVERY = 2.0  # seconds between two looks
 LONGEST_NAME = 20
@@ -62,7 +64,7 @@ def screen(found: StackStatus) -> RenderableType:
 
 
 def _print(shown: RenderableType) -> None:
-    (console if console.is_terminal else Console(highlight=False, width=10_000)).print(shown, soft_wrap=False)
+    (console() if console().is_terminal else Console(highlight=False, width=10_000)).print(shown, soft_wrap=False)
 
 
 def _watch(chosen: Context, every: float, *, as_json: bool) -> None:
@@ -70,7 +72,7 @@ def _watch(chosen: Context, every: float, *, as_json: bool) -> None:
     try:
         if as_json:
             _repeat(every, lambda: sys.stdout.write(json.dumps(look(chosen.stack).as_json(), default=str) + "\n"))
-        elif not console.is_terminal:
+        elif not console().is_terminal:
             _repeat(every, lambda: _print(Group(screen(look(chosen.stack)), Text())))
         else:
             _watch_live(chosen, every)
@@ -94,7 +96,7 @@ def _repeat(every: float, show: Callable[[], object]) -> None:
 
 
 def _head(found: StackStatus) -> Text:
-    verdict = ("all is well", "green") if found.well else (_counted(len(found.faults), "fault"), "red")
+    verdict = ("all is well", "green") if found.well else (counted(len(found.faults), "fault"), "red")
     place = f" · {found.environment} on {found.target} · {found.at.astimezone():%H:%M:%S} · "
     return Text.assemble((found.stack, "bold"), place, verdict)
 
@@ -168,7 +170,3 @@ def _age(backup: BackupStatus) -> str:
 
 def _cut(name: str) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from keelson.cli.application import application
+from keelson.cli.lazy import Deferred
 
 
 def root() -> TyperGroup:
@@ -16,12 +17,17 @@ def root() -> TyperGroup:
     return group
 
 
-def every(
-    group: TyperGroup | None = None, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], typer.core.TyperCommand]]:
-    """Each command that does something, with the words that name it."""
+def deferred(group: TyperGroup | None = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Deferred]]:
+    """Each command that does something, with the words that name it, before it is called."""
     for name, command in (group or root()).commands.items():
         if isinstance(command, TyperGroup):
-            yield from every(command, (*path, name))
+            yield from deferred(command, (*path, name))
         else:
-            yield (*path, name), command  # type: ignore[misc]
+            assert isinstance(command, Deferred)
+            yield (*path, name), command
+
+
+def every() -> Iterator[tuple[tuple[str, ...], TyperCommand]]:
+    """Each command itself, with the words that name it."""
+    for path, command in deferred():
+        yield path, command.load()

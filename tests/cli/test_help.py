@@ -88,5 +88,8 @@ def test_a_project_that_is_broken_or_missing_offers_nothing(tmp_path: Path) -> N
 
 
 def test_completion_can_be_installed() -> None:
-    done = subprocess.run([KEELSON, "--show-completion", "bash"], capture_output=True, text=True, check=False)
+    # Else Typer asks which shell runs the tests.
+    detached = os.environ | {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    command = [KEELSON, "--show-completion", "bash"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=detached)
     assert "_KEELSON_COMPLETE=complete_bash" in done.stdout
