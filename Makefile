@@ -43,6 +43,7 @@ test-kubernetes: setup ## all tests of stacks in a Kubernetes cluster, which is 
 bench: setup ## the side-by-side benchmarks
 	@$(IN) python -m bench.stack
 	@$(IN) python -m bench.docker
+	@$(IN) python -m bench.migrations
 
 soak: setup ## long fault runs
 	@$(IN) pytest -n 0 -m soak $(ARGS)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from components.targets import Backups, Target
 from keelson import migrations
 from keelson.endpoint import Reference
 from keelson.migrations import seeds
+from keelson.migrations.lint.place import as_input, place_of
+from keelson.migrations.plan import warnings_in
 from keelson.postgres.names import RoleNames
 from keelson.settings.database import DatabaseDefinition
 from keelson.settings.stack import Stack
@@ -25,6 +29,8 @@ from providers.policies import Policies
 from providers.roles import Roles
 from providers.schema import Schema
 from providers.seeds import Seeds
+
+DIGITS = 12  # of a digest that says that a service's description changed
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,18 @@ class ServiceDatabase(ComponentResource):
     def _directory(self) -> Path:
         return self._place.directory(self._service)
 
+    @cached_property
+    def _migrations(self) -> dict[str, str]:
+        """The service's migrations, {file: sha256}."""
+        location = migrations.location_of(self._place.stack, self._service)
+        return {file.name: file.sha256 for file in location.read(self._place.stack.root)}
+
+    @cached_property
+    def _declared(self) -> str:
+        """The sha256 of the service's timescale.yaml; empty where it has none."""
+        path = self._place.stack.root / self._directory / "timescale.yaml"
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
     def _roles(self) -> Roles:
         chosen = self._place.stack.settings.passwords
         ours = {*RoleNames(self._service).logins, *self._definition.logins}
@@ -101,41 +119,58 @@ class ServiceDatabase(ComponentResource):
         return Database(self._service, inputs, self._after(self.roles, retained=True))
 
     def _schema(self) -> Schema:
-        directory = self._directory / "migrations"
-        files = migrations.read_directory(self._place.stack.root / directory, self._place.stack.root)
+        location = migrations.location_of(self._place.stack, self._service)
         inputs = self._named(self._migrator) | {
-            "directory": str(directory),
-            "files": {file.name: file.sha256 for file in files},
+            "directory": str(location.directory),
+            "files": self._migrations,
+            **self._backup_first(),
+            "lint": as_input(place_of(self._place.stack, self._service)),
         }
+        if location.reading:
+            inputs["reading"] = location.reading
         return Schema(f"{self._service}-schema", inputs, self._after(self.database))
+
+    def _backup_first(self) -> dict[str, Any]:
+        """Say that a protected stack is backed up before each migration, and where."""
+        settings = self._place.stack.settings
+        if not settings.protected:
+            return {}
+        directory = settings.backup.directory
+        return {"backup_first": True, **({"backups": str(directory)} if directory else {})}
 
     def _seeds(self) -> Seeds:
         root, directory = self._place.stack.root, self._directory
-        folders = self._definition.seed_folders(self._place.stack.settings.environment, root / directory)
-        files = seeds.read_seeds(root / directory / "seeds", folders)
+        environment = self._place.stack.settings.environment
+        folders = self._definition.seed_folders(environment, root / directory)
+        files = seeds.read_seeds(root / directory / "seeds", folders, root, environment)
         inputs = self._named(self._migrator) | {
             "directory": str(directory / "seeds"),
             "folders": list(folders),
+            "environment": environment,
             "files": {file.name: file.sha256 for file in files},
         }
         return Seeds(f"{self._service}-seeds", inputs, self._after(self.schema))
 
     def _policies(self) -> Policies | None:
-        path = self._directory / "timescale.yaml"
-        if not (self._place.stack.root / path).is_file():
+        if not self._declared:
             return None
-        sha256 = hashlib.sha256((self._place.stack.root / path).read_bytes()).hexdigest()
-        inputs = self._named(self._migrator) | {"definition": str(path), "sha256": sha256}
+        path = self._directory / "timescale.yaml"
+        inputs = self._named(self._migrator) | {"definition": str(path), "sha256": self._declared}
         return Policies(f"{self._service}-policies", inputs, self._after(self.seeds))
 
     def _access(self) -> Access:
-        inputs = self._named(self._administrator) | {"logins": self._logins()}
+        inputs = self._named(self._administrator) | {"logins": self._logins(), "schema": self._described()}
         return Access(f"{self._service}-access", inputs, self._after(self.policies or self.seeds))
 
     def _backup(self) -> Resource:
         settings, reference = self._place.stack.backup_of(self._service), self._administrator.to(database=self._service)
         opts = ResourceOptions(parent=self, depends_on=[self.database])  # no part of the volume: deleted by itself
         return self._place.target.backup_job(Backups(self._service, reference, "postgres", settings), opts)
+
+    def _described(self) -> str:
+        """Return digits for all that makes the database's catalog."""
+        parts = [sorted(self._migrations.items()), self._declared, self._definition.extensions]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:DIGITS]
 
     def _logins(self) -> dict[str, Any]:
         return {name: login.model_dump(mode="json") for name, login in self._definition.logins.items()}
@@ -158,7 +193,15 @@ class ServiceDatabase(ComponentResource):
             return
         for part in (self.schema, self.seeds):
             part.pending.apply(partial(self._log, part))
+        Output.all(self.schema.plan, self.schema.pending).apply(lambda found: self._warn(*found))
 
     def _log(self, part: Schema | Seeds, names: str) -> None:
         if names:
             pulumi.log.info(f"{self._service}: pending {names}", part)
+
+    def _warn(self, plan: Mapping[str, str], names: str) -> None:
+        """Say that the linter warns, for each file that is pending."""
+        for name in names.split(", ") if names else ():
+            if found := warnings_in(plan.get(name, "")):
+                step = f"`keelson migrate lint {self._service}` says what to do"
+                pulumi.log.warn(f"{self._service}: {name} has {', '.join(found)}; {step}", self.schema)

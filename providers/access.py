@@ -1,4 +1,4 @@
-"""Opens one database to its application, when its migrations are done."""
+"""Opens one database to its application, when its migrations are done, and remembers what its catalog is like then."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from keelson.endpoint import Reference, resolve
+from keelson.postgres import snapshot
 from keelson.postgres.databases import open_access
 from keelson.postgres.roles import ExtraLogin
+from providers import values
 from providers.base import Bag, Managed, Provider
 from providers.database import is_there
 
@@ -19,11 +21,16 @@ class AccessInputs:
     reference: Reference
     service: str
     logins: dict[str, ExtraLogin] = field(default_factory=dict)
-    schema: str = ""  # what the grants are renewed for: a digest of migrations and policies
+    schema: str = ""  # what the grants are renewed for: digits for migrations, policies and extensions
 
 
 class AccessProvider(Provider[AccessInputs]):
-    """CONNECT for the application's and the readers' roles; it goes with the database."""
+    """CONNECT for the application's and the readers' roles; it goes with the database.
+
+    Being the last that an `up` does to a database, it keeps digits for each group of its catalog's facts (`catalog`). A
+    refresh compares them and notes the groups that somebody has changed since (`drift`); an update then grants again what
+    is to be granted, and says what differs still, as long as it does.
+    """
 
     inputs = AccessInputs
     compared: ClassVar = ("logins", "schema")
@@ -32,15 +39,56 @@ class AccessProvider(Provider[AccessInputs]):
         """Return `server/database/access`."""
         return f"{inputs.reference.server}/{inputs.service}/access"
 
+    def differs(self, state: Bag, new: Bag) -> bool:
+        """Compare the inputs; what a refresh has found, and digits of another release, are an update too."""
+        return super().differs(state, new) or bool(state.get("drift")) or not _is_remembered(state)
+
     def make(self, inputs: AccessInputs) -> Bag:
-        """Grant."""
-        with resolve(inputs.reference.to(database=inputs.service)).connect() as admin:
-            open_access(admin, inputs.service, inputs.logins)
-        return {}
+        """Grant, and remember the catalog."""
+        return {"catalog": _open(inputs), "drift": ""}
+
+    def change(self, inputs: AccessInputs, state: Bag) -> Bag:
+        """Grant again; what differs from the catalog of before, though nothing has asked for that, is told."""
+        found, before = _open(inputs), values.decode(AccessInputs, state)
+        asked = (before.logins, before.schema) != (inputs.logins, inputs.schema)
+        if asked or not (_is_remembered(state) and snapshot.is_comparable(state["catalog"], found)):
+            return {"catalog": found, "drift": ""}
+        drift = _told(inputs.service, state["catalog"], found)
+        return {"catalog": state["catalog"] if drift else found, "drift": drift}
 
     def look(self, state: Bag) -> Bag | None:
-        """Say whether the database is still there."""
-        return state if is_there(Reference(**state["reference"]).to(database=state["service"])) else None
+        """Compare the catalog with the one that the last update left; None when the database is gone."""
+        reference = Reference(**state["reference"]).to(database=state["service"])
+        if not is_there(reference):
+            return None
+        if not _is_remembered(state):
+            return state
+        with resolve(reference).connect() as admin:
+            found = snapshot.remember(admin)
+        if not snapshot.is_comparable(state["catalog"], found):  # server or TimescaleDB is of another release by now
+            return state | {"catalog": found, "drift": ""}
+        return state | {"drift": _told(state["service"], state["catalog"], found)}
+
+
+def _open(inputs: AccessInputs) -> dict[str, str]:
+    with resolve(inputs.reference.to(database=inputs.service)).connect() as admin:
+        open_access(admin, inputs.service, inputs.logins)
+        return snapshot.remember(admin)
+
+
+def _is_remembered(state: Bag) -> bool:
+    return snapshot.is_readable(state.get("catalog") or {})
+
+
+def _told(service: str, before: dict[str, str], now: dict[str, str]) -> str:
+    """Return the groups that differ, and say so where the engine shows it."""
+    groups = ", ".join(snapshot.changed(before, now))
+    if groups:
+        print(  # noqa: T201 - the engine shows it
+            f"{service}: {groups} are not as the last update left them; `keelson migrate drift {service}` shows what differs",
+            flush=True,
+        )
+    return groups
 
 
 class Access(Managed, module="keelson", name="Access"):

@@ -8,8 +8,9 @@ from typing import ClassVar
 from keelson.endpoint import Reference, resolve
 from keelson.postgres.catalog import has_role
 from keelson.postgres.names import RoleNames
-from keelson.postgres.roles import ExtraLogin, drop_roles, ensure_roles
+from keelson.postgres.roles import ExtraLogin, altered_roles, drop_roles, ensure_roles
 from keelson.target import target
+from providers import values
 from providers.base import Bag, Managed, Provider
 
 
@@ -58,10 +59,21 @@ class RolesProvider(Provider[RolesInputs]):
             )
         return {}
 
+    def differs(self, state: Bag, new: Bag) -> bool:
+        """Compare the inputs; what a refresh has found is an update too."""
+        return super().differs(state, new) or bool(state.get("altered"))
+
     def look(self, state: Bag) -> Bag | None:
-        """Say whether the owner of all is still there."""
-        with resolve(Reference(**state["reference"])).connect() as admin:
-            return state if has_role(admin, RoleNames(state["service"]).owner) else None
+        """Note the roles that somebody has altered; None where the owner of all is gone."""
+        inputs = values.decode(RolesInputs, state)
+        service, limit = inputs.service, inputs.connection_limit
+        with resolve(inputs.reference).connect() as admin:
+            if not has_role(admin, RoleNames(service).owner):
+                return None
+            altered = ", ".join(altered_roles(admin, service, inputs.logins, connection_limit=limit))
+        if altered:
+            print(f"{service}: altered by hand: {altered}; the next update puts them back", flush=True)  # noqa: T201 - the engine shows it
+        return state | {"altered": altered} if altered or "altered" in state else state
 
     def remove(self, state: Bag) -> None:
         """Drop the roles that this stack owns."""

@@ -24,6 +24,7 @@ class SeedsInputs:
     directory: str
     folders: tuple[str, ...]
     files: dict[str, str] = field(default_factory=dict)  # folder/name: sha256
+    environment: str = ""
 
 
 class SeedsProvider(Provider[SeedsInputs]):
@@ -41,14 +42,16 @@ class SeedsProvider(Provider[SeedsInputs]):
         known = old.get("files", {})
         if old and known == inputs["files"]:  # see SchemaProvider.examine
             return inputs | {"pending": old["pending"]}
-        pending = [name for name, sha256 in inputs["files"].items() if known.get(name) != sha256]
-        order = {folder: place for place, folder in enumerate(inputs["folders"])}
-        pending.sort(key=lambda name: (order[name.partition("/")[0]], name))
+        found = seeds.read_seeds(
+            Path(inputs["directory"]), inputs["folders"], environment=inputs.get("environment", "")
+        )
+        seeds.refuse_changed(found, inputs["files"])
+        pending = [seed.name for seed in found if known.get(seed.name) not in seed.hashes]
         return inputs | {"pending": ", ".join(pending)}
 
     def make(self, inputs: SeedsInputs) -> Bag:
         """Run what is new or changed."""
-        files = seeds.read_seeds(Path(inputs.directory), inputs.folders)
+        files = seeds.read_seeds(Path(inputs.directory), inputs.folders, environment=inputs.environment)
         seeds.refuse_changed(files, inputs.files)
         with resolve(inputs.reference).connect() as connection:
             seeds.apply_seeds(connection, files, owner=RoleNames(inputs.service).owner)

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cluster import kubeconfig  # noqa: F401 - offered to all tests
 from tests.daemon import docker_host, pytest_unconfigure  # noqa: F401 - offered to all tests
-from tests.fixtures import admin, database, server, service  # noqa: F401 - offered to all tests
+from tests.fixtures import admin, database, scratch_server, server, service  # noqa: F401 - offered to all tests
 from tests.stack.docker_stack import DockerStack
 from tests.stack.harness import CHECKOUT, StackUnderTest
 from tests.stack.kubernetes_stack import KubernetesStack

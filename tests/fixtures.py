@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from keelson.migrations import scratch
 from keelson.postgres.databases import drop_database
 from keelson.postgres.roles import drop_roles
 from tests import servers
@@ -45,3 +46,10 @@ def database(service: Service) -> Service:
     """A service whose roles and empty database exist, closed to its application."""
     service.make()
     return service
+
+
+@pytest.fixture(scope="session")
+def scratch_server() -> Iterator[scratch.Scratch]:
+    """A private server to try migrations on, one for each worker."""
+    with scratch.private() as made:
+        yield made

@@ -89,3 +89,44 @@ def test_components_are_resources_of_this_project() -> None:
     importlib.import_module("components.platform")
     own = [kind for kind in pulumi.ComponentResource.__subclasses__() if kind.__module__.startswith("components.")]
     assert {kind.__name__ for kind in own} >= {"Platform", "Server", "ServiceDatabase"}
+
+
+def test_no_module_needs_itself_to_be_imported() -> None:
+    """Providers run in several threads: two that import a circle from two sides see half of it."""
+    modules = _modules()
+    needed = {name: _needed(name, path) & modules.keys() for name, path in modules.items()}
+    circles = [name for name in needed if name in _reached(needed, name)]
+    assert circles == []
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for path in _sources()[1:]:
+        parts = path.relative_to(CHECKOUT).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _needed(name: str, path: Path) -> set[str]:
+    """Return the modules that are imported while a module is, and the packages that these are in and it is not."""
+    names: set[str] = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            below = {f"{node.module}.{alias.name}" for alias in node.names}
+            names |= {node.module, *below}
+    packages = {".".join(name.split(".")[:depth]) for name in names for depth in range(1, name.count(".") + 1)}
+    outside = {package for package in packages if not f"{name}.".startswith(f"{package}.")}
+    return (names | outside) - {name}
+
+
+def _reached(needed: dict[str, set[str]], start: str) -> set[str]:
+    seen: set[str] = set()
+    waiting = list(needed[start])
+    while waiting:
+        name = waiting.pop()
+        if name not in seen:
+            seen.add(name)
+            waiting += needed[name]
+    return seen

@@ -125,7 +125,7 @@ def new_copy(folder: Folder, contents: Contents, destination: Destination) -> It
 
 def copies(admin: psycopg.Connection) -> list[Copy]:
     """Return the copies on a server; `admin` is connected to its maintenance database."""
-    if not _has_ownership(admin):
+    if not ownership.is_kept(admin):
         return []
     query = """
         SELECT o.name, o.service, pg_catalog.pg_database_size(d.oid), coalesce(pg_catalog.shobj_description(d.oid, 'pg_database'), '')
@@ -186,16 +186,11 @@ def _held(admin: psycopg.Connection, name: str) -> Iterator[None]:
 
 
 def _owner(admin: psycopg.Connection, service: str) -> Owner:
-    row = ownership.owned_by(admin, "database", service) if _has_ownership(admin) else None
+    row = ownership.owned_by(admin, "database", service) if ownership.is_kept(admin) else None
     if row is None:
         msg = f"the database {service} is not on its server yet, so no copy belongs to it; run `keelson up` first"
         raise BackupError(msg)
     return Owner(row.stack_id, service)
-
-
-def _has_ownership(admin: psycopg.Connection) -> bool:
-    row = admin.execute("SELECT pg_catalog.to_regclass('keelson.ownership') IS NOT NULL").fetchone()
-    return bool(row and row[0])
 
 
 def _refuse_missing(admin: psycopg.Connection, folder: Folder, contents: Contents, destination: Destination) -> None:

@@ -18,6 +18,7 @@ from keelson.endpoint import Reference
 from keelson.errors import BackupError, DamagedError
 
 SCHEDULED, MANUAL, BEFORE_DROP = "scheduled", "manual", "before-drop"
+BEFORE_MIGRATION, BEFORE_UNDO = "before-migration", "before-undo"
 
 
 @dataclass(frozen=True, slots=True)

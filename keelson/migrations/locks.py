@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+
+from keelson.migrations.grammar import Node
 
 # From weak to strong.
 MODES = (
@@ -17,8 +18,6 @@ MODES = (
     "EXCLUSIVE",
     "ACCESS EXCLUSIVE",
 )
-
-Node = Any  # a protobuf message of libpg_query; its types are known at run time alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +165,35 @@ def _select(node: Node) -> Iterator[TableLock]:
             yield TableLock(name or "a table", "ACCESS EXCLUSIVE", "create_hypertable")
 
 
+def _index(node: Node) -> Iterator[TableLock]:
+    concurrent = " CONCURRENTLY" if node.concurrent else ""
+    mode = "SHARE UPDATE EXCLUSIVE" if concurrent else "SHARE"
+    yield TableLock(table_name(node.relation), mode, f"CREATE INDEX{concurrent}")
+
+
+def _reindex(node: Node) -> Iterator[TableLock]:
+    if enum_name(node, "kind") == "REINDEX_OBJECT_TABLE":
+        concurrent = any(option.def_elem.defname == "concurrently" for option in node.params)
+        yield TableLock(table_name(node.relation), "SHARE UPDATE EXCLUSIVE" if concurrent else "SHARE", "REINDEX")
+
+
+def _comment(node: Node) -> Iterator[TableLock]:
+    names = list(node.object.list.items)
+    if enum_name(node, "objtype") == "OBJECT_COLUMN":
+        names = names[:-1]
+    elif enum_name(node, "objtype") != "OBJECT_TABLE":
+        return
+    yield TableLock(dotted(names), "SHARE UPDATE EXCLUSIVE", "COMMENT")
+
+
+def _vacuum(node: Node) -> Iterator[TableLock]:
+    full = any(option.def_elem.defname == "full" for option in node.options)
+    command = ("VACUUM FULL" if full else "VACUUM") if node.is_vacuumcmd else "ANALYZE"
+    for entry in node.rels:
+        mode = "ACCESS EXCLUSIVE" if full else "SHARE UPDATE EXCLUSIVE"
+        yield TableLock(table_name(entry.vacuum_relation.relation), mode, command)
+
+
 def _on(field: str, mode: str, command: str) -> Callable[[Node], Iterator[TableLock]]:
     def lock(node: Node) -> Iterator[TableLock]:
         yield TableLock(table_name(getattr(node, field)), mode, command)
@@ -180,11 +208,16 @@ _LOCKS: Mapping[str, Callable[[Node], Iterator[TableLock]]] = {
     "rename_stmt": _rename,
     "copy_stmt": _copy,
     "select_stmt": _select,
-    "index_stmt": _on("relation", "SHARE", "CREATE INDEX"),
+    "index_stmt": _index,
+    "reindex_stmt": _reindex,
+    "vacuum_stmt": _vacuum,
+    "cluster_stmt": _on("relation", "ACCESS EXCLUSIVE", "CLUSTER"),
     "create_trig_stmt": _on("relation", "SHARE ROW EXCLUSIVE", "CREATE TRIGGER"),
     "create_policy_stmt": _on("table", "ACCESS EXCLUSIVE", "CREATE POLICY"),
     "rule_stmt": _on("relation", "ACCESS EXCLUSIVE", "CREATE RULE"),
-    "refresh_mat_view_stmt": _on("relation", "ACCESS EXCLUSIVE", "REFRESH"),
+    "refresh_mat_view_stmt": lambda node: iter(
+        [TableLock(table_name(node.relation), "EXCLUSIVE" if node.concurrent else "ACCESS EXCLUSIVE", "REFRESH")]
+    ),
     "insert_stmt": _on("relation", "ROW EXCLUSIVE", "INSERT"),
     "update_stmt": _on("relation", "ROW EXCLUSIVE", "UPDATE"),
     "delete_stmt": _on("relation", "ROW EXCLUSIVE", "DELETE"),
@@ -192,6 +225,7 @@ _LOCKS: Mapping[str, Callable[[Node], Iterator[TableLock]]] = {
     "truncate_stmt": lambda node: (
         TableLock(table_name(entry.range_var), "ACCESS EXCLUSIVE", "TRUNCATE") for entry in node.relations
     ),
+    "comment_stmt": _comment,
     "lock_stmt": lambda node: (
         TableLock(table_name(entry.range_var), MODES[node.mode - 1], "LOCK TABLE") for entry in node.relations
     ),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from keelson.migrations.locks import Node, dotted, enum_name, table_name
+from keelson.migrations.grammar import Node
+from keelson.migrations.locks import dotted, enum_name, table_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +41,12 @@ def _removal(node: Node) -> Iterator[Loss]:
     if noun not in _KEEPS_DATA and not cascades:
         return
     for entry in node.objects:
-        name = _object_name(entry)
+        name = object_name(entry)
         tail = " and all that depends on it" if cascades else ""
         yield Loss(name, f"drops {noun.lower()} {name}{tail}")
 
 
-def _object_name(entry: Node) -> str:
+def object_name(entry: Node) -> str:
     """Return the name of a dropped object: a word, a dotted list, a type or a function."""
     kind = entry.WhichOneof("node")
     if kind == "string":

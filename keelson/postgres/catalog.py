@@ -26,6 +26,11 @@ def has_database(connection: psycopg.Connection, name: str) -> bool:
     return connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [name]).fetchone() is not None
 
 
+def has_table(connection: psycopg.Connection, name: str) -> bool:
+    """Return whether the connected database has a table of this name, such as `public.users`."""
+    return connection.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [name]).fetchone() == (True,)
+
+
 def has_role(connection: psycopg.Connection, name: str) -> bool:
     """Return whether the server has a role of this name."""
     return connection.execute("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", [name]).fetchone() is not None
@@ -40,8 +45,7 @@ def connections(connection: psycopg.Connection, database: str) -> int:
 
 def schema_version(connection: psycopg.Connection) -> int | None:
     """Return the highest version in the connected database's ledger, or None where nothing was applied."""
-    row = connection.execute("SELECT pg_catalog.to_regclass('public.schema_versions') IS NOT NULL").fetchone()
-    if not (row and row[0]):
+    if not has_table(connection, "public.schema_versions"):
         return None
     version = connection.execute("SELECT max(version) FROM public.schema_versions").fetchone()
     return cast("int | None", version[0]) if version else None

@@ -75,6 +75,21 @@ def connect_beside(connection: psycopg.Connection, database: str) -> psycopg.Con
     return connect(parameters, application_name=parameters.get("application_name", "keelson"))
 
 
+def refuse_pooler(connection: psycopg.Connection) -> None:
+    """Check that the connection leads to the server itself, whose session keeps locks and settings.
+
+    Raises:
+        UnreachableError: a pooler answers in its place: it told another process id than the server does.
+    """
+    row = connection.execute("SELECT pg_catalog.pg_backend_pid()").fetchone()
+    if row and row[0] != connection.info.backend_pid:
+        msg = (
+            f"{server_address(connection)} is a pooler, which may give each transaction to another session;"
+            " give the address of the server itself"
+        )
+        raise UnreachableError(msg)
+
+
 def server_address(connection: psycopg.Connection) -> str:
     """Return the server's host:port, for messages."""
     return f"{connection.info.host}:{connection.info.port}"
@@ -93,7 +108,10 @@ def _parameters(conninfo: str | Mapping[str, str], application_name: str, lock_t
         "client_connection_check_interval": str(CHECK_INTERVAL),
         "lock_timeout": str(int(lock_timeout * 1000)),
         "statement_timeout": "0",
+        "idle_in_transaction_session_timeout": "0",
         "search_path": "public",
+        "datestyle": "ISO",  # psycopg reads no other
+        "intervalstyle": "postgres",
     }
     options = [given.pop("options", ""), *(f"-c {name}={value}" for name, value in pinned.items())]
     return given | {

@@ -51,7 +51,7 @@ def ensure_database(  # noqa: PLR0913, PLR0917 - what a database is made of
         OwnershipError: a database of that name belongs to another stack, or to nobody.
     """
     validate_service_name(name)
-    wanted = tuple(dict.fromkeys((*_preloaded_first(extensions), *ALWAYS)))
+    wanted = _wanted(extensions)
     _refuse_missing_extensions(admin, name, wanted)
     who = Owner(stack_id, name)
     with server_lock(admin):
@@ -62,29 +62,51 @@ def ensure_database(  # noqa: PLR0913, PLR0917 - what a database is made of
         if not there:
             ownership.intend(admin, "database", name, who)
             _create(admin, name, owner)
-        _restrict(admin, name, owner)
+        _restrict(admin, name, owner, RoleNames(name).migrator)
         ownership.claim(admin, "database", name, who)
     with connect_to(name) as connection:
-        for extension in wanted:
-            _ensure_extension(connection, name, extension)
-        if timescale_edition(connection) == "community":
-            _let_jobs_run_as(connection, owner)
-        _set_defaults(connection, RoleNames(name))
+        _furnish(connection, RoleNames(name), wanted)
 
 
-def open_access(admin: psycopg.Connection, service: str, logins: Mapping[str, ExtraLogin] | None = None) -> None:
+def make_unowned_database(
+    admin: psycopg.Connection,
+    connect_to: Callable[[str], psycopg.Connection],
+    name: str,
+    roles: RoleNames,
+    extensions: tuple[str, ...] = (),
+) -> None:
+    """Make a database that is like the service's own but for its name, and that no stack knows: to try things in.
+
+    Raises:
+        SettingsError: the server does not have an extension.
+    """
+    wanted = _wanted(extensions)
+    _refuse_missing_extensions(admin, name, wanted)
+    _create(admin, name, roles.owner)
+    _restrict(admin, name, roles.owner, roles.migrator)
+    with connect_to(name) as connection:
+        _furnish(connection, roles, wanted)
+
+
+def open_access(
+    admin: psycopg.Connection,
+    service: str,
+    logins: Mapping[str, ExtraLogin] | None = None,
+    *,
+    database: str | None = None,
+) -> None:
     """Let the application, the readers and the further logins connect to the service's database.
 
-    `admin` is the administrator's connection to any database of the server.
+    `admin` is the administrator's connection to any database of the server; `database` another one like the service's.
     """
-    roles, logins = RoleNames(service), logins or {}
+    roles, logins, name = RoleNames(service), logins or {}, database or service
     independent = [name for name, login in logins.items() if not login.inherits]
     grantees = sql.SQL(", ").join(map(sql.Identifier, (roles.app, roles.readonly, *independent)))
-    query = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(sql.Identifier(service), grantees)
-    with _connected(admin, service) as inside, _connected(admin, MAINTENANCE_DATABASE) as outside, server_lock(outside):
+    query = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(sql.Identifier(name), grantees)
+    with _connected(admin, name) as inside, _connected(admin, MAINTENANCE_DATABASE) as outside, server_lock(outside):
         with inside.transaction():
-            for name, login in logins.items():
-                _grant_privileges(inside, roles, name, login)
+            for login, settings in logins.items():
+                _grant_privileges(inside, roles, login, settings)
         outside.execute(query)
 
 
@@ -142,6 +164,10 @@ def drop_database(admin: psycopg.Connection, stack_id: str, name: str) -> None:
             ownership.release(admin, "database", name)
 
 
+def _wanted(extensions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*_preloaded_first(extensions), *ALWAYS)))
+
+
 def _preloaded_first(extensions: tuple[str, ...]) -> tuple[str, ...]:
     """TimescaleDB wants to be the first that a session makes."""
     return tuple(sorted(extensions, key=lambda name: name != "timescaledb"))
@@ -165,11 +191,20 @@ def _create(admin: psycopg.Connection, name: str, owner: str) -> None:
     admin.execute(query.format(sql.Identifier(name), sql.Identifier(owner), sql.SQL(provider)))
 
 
-def _restrict(admin: psycopg.Connection, name: str, owner: str) -> None:
-    database, migrator = sql.Identifier(name), sql.Identifier(RoleNames(name).migrator)
+def _restrict(admin: psycopg.Connection, name: str, owner: str, login: str) -> None:
+    database, migrator = sql.Identifier(name), sql.Identifier(login)
     admin.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(owner)))
     admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
     admin.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(database, migrator))
+
+
+def _furnish(connection: psycopg.Connection, roles: RoleNames, extensions: tuple[str, ...]) -> None:
+    """Put into a database what is there before its first migration."""
+    for extension in extensions:
+        _ensure_extension(connection, connection.info.dbname, extension)
+    if timescale_edition(connection) == "community":
+        _let_jobs_run_as(connection, roles.owner)
+    _set_defaults(connection, roles)
 
 
 def _ensure_extension(connection: psycopg.Connection, database: str, extension: str) -> None:

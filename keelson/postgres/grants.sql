@@ -39,7 +39,7 @@ BEGIN
 
     FOR object IN
         SELECT c.oid::regclass AS name FROM pg_class c
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ('schema_versions', 'schema_seeds')
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relname IN ('schema_versions', 'schema_seeds', 'schema_steps', 'schema_history')
           AND pg_has_role(current_user, c.relowner, 'USAGE')
           AND (has_table_privilege(app_role, c.oid, 'INSERT, UPDATE, DELETE')
                OR NOT has_table_privilege(migrator_role, c.oid, 'SELECT'))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import cast
 
@@ -13,6 +13,8 @@ import psycopg
 from keelson.errors import LockError
 
 LONGEST_PAUSE = 0.25  # s
+FIRST_WORD = 1.0  # s of waiting before that is told
+WORDS_EVERY = 5.0  # s
 
 _HOLDER = """
 SELECT a.pid, a.application_name, a.usename, extract(epoch FROM clock_timestamp() - a.backend_start)::float8
@@ -24,17 +26,29 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 
 
 @contextmanager
-def advisory_lock(connection: psycopg.Connection, key: int, what: str, deadline: float) -> Iterator[None]:
+def advisory_lock(
+    connection: psycopg.Connection,
+    key: int,
+    what: str,
+    deadline: float,
+    on_wait: Callable[[str], None] | None = None,
+) -> Iterator[None]:
     """Hold the session's advisory lock `key` of the connected database; `what` names it in messages.
+
+    `on_wait` is told in a line of text who holds it, every few seconds while this session waits.
 
     Raises:
         LockError: somebody else still holds it after `deadline` seconds.
     """
-    end = time.monotonic() + deadline
-    pause = 0.01
+    start = time.monotonic()
+    pause, next_word = 0.01, start + FIRST_WORD
     while not _try(connection, key):
-        if time.monotonic() + pause > end:
+        now = time.monotonic()
+        if now + pause > start + deadline:
             raise LockError(_sentence(connection, key, what, deadline))
+        if on_wait and now > next_word:
+            on_wait(f"waiting for the lock on {what}, {_holder(connection, key)}")
+            next_word = now + WORDS_EVERY
         time.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads attempts, no secret
         pause = min(pause * 1.5, LONGEST_PAUSE)
     try:
@@ -50,10 +64,15 @@ def _try(connection: psycopg.Connection, key: int) -> bool:
 
 
 def _sentence(connection: psycopg.Connection, key: int, what: str, deadline: float) -> str:
+    holder = _holder(connection, key)
+    step = "let it finish or end it" if holder.startswith("which is held") else "run the command again"
+    return f"waited {deadline:g} s for the lock on {what}, {holder}; {step}"
+
+
+def _holder(connection: psycopg.Connection, key: int) -> str:
     row = connection.execute(_HOLDER, [key]).fetchone()
-    waited = f"waited {deadline:g} s for the lock on {what}"
     if row is None:
-        return f"{waited}, which others took in turn; run the command again"
+        return "which others took in turn"
     pid, application, user, age = cast("tuple[int, str, str, float | None]", row)
     since = "" if age is None else f", connected for {age:.0f} s"
-    return f"{waited}, which is held by {application or 'a client'} (pid {pid}, login {user}{since}); let it finish or end it"
+    return f"which is held by {application or 'a client'} (pid {pid}, login {user}{since})"

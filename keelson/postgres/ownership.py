@@ -16,6 +16,7 @@ import psycopg
 from psycopg.rows import class_row
 
 from keelson.errors import OwnershipError
+from keelson.postgres.catalog import has_table
 from keelson.postgres.connection import server_address
 from keelson.postgres.locks import advisory_lock
 
@@ -64,7 +65,7 @@ def server_lock(admin: psycopg.Connection, deadline: float = LOCK_DEADLINE) -> I
         msg = f"roles are managed from the database {MAINTENANCE_DATABASE!r}, not {admin.info.dbname!r}; connect there"
         raise OwnershipError(msg)
     with advisory_lock(admin, LOCK_KEY, f"roles and databases of {server_address(admin)}", deadline):
-        if not _prepared(admin):
+        if not is_kept(admin):
             admin.execute(resources.files(__package__).joinpath("ownership.sql").read_bytes())
         yield
 
@@ -133,9 +134,9 @@ def release(admin: psycopg.Connection, kind: Kind, name: str) -> None:
     admin.execute("DELETE FROM keelson.ownership WHERE (kind, name) = (%s, %s)", [kind, name])
 
 
-def _prepared(admin: psycopg.Connection) -> bool:
-    row = admin.execute("SELECT pg_catalog.to_regclass('keelson.ownership') IS NOT NULL").fetchone()
-    return bool(row and row[0])
+def is_kept(admin: psycopg.Connection) -> bool:
+    """Return whether the server has the table of what belongs to whom."""
+    return has_table(admin, "keelson.ownership")
 
 
 def _write(admin: psycopg.Connection, row: Owned) -> None:

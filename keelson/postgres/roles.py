@@ -26,6 +26,12 @@ from keelson.postgres.ownership import Owner, server_lock
 
 UNLIMITED = -1
 
+_OPTIONS = """
+    SELECT rolname, rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls OR NOT rolinherit, rolcanlogin,
+        rolconnlimit
+    FROM pg_catalog.pg_roles WHERE rolname = ANY (%s)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class ExtraLogin:
@@ -85,6 +91,28 @@ def ensure_roles(  # noqa: PLR0913 - what a role is made of
             _set_memberships(admin, roles, logins)
 
 
+def altered_roles(
+    admin: psycopg.Connection,
+    service: str,
+    logins: Mapping[str, ExtraLogin] | None = None,
+    *,
+    connection_limit: int = UNLIMITED,
+) -> tuple[str, ...]:
+    """Return the roles of `service` that `ensure_roles` would bring back to what the arguments say; passwords are not seen."""
+    roles, logins = RoleNames(service), logins or {}
+    members = (*roles.logins, *logins)
+    found = {name: tuple(options) for name, *options in admin.execute(_OPTIONS, [[*roles.groups, *members]]).fetchall()}
+    plain: dict[str, tuple[object, ...]] = {
+        **{name: (False, False, found.get(name, (None,))[-1]) for name in roles.groups},
+        **dict.fromkeys(members, (False, True, connection_limit)),
+        roles.migrator: (False, True, UNLIMITED),
+    }
+    plain[roles.owner] = (False, *found.get(roles.owner, (None, None))[1:])  # see `databases`
+    altered = {name for name, options in plain.items() if found.get(name) != options}
+    moved = _memberships(admin, roles, list(members)) ^ _wanted_memberships(roles, logins).keys()
+    return tuple(sorted(altered | {member for _, member in moved}))
+
+
 def drop_roles(admin: psycopg.Connection, stack_id: str, service: str) -> None:
     """Drop the roles that `stack_id` made for `service`; what they own in any database goes to the administrator.
 
@@ -133,8 +161,9 @@ def login_options(admin: psycopg.Connection, name: str, password: str, limit: in
     return sql.SQL("LOGIN CONNECTION LIMIT {} PASSWORD {}").format(sql.Literal(limit), sql.Literal(verifier))
 
 
-def _set_memberships(admin: psycopg.Connection, roles: RoleNames, logins: Mapping[str, ExtraLogin]) -> None:
-    wanted = {
+def _wanted_memberships(roles: RoleNames, logins: Mapping[str, ExtraLogin]) -> dict[tuple[str, str], str]:
+    """Return {(group, member): with which options}."""
+    return {
         (roles.owner, roles.migrator): "INHERIT FALSE, SET TRUE",
         **{(roles.app, login): "INHERIT TRUE, SET FALSE" for login in (roles.app_a, roles.app_b)},
         **{(roles.readonly, login): "INHERIT TRUE, SET FALSE" for login in (roles.readonly_a, roles.readonly_b)},
@@ -144,6 +173,10 @@ def _set_memberships(admin: psycopg.Connection, roles: RoleNames, logins: Mappin
             if login.inherits
         },
     }
+
+
+def _set_memberships(admin: psycopg.Connection, roles: RoleNames, logins: Mapping[str, ExtraLogin]) -> None:
+    wanted = _wanted_memberships(roles, logins)
     for group, member in _memberships(admin, roles, [*roles.logins, *logins]) - wanted.keys():
         admin.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(group), sql.Identifier(member)))
     for (group, member), options in wanted.items():

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from keelson.errors import KeelsonError
+from keelson.migrations import Location
+from keelson.migrations.lint import Finding, Foreseen, foresee
+from keelson.migrations.lint.foreseen import StatementPlan
+from keelson.migrations.lint.place import from_input
 from keelson.migrations.plan import code_in, describe_text, losses_in
 from keelson.migrations.seeds import SeedFile, read_seeds
 from keelson.preview.events import Events, Step
+from keelson.wording import counted
 
 FORMAT = 1  # of the JSON; raised when a key goes or changes its meaning
 
@@ -24,12 +29,25 @@ _HOLDS_DATA = frozenset({"Database", "DataDirectory", "Volume"})
 
 @dataclass(frozen=True)
 class FilePlan:
-    """A migration or seed that would run."""
+    """A migration or seed that would run.
+
+    Attributes:
+        file: its name.
+        plan: it in one line.
+        destroys: what it destroys, in words.
+        runs_code: its commands whose effects only the run itself shows.
+        reversible: of a migration, whether it has an undo.
+        statements: of a migration, what each of its statements does.
+        findings: of a migration, what the linter says.
+    """
 
     file: str
     plan: str
     destroys: str
     runs_code: str
+    reversible: bool | None = None
+    statements: tuple[StatementPlan, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,12 +193,33 @@ def _properties(step: Step) -> tuple[str, ...]:
 
 def _files(step: Step, root: Path) -> Iterator[FilePlan]:
     names = [name for name in str(step.inputs.get("pending") or "").split(", ") if name]
-    if step.op == "delete":
+    if step.op == "delete" or not names:
         return
     plans = step.inputs.get("plan") or {} if step.type == "Schema" else _seed_plans(step, names, root)
+    foreseen = _foreseen(step, names, root) if step.type == "Schema" else {}
     for name in names:
         plan = str(plans.get(name, ""))
-        yield FilePlan(name, plan, losses_in(plan), code_in(plan))
+        found = FilePlan(name, plan, losses_in(plan), code_in(plan))
+        if seen := foreseen.get(name):
+            rows = {str(table): int(count) for table, count in (_outputs(step).get("rows") or {}).items()}
+            statements = tuple(statement.with_rows(rows) for statement in seen.statements)
+            found = replace(found, reversible=seen.reversible, statements=statements, findings=seen.findings)
+        yield found
+
+
+def _outputs(step: Step) -> Mapping[str, Any]:
+    return dict(step.old.get("outputs") or {})
+
+
+def _foreseen(step: Step, names: Sequence[str], root: Path) -> dict[str, Foreseen]:
+    """Look at the pending migrations: the engine's state holds one line of each."""
+    try:
+        files = Location(Path(str(step.inputs["directory"])), **step.inputs.get("reading", {})).read(root)
+        pending = [file for file in files if file.name in names]
+        earlier = [file for file in files if file.name not in names]
+        return {seen.file: seen for seen in foresee(pending, earlier, from_input(step.inputs.get("lint") or {}))}
+    except KeelsonError:  # the preview itself has refused them, and says why
+        return {}
 
 
 def _seed_plans(step: Step, names: Sequence[str], root: Path) -> dict[str, str]:
@@ -195,7 +234,7 @@ def _seed_plans(step: Step, names: Sequence[str], root: Path) -> dict[str, str]:
 def _seed_plan(seed: SeedFile) -> str:
     if not seed.table:
         return describe_text(seed.text(), seed.source)
-    return f"loads up to {seed.text().count(chr(10)) - 1} rows into {'.'.join(seed.table)}"
+    return f"loads up to {seed.count_rows()} rows into {'.'.join(seed.table)}"
 
 
 def _lost_by_files(changes: Iterable[PartChange]) -> Iterator[Danger]:
@@ -256,8 +295,8 @@ def _headline(
     databases = sum(change.kind == "database" for change in changes)
     parts = [
         f"{len(destructive)} destructive" if destructive else "nothing destructive",
-        *([_counted(databases, "database")] if databases else []),
-        *([_counted(files, "migration")] if files else []),
+        *([counted(databases, "database")] if databases else []),
+        *([counted(files, "migration")] if files else []),
     ]
     return ", ".join(parts)
 
@@ -273,7 +312,3 @@ def _unknown(changes: Sequence[PartChange]) -> Iterator[str]:
     if any(change.kind in {"server", "redis"} and change.status == "new" for change in changes):
         yield "the ports of new servers, which are chosen when they start"
     yield "what was changed in the databases by hand; pulumi refresh looks"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

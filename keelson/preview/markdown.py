@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from keelson.migrations.locks import MODES
 from keelson.migrations.plan import SEPARATOR
+from keelson.migrations.rows import in_words
 from keelson.preview.document import Danger, Document, FilePlan, PartChange
 
 MOST_ROWS = 40
@@ -120,11 +121,22 @@ def _details(document: Document) -> Iterator[str]:
 def _change_lines(change: PartChange) -> Iterator[str]:
     for file in (*change.migrations, *change.seeds):
         yield f"- {code(file.file)}{': ' + code(file.plan) if file.plan else ''}"
+        yield from (f"  - line {work_line}" for work_line in _work_lines(file))
+        for finding in file.findings[:MOST_ROWS]:
+            yield f"  - {finding.severity} {code(finding.rule)} in line {finding.line}: {code(finding.message)}"
     for resource in change.resources:
         if resource.type in _SAID_BY_FILES and (change.migrations or change.seeds):
             continue
         properties = f": {code(', '.join(resource.properties))}" if resource.properties else ""
         yield f"- {resource.op} {code(f'{resource.type} {resource.name}')}{properties}"
+
+
+def _work_lines(file: FilePlan) -> Iterator[str]:
+    """Say which statements have to do with all rows of a table that is large, or may be."""
+    for statement in file.statements[:MOST_ROWS]:
+        for work in statement.work:
+            rows = f", {in_words(work.rows)}" if work.rows else ""
+            yield f"{statement.line}: {code(statement.command)} {code(str(work))}{rows}"
 
 
 def _folded(title: str, lines: Iterable[str]) -> str:

@@ -10,6 +10,8 @@ from pydantic import Field
 from keelson.errors import SettingsError
 from keelson.settings.backup import BackupChanges
 from keelson.settings.document import read_mapping
+from keelson.settings.lint import LintRules
+from keelson.settings.migrations import MigrationSettings
 from keelson.settings.model import Settings
 
 REFERENCE_SEEDS = "reference"
@@ -36,6 +38,8 @@ class DatabaseDefinition(Settings):
     logins: dict[Name, Login] = Field(default_factory=dict)
     connection_limit: Annotated[int, Field(ge=-1)] = -1
     backup: BackupChanges = BackupChanges()
+    lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than the stack says
+    migrations: MigrationSettings = MigrationSettings()
 
     def seed_folders(self, environment: str, directory: Path) -> tuple[str, ...]:
         """Return the folders under seeds/ for `environment`, in order; by default reference data, then its own."""
@@ -55,6 +59,12 @@ def read_database(directory: Path, root: Path) -> DatabaseDefinition:
     step = f"`keelson service add {directory.name}` makes one"
     values = read_mapping(directory / "database.yaml", source, when_missing=step)
     definition = DatabaseDefinition.read(values, source)
+    if foreign := sorted({"dev", "test", "demo", "staging"} & set(definition.seeds.get("prod", ()))):
+        msg = (
+            f"{source}: the setting 'seeds.prod' names {foreign[0]!r}, whose rows are for that environment; take it out, or rename"
+            " the folder if its rows are for every environment"
+        )
+        raise SettingsError(msg)
     for environment, folders in definition.seeds.items():
         for folder in folders:
             if not (directory / "seeds" / folder).is_dir():

@@ -20,6 +20,7 @@ from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
 from keelson.settings.kubernetes import KubernetesSettings
+from keelson.settings.lint import LintRules, Severity
 from keelson.settings.model import AbsolutePath, Settings
 from keelson.settings.monitoring import EXPORTERS, exporter_of
 from keelson.settings.parts import (
@@ -91,6 +92,7 @@ class StackSettings(Settings):
     agent: AgentSettings = AgentSettings()
     docker: DockerSettings = DockerSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
+    lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than usual
     backup: BackupSettings = BackupSettings()  # of every database and Redis, which may change parts of it
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
@@ -194,6 +196,10 @@ class Stack(Settings):
         if self.settings.target != "kubernetes" or "schedule" in said:  # an agent begins one after the other
             return settings
         return settings.model_copy(update={"schedule": spread(name)})
+
+    def lint_of(self, database: str) -> dict[str, Severity]:
+        """Return how much the linter's rules count for a database, where that is other than usual."""
+        return self.settings.lint | self.databases[database].lint
 
     def directory(self, database: str) -> Path:
         """Return the folder of `database`, relative to the project."""

@@ -1,14 +1,21 @@
 """How a stack is: what `keelson status` shows. Nothing here prints."""
 
-from keelson.status.looking import look
-from keelson.status.model import (
-    BackupStatus,
-    CertificateStatus,
-    DatabaseStatus,
-    PartStatus,
-    RedisStatus,
-    StackStatus,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keelson.lazily import exports
+
+if TYPE_CHECKING:
+    from keelson.status.looking import look
+    from keelson.status.model import (
+        BackupStatus,
+        CertificateStatus,
+        DatabaseStatus,
+        PartStatus,
+        RedisStatus,
+        StackStatus,
+    )
 
 __all__ = [
     "BackupStatus",
@@ -19,3 +26,11 @@ __all__ = [
     "StackStatus",
     "look",
 ]
+
+__getattr__ = exports(
+    __name__,
+    {
+        "looking": ("look",),
+        "model": ("BackupStatus", "CertificateStatus", "DatabaseStatus", "PartStatus", "RedisStatus", "StackStatus"),
+    },
+)

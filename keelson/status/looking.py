@@ -113,15 +113,17 @@ def _figures(stack: Stack, server: str) -> Mapping[str, DatabaseFigures]:
 
 
 def _ledger(stack: Stack, name: str) -> _Ledger:
-    files = migrations.read_directory(stack.root / stack.directory(name) / "migrations", stack.root)
+    files = migrations.location_of(stack, name).read(stack.root)
     server = stack.databases[name].server
     with _SLOTS, resolve(_reference(stack, server, name)).connect("keelson status", patience=0) as connection:
-        ledger = migrations.read_ledger(connection)
+        entries = migrations.read_entries(connection)
         row = connection.execute(_OTHERS).fetchone()
+    ours = {file.name for file in files}
+    applied = {entry.file: entry.version for entry in entries if entry.file in ours}
     return _Ledger(
         row[0] if row else 0,
-        max((file.version for file in files if file.name in ledger), default=0),
-        tuple(file.name for file in files if file.name not in ledger),
+        max([0, *applied.values()]),
+        tuple(file.name for file in files if file.name not in applied),
     )
 
 

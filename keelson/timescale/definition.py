@@ -9,8 +9,9 @@ from typing import Annotated
 from pydantic import Field
 
 from keelson.errors import MigrationError
-from keelson.migrations.files import read_text, relative
-from keelson.migrations.statements import split
+from keelson.migrations.files import relative
+from keelson.migrations.parts import Part
+from keelson.migrations.statements import analyse, split
 from keelson.settings.document import parse_mapping
 from keelson.settings.model import Settings
 
@@ -79,10 +80,10 @@ def read_definition(path: Path, root: Path | None = None) -> Definition:
         MigrationError: it cannot be read, or a query is not one SELECT.
     """
     source = relative(path, root)
-    file = _File.read(parse_mapping(read_text(path, source), source), source)
+    file = _File.read(parse_mapping(Part(path, source).text(), source), source)
     for name, aggregate in file.aggregates.items():
         where = f"{source}: aggregates.{name}.query"
-        kinds = [statement.kind for statement in split(aggregate.query, where)]
+        kinds = [analyse(statement, where).kind for statement in split(aggregate.query, where)]
         if kinds != ["select_stmt"]:
             msg = f"{where} must be one SELECT; correct it"
             raise MigrationError(msg)

@@ -18,9 +18,7 @@ from psycopg import sql
 
 from keelson.errors import MigrationError
 from keelson.migrations import session
-from keelson.migrations.apply import LOCK_DEADLINE
 from keelson.postgres.catalog import Edition, timescale_edition
-from keelson.postgres.locks import advisory_lock
 from keelson.timescale import statements
 from keelson.timescale.definition import Aggregate, Definition, Hypertable
 from keelson.timescale.statements import identifier
@@ -60,8 +58,7 @@ def apply_policies(connection: psycopg.Connection, definition: Definition, *, ow
         LockError: another runner holds the database.
     """
     edition = _edition(connection, definition)
-    what = f"migrations and seeds of database {connection.info.dbname!r}"
-    with advisory_lock(connection, session.LOCK_KEY, what, LOCK_DEADLINE):
+    with session.runners_lock(connection):
         _refuse_plain_tables(connection, definition)
         if edition == "community":
             _set_chunk_policies(connection, definition, owner)

@@ -1,14 +1,8 @@
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -19,59 +13,7 @@ from keelson.migrations.session import LOCK_KEY
 from keelson.postgres.catalog import schema_version
 from keelson.postgres.databases import grant_schemas
 from keelson.postgres.locks import advisory_lock
-from tests.services import PASSWORD, Service
-
-
-class Project:
-    """A database and its directory of migrations."""
-
-    def __init__(self, service: Service, directory: Path) -> None:
-        self.service, self.directory = service, directory
-
-    def write(self, **files: str) -> Project:
-        for name, text in files.items():
-            self.path(name).write_text(text, encoding="utf-8")
-        return self
-
-    def path(self, name: str) -> Path:
-        return self.directory / f"{name.removeprefix('_')}.sql"
-
-    def files(self) -> tuple[migrations.MigrationFile, ...]:
-        return migrations.read_directory(self.directory, self.directory.parent)
-
-    def apply(self, **options: object) -> dict[str, str]:
-        with self.service.as_migrator() as connection:
-            return migrations.apply(connection, self.files(), owner=self.service.roles.owner, **options)
-
-    def refused(self) -> str:
-        with pytest.raises(MigrationError) as caught:
-            self.apply()
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
-
-    def query(self, statement: str) -> list[tuple[object, ...]]:
-        with self.service.as_admin() as admin:
-            return admin.execute(statement).fetchall()
-
-    def tables(self) -> set[str]:
-        query = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
-        return {str(row[0]) for row in self.query(query)} - {"schema_versions", "schema_seeds"}
-
-
-@pytest.fixture
-def project(database: Service, tmp_path: Path) -> Project:
-    directory = tmp_path / "migrations"
-    directory.mkdir()
-    return Project(database, directory)
-
-
-def until(condition: Callable[[], bool], seconds: float = 10) -> float:
-    """Wait for a condition; return how long it took."""
-    start = time.monotonic()
-    while not condition():
-        assert time.monotonic() < start + seconds, "not in time"
-        time.sleep(0.02)
-    return time.monotonic() - start
+from tests.migrations.project import Project, until
 
 
 def test_migrations_are_applied_in_order_once_and_stand_in_the_ledger(project: Project) -> None:
@@ -104,7 +46,7 @@ def test_the_ledgers_first_columns_are_the_documents_and_the_owner_owns_all(proj
         "SELECT attname FROM pg_attribute WHERE attrelid = 'schema_versions'::regclass AND attnum > 0 ORDER BY attnum"
     )
     assert [row[0] for row in columns] == [
-        "version", "applied_at", "description", "file", "checksum", "duration", "applied_by", "outcome", "undo",
+        "version", "applied_at", "description", "file", "checksum", "duration", "applied_by", "outcome", "undo", "text_checksum",
     ]  # fmt: skip
     owners = project.query("""SELECT DISTINCT relowner::regrole::text FROM pg_class WHERE relnamespace IN ('public'::regnamespace, 's'::regnamespace)
         AND relname IN ('t', 'schema_versions')""")
@@ -269,7 +211,7 @@ def test_rows_of_another_tool_ask_for_a_baseline(project: Project) -> None:
     project.write(_1="CREATE TABLE t ()").apply()
     assert project.tables() == {"t"}, "an empty table of the documents' form is completed"
     project.query("INSERT INTO schema_versions (version) VALUES (7) RETURNING 1")
-    assert "has version 7 from another tool; baseline" in project.refused()
+    assert "has version 7 without a file, from another tool; `keelson migrate import`" in project.refused()
 
 
 def test_a_login_without_rights_gets_one_clear_sentence(project: Project) -> None:
@@ -313,27 +255,9 @@ def test_nothing_to_do_takes_no_lock_and_writes_nothing(project: Project) -> Non
         del before
 
 
-RUNNER = """
-import sys
-from pathlib import Path
-from keelson import migrations
-from keelson.postgres.connection import connect
-connection = connect(sys.stdin.readline().strip(), application_name="runner")
-migrations.apply(connection, migrations.read_directory(Path(sys.argv[1])), owner=sys.argv[2])
-"""
-
-
 def test_the_server_ends_the_work_of_a_killed_runner(project: Project) -> None:
     project.write(_1="CREATE TABLE one ()", _2="CREATE TABLE two (); SELECT pg_sleep(60)")
-    roles = project.service.roles
-    parameters = project.service.server.parameters(project.service.name, roles.migrator, PASSWORD)
-    command = [sys.executable, "-c", RUNNER, str(project.directory), roles.owner]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())}
-    )
-    assert process.stdin
-    with process.stdin as stdin:
-        stdin.write(psycopg.conninfo.make_conninfo(**parameters) + "\n")
+    process = project.started()
     running = f"SELECT FROM pg_stat_activity WHERE datname = '{project.service.name}' AND query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
     until(lambda: bool(project.query(running)))
     process.send_signal(signal.SIGKILL)
@@ -383,3 +307,25 @@ def test_a_lost_connection_says_so(project: Project) -> None:
         until(lambda: bool(project.query(end)))
         assert "1.sql:1: terminating connection due to administrator command (SQLSTATE 57P01)" in message.result()
     assert project.tables() == set()
+
+
+def test_what_came_before_a_failure_is_on_disk_when_that_is_told(project: Project) -> None:
+    project.write(_1="CREATE TABLE t AS SELECT generate_series(1, 1000)", _2="CREATE TABLE t ()")
+    written: list[object] = []
+    with project.service.as_admin() as admin, project.service.as_migrator() as migrator:
+        admin.execute(f"ALTER DATABASE {project.service.name} SET synchronous_commit = on")
+        admin.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+        admin.execute("SELECT pg_reload_conf()")
+        try:
+            migrator.execute("SET synchronous_commit = on")
+
+            def tell(line: str) -> None:
+                if "2.sql" in line:
+                    written.extend(admin.execute("SELECT pg_current_wal_insert_lsn()").fetchone() or ())
+
+            project.refused_on(migrator, tell)
+            flushed = admin.execute("SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", written).fetchone()
+        finally:
+            admin.execute("ALTER SYSTEM RESET wal_writer_delay")
+            admin.execute("SELECT pg_reload_conf()")
+    assert flushed == (True,)

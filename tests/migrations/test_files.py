@@ -46,8 +46,9 @@ def test_a_hash_sees_neither_line_ends_nor_a_byte_order_mark(tmp_path: Path) -> 
     (tmp_path / "1.sql").write_bytes(text.encode())
     (tmp_path / "2.sql").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
     first, second = read_directory(tmp_path)
-    assert first.sha256 == second.sha256 == hashlib.sha256(text.encode()).hexdigest()
-    assert second.text() == text
+    assert first.text_sha256 == second.text_sha256 == hashlib.sha256(text.encode()).hexdigest()
+    assert first.sha256 == second.sha256
+    assert second.up.text() == text
 
 
 def test_an_undo_belongs_to_its_migration(tmp_path: Path) -> None:
@@ -55,8 +56,9 @@ def test_an_undo_belongs_to_its_migration(tmp_path: Path) -> None:
     (tmp_path / "001_a.down.sql").write_text("DROP TABLE a")
     (tmp_path / "2.sql").write_text("SELECT 1")
     one, two = read_directory(tmp_path)
-    assert (one.has_undo, one.undo()) == (True, "DROP TABLE a")
-    assert (two.has_undo, two.undo()) == (False, None)
+    assert one.undo
+    assert one.undo.text() == "DROP TABLE a"
+    assert two.undo is None
 
 
 def test_an_undo_without_a_migration_is_refused(tmp_path: Path) -> None:

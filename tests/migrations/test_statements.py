@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from keelson.errors import MigrationError
-from keelson.migrations.statements import Statement, split
+from keelson.migrations.statements import Statement, analyse, split
 
 COUNTS = {
     "two selects": ("SELECT 1; SELECT 2", 2),
@@ -54,7 +54,7 @@ def test_text_splits_where_the_grammar_says(text: str, count: int) -> None:
 
 def test_lines_are_those_of_the_file_whatever_comes_before() -> None:
     text = "-- ☃\nSELECT 'ä\n;';\n\n/* c\n */ SELECT 2;\n\\restrict x\nCREATE TABLE t (a int)"
-    assert [(statement.line, statement.kind) for statement in parse(text)] == [
+    assert [(statement.line, analyse(statement, "x").kind) for statement in parse(text)] == [
         (2, "select_stmt"),
         (6, "select_stmt"),
         (8, "create_stmt"),
@@ -94,7 +94,7 @@ def test_a_copy_in_a_comment_is_none() -> None:
         ("CREATE TABLE t (\n  a int,\n)", 3, 'at or near ")"'),
         ("SELECT 1;\n\\i other.sql", 2, "\\i is a command of psql"),
         ("SELECT 1 \\gset", 1, "\\gset is a command of psql"),
-        ("\nBEGIN;\nSELECT 1;\nCOMMIT;", 2, "is one transaction already"),
+        ("\nBEGIN;\nSELECT 1;\nCOMMIT;\nSELECT 2", 4, "is one transaction already"),
         ("SELECT 1; ROLLBACK", 1, "is one transaction already"),
         ("COPY t TO stdout", 1, "COPY TO stdout"),
         ("VACUUM t", 1, "VACUUM cannot run inside a transaction"),
@@ -109,6 +109,7 @@ def test_a_copy_in_a_comment_is_none() -> None:
         ("DROP SUBSCRIPTION s", 1, "DROP SUBSCRIPTION cannot"),
         ("ALTER TABLE t DETACH PARTITION p CONCURRENTLY", 1, "DETACH PARTITION CONCURRENTLY cannot"),
         ("CREATE MATERIALIZED VIEW m WITH (timescaledb.continuous) AS SELECT 1", 1, "declare it in timescale.yaml"),
+        ("CREATE MATERIALIZED VIEW m WITH (tsdb.continuous) AS SELECT 1", 1, "declare it in timescale.yaml"),
     ],
 )
 def test_what_cannot_be_part_of_a_migration_is_refused_with_its_line(text: str, line: int, what: str) -> None:
@@ -142,3 +143,15 @@ def test_a_literal_near_an_error_is_not_shown() -> None:
 @pytest.mark.parametrize("text", ["-- nothing\n", "/* nothing */", ";", "\n\n"])
 def test_a_file_without_a_statement_is_refused(text: str) -> None:
     assert "has no statement" in refused(text)
+
+
+def test_a_chain_of_many_operators_has_a_tree() -> None:
+    (statement,) = parse("UPDATE users SET note = " + "name || " * 500 + "''")
+    assert [lock.table for lock in analyse(statement, "a.sql").locks] == ["users"]
+    assert len(parse("COPY (SELECT " + "1 + " * 500 + "1) TO '/x'")) == 1
+
+
+def test_rows_follow_a_copy_right_after_a_line_for_psql() -> None:
+    (copy,) = parse("\\restrict x\nCOPY t FROM stdin;\nit's; a row\n\\.\n")
+    assert copy.copy_data
+    assert copy.copy_data.text == "it's; a row\n"

@@ -6,6 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from keelson.migrations.lint import Finding
+from keelson.migrations.lint.foreseen import Lock, StatementPlan
+from keelson.migrations.lint.work import Work
 from keelson.preview import Document, failed_document, markdown
 from keelson.preview.document import Danger, FilePlan, PartChange
 from keelson.preview.markdown import LARGEST, code, marker
@@ -50,7 +53,16 @@ def test_any_text_shows_as_it_is_and_is_no_markup() -> None:
     )
 
 
-@pytest.mark.parametrize("place", ["file", "plan", "where", "what", "error", "warning", "stack", "name"])
+PLACES = ["file", "plan", "where", "what", "error", "warning", "stack", "name", "rule", "message", "command", "table"]
+
+
+def planned(table: str, command: str, rule: str, message: str) -> FilePlan:
+    statement = StatementPlan(3, command, "", (Lock(table, "SHARE"),), (Work("scans", table, "CHECK c", 12_345),), ())
+    finding = Finding("002.sql", "sql/auth/migrations/002.sql", 3, "warning", rule, message)
+    return FilePlan("002.sql", "", "", "", reversible=True, statements=(statement,), findings=(finding,))
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_a_hostile_text_breaks_neither_table_nor_tags(place: str) -> None:
     def at(wanted: str) -> str:
         return HOSTILE if place == wanted else "x"
@@ -58,7 +70,13 @@ def test_a_hostile_text_breaks_neither_table_nor_tags(place: str) -> None:
     document = plain(
         stack=at("stack"),
         destructive=(Danger(at("where"), at("file"), at("what")),),
-        databases=(change(at("name"), FilePlan(at("file"), at("plan"), "", "")),),
+        databases=(
+            change(
+                at("name"),
+                FilePlan(at("file"), at("plan"), "", ""),
+                planned(*map(at, ("table", "command", "rule", "message"))),
+            ),
+        ),
         errors=(at("error"),),
         warnings=(at("warning"),),
     )
@@ -88,6 +106,13 @@ def test_a_preview_that_could_not_begin_says_why() -> None:
     text = markdown(failed_document("dev", "the Pulumi engine is missing; run `make setup`"))
     assert "FAILS" in text
     assert "the Pulumi engine is missing" in text
+
+
+def test_a_file_shows_what_reads_or_writes_all_rows_and_what_the_linter_says() -> None:
+    file = planned("users", "ALTER TABLE", "json-type", "use jsonb")
+    text = markdown(plain(databases=(change("auth", file),)))
+    assert "- line 3: <code>ALTER TABLE</code> <code>scans users (CHECK c)</code>, about 12 thousand rows" in text
+    assert "- warning <code>json-type</code> in line 3: <code>use jsonb</code>" in text
 
 
 def test_the_strongest_lock_is_that_on_a_table_that_was_there_before() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def _steps(project: Path) -> list[tuple[Provider, dict[str, Any]]]:
         (SchemaProvider(), migrator | service | {"directory": "sql/notes/migrations", "files": schema}),
         (SeedsProvider(), migrator | service | {"directory": "sql/notes/seeds", "folders": ["dev"], "files": loaded}),
         (PoliciesProvider(), migrator | service | {"definition": "sql/notes/timescale.yaml", "sha256": "0"}),
-        (AccessProvider(), admin | service | {"logins": {}}),
+        (AccessProvider(), admin | service | {"logins": {}, "schema": "1"}),
     ]
 
 
@@ -165,6 +166,79 @@ def test_what_is_gone_reads_as_gone_and_what_cannot_be_reached_as_it_was(
     assert (found, kept["name"], kept["stack_id"]) == (identity, state["name"], state["stack_id"])
 
 
+def test_a_refresh_notes_what_was_changed_by_hand_and_an_update_says_it_until_it_is_put_back(
+    provider: ProviderProcess, project: Path
+) -> None:
+    made = _make_all(provider, project)
+    identity, state, given = _inputs(project, made, AccessProvider)
+    admin, access = REFERENCE.to(database="notes"), AccessProvider()
+    assert len(str(state["catalog"])) < 500
+    assert provider.read(access, identity, state)[1] == state
+    with resolve(admin).connect() as connection:
+        connection.execute("ALTER TABLE notes ADD phone text; GRANT ALL ON notes TO PUBLIC")
+        connection.execute("REVOKE CONNECT ON DATABASE notes FROM notes_app")
+    found = provider.read(access, identity, state)[1]
+    assert found["drift"] == "grants, tables"
+    assert provider.diff(access, identity, found, given)
+    updated = provider.update(access, identity, found, given)
+    assert updated["drift"] == "grants, tables"
+    resolve(MIGRATOR.to(role="notes_app_a")).connect().close()  # that right is given again
+    with resolve(admin).connect() as connection:
+        connection.execute("ALTER TABLE notes DROP phone; REVOKE ALL ON notes FROM PUBLIC")
+    updated = provider.update(access, identity, updated, given)
+    assert updated["drift"] == ""
+    assert not provider.diff(access, identity, updated, given)
+
+
+def test_a_change_that_was_asked_for_is_what_a_refresh_compares_with(provider: ProviderProcess, project: Path) -> None:
+    made = _make_all(provider, project)
+    identity, state, given = _inputs(project, made, AccessProvider)
+    with resolve(REFERENCE.to(database="notes")).connect() as connection:
+        connection.execute("ALTER TABLE notes ADD phone text")
+    updated = provider.update(AccessProvider(), identity, state, given | {"schema": "2"})
+    assert updated["drift"] == ""
+    assert updated["catalog"] != state["catalog"]
+    assert provider.read(AccessProvider(), identity, updated)[1] == updated
+
+
+def test_a_stack_of_before_is_looked_at_from_its_next_update_on(provider: ProviderProcess, project: Path) -> None:
+    made = _make_all(provider, project)
+    identity, state, given = _inputs(project, made, AccessProvider)
+    old = {key: value for key, value in state.items() if key not in {"catalog", "drift", "schema"}}
+    assert provider.read(AccessProvider(), identity, old)[1] == old
+    assert provider.diff(AccessProvider(), identity, old, given)
+    updated = provider.update(AccessProvider(), identity, old, given)
+    assert updated["catalog"] == state["catalog"]
+    foreign = updated | {"catalog": updated["catalog"] | {"form": "of another release/17"}}
+    assert provider.read(AccessProvider(), identity, foreign)[1] == foreign
+    assert provider.diff(AccessProvider(), identity, foreign, given)
+    assert provider.update(AccessProvider(), identity, foreign, given)["catalog"] == state["catalog"]
+
+
+def test_after_an_upgrade_of_the_server_a_refresh_begins_anew(provider: ProviderProcess, project: Path) -> None:
+    made = _make_all(provider, project)
+    identity, state, given = _inputs(project, made, AccessProvider)
+    questions, major, timescale = state["catalog"]["form"].split("/")
+    old = state | {"catalog": {"form": f"{questions}/{int(major) - 1}/{timescale}", "tables": "0"}}
+    assert provider.read(AccessProvider(), identity, old)[1] == state
+    assert not provider.diff(AccessProvider(), identity, old, given)
+
+
+def test_roles_that_were_altered_are_noted_and_put_back(provider: ProviderProcess, project: Path) -> None:
+    made = _make_all(provider, project)
+    identity, state, given = _inputs(project, made, RolesProvider)
+    assert provider.read(RolesProvider(), identity, state)[1] == state
+    with resolve(REFERENCE).connect() as connection:
+        connection.execute("ALTER ROLE notes_app_a SUPERUSER; ALTER ROLE notes_readonly LOGIN")
+        connection.execute("GRANT notes_owner TO notes_readonly_b; REVOKE notes_app FROM notes_app_b")
+    found = provider.read(RolesProvider(), identity, state)[1]
+    assert found["altered"] == "notes_app_a, notes_app_b, notes_readonly, notes_readonly_b"
+    assert provider.diff(RolesProvider(), identity, found, given)
+    updated = provider.update(RolesProvider(), identity, found, given)
+    assert not provider.diff(RolesProvider(), identity, updated, given)
+    assert provider.read(RolesProvider(), identity, updated)[1] == updated
+
+
 def test_no_row_that_was_acknowledged_is_missing_in_the_dump_of_a_database_that_is_dropped(
     provider: ProviderProcess, project: Path
 ) -> None:
@@ -226,14 +300,31 @@ def test_a_role_of_nobody_is_refused_by_name(provider: ProviderProcess, project:
         provider.create(kind, given | known)
 
 
-def test_pending_seeds_are_named_in_the_order_in_which_they_run(provider: ProviderProcess) -> None:
+def test_pending_seeds_are_named_in_the_order_in_which_they_run(provider: ProviderProcess, project: Path) -> None:
+    folder = project / "sql/notes/seeds"
+    shutil.rmtree(folder)
+    for name in ("dev/001_a.sql", "dev/002_b.sql", "reference/001_c.sql"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"SELECT '{name}'")
+    found = seeds.read_seeds(folder, ["reference", "dev"])
     given = {
         "reference": MIGRATOR.as_input(),
         "service": "notes",
         "directory": "sql/notes/seeds",
         "folders": ["reference", "dev"],
-        "files": {"dev/001_a.sql": "1", "dev/002_b.sql": "2", "reference/001_c.sql": "3"},
+        "files": {seed.name: seed.sha256 for seed in found},
     }
     inputs, failures = provider.check(SeedsProvider(), {}, given)
     assert not failures
     assert inputs["pending"] == "reference/001_c.sql, dev/001_a.sql, dev/002_b.sql"
+    loaded_before = {seed.name: seed.text_sha256 for seed in found}  # as states of before have it
+    inputs, failures = provider.check(SeedsProvider(), {**given, "files": loaded_before, "pending": ""}, given)
+    assert (failures, inputs["pending"]) == ([], "")
+
+
+def test_a_preview_refuses_seeds_of_another_environment(provider: ProviderProcess, project: Path) -> None:
+    (project / "sql/notes/seeds/dev/001_a.sql").write_text("SELECT 1")
+    files = {seed.name: seed.sha256 for seed in seeds.read_seeds(project / "sql/notes/seeds", ["dev"])}
+    given = {"reference": MIGRATOR.as_input(), "service": "notes", "directory": "sql/notes/seeds", "folders": ["dev"]}
+    _, failures = provider.check(SeedsProvider(), {}, given | {"files": files, "environment": "prod"})
+    assert "sql/notes/seeds/dev has the rows of dev, and this is prod" in str(failures)

@@ -119,6 +119,7 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(root: Path, change: dict[
         ("server: [main\n", "sql/auth/database.yaml:2: not YAML"),
         ("- a\n", "sql/auth/database.yaml must hold keys"),
         ("server: main\nseeds: {demo: [nowhere]}\n", "'seeds.demo' names 'nowhere', but seeds/nowhere is missing"),
+        ("server: main\nseeds: {prod: [dev]}\n", "'seeds.prod' names 'dev', "),
         ("", "sql/auth/database.yaml: the setting 'server' is missing; add it"),
         ("server: main\nlogins: {postgres: {}}\n", "the login's name 'postgres' is not allowed"),
         ("server: main\nlogins: {auth_owner: {}}\n", "'auth_owner' is a role that Keelson makes for 'auth' itself"),
@@ -128,6 +129,11 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(root: Path, change: dict[
             "'backup' is wrong: the schedule '61 2 * * *' cannot be read",
         ),
         ("server: main\nbackup: {keep: 3}\n", "unknown setting 'backup.keep'; did you mean 'keep_days'?"),
+        ("server: main\nmigrations: {directory: /db}\n", "'migrations.directory' is wrong: must be a path relative to"),
+        (
+            "server: main\nmigrations: {format: liquibase}\n",
+            "'migrations.format' is wrong: input should be 'keelson', 'flyway'",
+        ),
     ],
 )
 def test_a_wrong_database_yaml_is_one_sentence_that_names_it(root: Path, text: str, sentence: str) -> None:
@@ -240,3 +246,22 @@ def test_a_part_takes_the_stacks_backup_settings_but_for_what_it_changes(root: P
     stack = read_stack(GOOD | {"keelson:backup": '{"schedule": "0 3 * * *"}'}, "keelson", "dev", root)
     assert (stack.backup_of("auth").schedule, stack.backup_of("auth").keep_days) == ("0 3 * * *", 7)
     assert (stack.backup_of("redis").schedule, stack.backup_of("redis").keep_days) == ("0 3 * * *", 30)
+
+
+def test_rules_of_the_linter_count_as_the_database_says_then_the_stack(root: Path) -> None:
+    (root / "sql/auth/database.yaml").write_text("server: main\nlint: {json-type: off}\n")
+    config = GOOD | {"keelson:lint": '{"json-type": "error", "ban-drop-table": false}'}
+    assert read_stack(config, "keelson", "dev", root).lint_of("auth") == {"json-type": "off", "ban-drop-table": "off"}
+
+
+@pytest.mark.parametrize(
+    ("lint", "sentence"),
+    [
+        ('{"ban-drop-tables": "off"}', "'keelson:lint' is wrong: there is no rule 'ban-drop-tables'; did you mean 'ban-drop-table'?"),
+        ('{"ban-drop-table": "fatal"}', "'keelson:lint.ban-drop-table' is wrong: input should be 'error', 'warning' or 'off'"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_is_not_is_named(root: Path, lint: str, sentence: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_stack(GOOD | {"keelson:lint": lint}, "keelson", "dev", root)
+    assert sentence in str(caught.value)

@@ -72,7 +72,7 @@ def tables(connection: psycopg.Connection) -> list[str]:
     rows = connection.execute(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables "
         "WHERE schemaname !~ '^(pg_|information_schema$|_?timescaledb|keelson$)' "
-        "AND tablename NOT IN ('schema_versions', 'schema_seeds') ORDER BY 1",
+        "AND tablename <> ALL (ARRAY['schema_versions', 'schema_seeds', 'schema_steps', 'schema_history']) ORDER BY 1",
     )
     return [name for (name,) in rows]
 

@@ -19,7 +19,7 @@ SNAPSHOT = """
         FROM pg_class AS c
         JOIN namespaces ON namespaces.oid = c.relnamespace
         WHERE c.relkind IN ('r', 'v', 'S')
-          AND c.relname NOT IN ('schema_versions', 'schema_seeds')
+          AND c.relname <> ALL (ARRAY['schema_versions', 'schema_seeds', 'schema_steps', 'schema_history'])
           AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_class'::regclass AND objid = c.oid AND deptype = 'e')
     )
     SELECT 'schema ' || nspname FROM namespaces WHERE nspname <> 'public'

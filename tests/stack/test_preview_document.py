@@ -67,10 +67,33 @@ def test_a_pending_migration_shows_with_what_it_makes_and_locks(stack: StackUnde
     (file,) = database["migrations"]
     assert file["file"] == "002_tags.sql"
     assert file["plan"] == "creates table tags; ALTER TABLE notes: ACCESS EXCLUSIVE"
-    assert found["counts"]["update"] == 1
+    assert found["counts"]["update"] == 2  # its migrations, and what is known of its catalog
     assert "| <code>002&#95;tags.sql</code> |  | <code>ALTER TABLE notes&#58; ACCESS EXCLUSIVE</code> |" in markdown(
         stack
     )
+
+
+def test_a_pending_migration_shows_what_the_linter_says_and_an_error_stops_it(stack: StackUnderTest) -> None:
+    text = "ALTER TABLE notes ADD stamp timestamptz DEFAULT clock_timestamp();\n"
+    stack.write_service("notes", {"migrations/002_stamp.sql": text})
+    found = document(stack)
+    (file,) = found["databases"][0]["migrations"]
+    assert file["plan"] == (
+        "ALTER TABLE notes: ACCESS EXCLUSIVE; rewrites notes (the default of stamp differs from row to row); no undo; "
+        "warning: adding-field-with-default in line 1"
+    )
+    assert [lock["mode"] for lock in file["statements"][0]["locks"]] == ["ACCESS EXCLUSIVE"]
+    assert [finding["rule"] for finding in file["findings"]] == ["adding-field-with-default"]
+    assert any("002_stamp.sql has adding-field-with-default in line 1" in warning for warning in found["warnings"])
+
+    stack.write_settings(lint={"adding-field-with-default": "error"})
+    assert "sql/notes/migrations/002_stamp.sql:1: adding-field-with-default: " in document(stack, status=1)["errors"][0]
+    done = stack.keelson("migrate", "lint", "notes", check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "1 error in 1 file")
+    allowed = f"-- keelson: allow adding-field-with-default: nobody writes at night\n{text}"
+    stack.write_service("notes", {"migrations/002_stamp.sql": allowed})
+    assert document(stack)["verdict"] == "changes"
+    assert stack.keelson("migrate", "lint", "notes").stdout == "nothing wrong in 1 file\n"
 
 
 def test_what_is_destroyed_comes_first(stack: StackUnderTest) -> None:

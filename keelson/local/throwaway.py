@@ -1,0 +1,157 @@
+"""A private server that lasts as long as a block: no port, no password, no data worth keeping.
+
+It listens on a socket in a temporary directory of this user's own, writes nothing to disk that it need not, and ends with
+the thread that started it: by the end of the block, or, if that is killed, because the kernel ends the sandbox.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from keelson.errors import ServerError, UnreachableError
+from keelson.local import root as private_root
+from keelson.local import shared_memory
+from keelson.local.root import DATA, PrivateRoot, plain_environment, telling
+from keelson.paths import SOCKET_PATH_LIMIT
+from keelson.postgres.connection import connect
+
+ADMINISTRATOR = "postgres"
+PORT = "5432"  # names the socket; nothing listens on it
+START_SECONDS = 30
+END_SECONDS = 5
+PREFIX = "keelson-throwaway-"
+PARAMETERS = {
+    "listen_addresses": "",
+    "unix_socket_directories": f"{DATA}/run",
+    "port": PORT,
+    "shared_preload_libraries": "timescaledb,pg_stat_statements",
+    "max_worker_processes": "0",  # TimescaleDB's would hold the databases that others are copied from
+    "timescaledb.telemetry_level": "off",
+    "autovacuum": "off",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "shared_buffers": "32MB",
+    "max_connections": "40",
+    "max_locks_per_transaction": "256",
+    "jit": "off",
+    "timezone": "UTC",
+}
+
+
+@dataclass(frozen=True)
+class Throwaway:
+    """A server that answers on a socket in `sockets`."""
+
+    sockets: Path
+
+    def parameters(self, database: str = "postgres", user: str = ADMINISTRATOR) -> dict[str, str]:
+        """Return what a connection takes, by libpq's names; whoever reaches the socket is believed."""
+        return {"host": str(self.sockets), "port": PORT, "dbname": database, "user": user}
+
+    def connect(self, database: str = "postgres", user: str = ADMINISTRATOR) -> psycopg.Connection:
+        """Open a connection in autocommit; raises UnreachableError."""
+        return connect(self.parameters(database, user), application_name="keelson scratch")
+
+
+@contextmanager
+def running() -> Iterator[Throwaway]:
+    """Run a server of the private root's version until the block ends.
+
+    Raises:
+        PlatformError: there is no private root.
+        ServerError: the server does not start.
+    """
+    root = private_root.find()
+    with _directory() as directory, _process(root, directory) as process:
+        server = Throwaway(directory / "run")
+        _await_answer(server, process, directory / "log")
+        yield server
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    """Make a directory for the block, held by a lock; those of killed processes go."""
+    base = Path(tempfile.gettempdir())
+    if len(os.fsencode(base / PREFIX)) + len("12345678/run/.s.PGSQL.5432.lock") > SOCKET_PATH_LIMIT:
+        base = Path("/tmp")  # noqa: S108  # mkdtemp makes it this user's own
+    _sweep(base)
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+    with (directory / "new").open("w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (directory / "new").rename(directory / "lock")  # held already when another process looks for it
+        try:
+            (directory / "run").mkdir(mode=0o700)
+            yield directory
+        finally:
+            _discard(directory)
+
+
+def _sweep(base: Path) -> None:
+    for lock in base.glob(f"{PREFIX}*/lock"):
+        with contextlib.suppress(OSError), lock.open("r+", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _discard(lock.parent)
+
+
+def _discard(directory: Path) -> None:
+    shared_memory.release(directory / "pgdata")
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _process(root: PrivateRoot, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Make data and run the server; process 1 of its sandbox, so that nothing of it outlives it."""
+    options = ["--no-sync", "--username", ADMINISTRATOR, "--auth=trust", "--encoding=UTF8", "--no-instructions"]
+    locale = ["--locale=C.UTF-8", "--locale-provider=builtin"]
+    root.run([root.program("initdb"), "-D", f"{DATA}/pgdata", *options, *locale], data=directory)
+    words = [word for name, value in PARAMETERS.items() for word in ("-c", f"{name}={value}")]
+    argv = [root.program("postgres"), "-D", f"{DATA}/pgdata", *words]
+    command = root.command(argv, data=directory, as_first_process=True)
+    with ExitStack() as stack:
+        log = stack.enter_context((directory / "log").open("wb"))
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=plain_environment())
+        stack.callback(_end, process)
+        yield process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the server at once, in the way that lets it take its shared memory along."""
+    with contextlib.suppress(OSError):
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split():
+            os.kill(int(child), signal.SIGQUIT)
+    try:
+        process.wait(timeout=END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _await_answer(server: Throwaway, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            connect(server.parameters(), application_name="keelson scratch", deadline=0.1).close()
+        except UnreachableError as fault:
+            if process.poll() is None and time.monotonic() < deadline:
+                continue
+            said = telling(log.read_text(encoding="utf-8", errors="replace").splitlines()) or str(fault)
+            msg = f"the scratch server does not start: {said}; name another server with --scratch"
+            raise ServerError(msg) from None
+        else:
+            return

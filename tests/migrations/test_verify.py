@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from keelson.cli.application import application
+from keelson.migrations import apply, read_directory
+from keelson.migrations.drift import find_drift
+from keelson.migrations.scratch import Origin, Scratch
+from keelson.migrations.seeds import read_seeds
+from keelson.migrations.subject import Subject
+from keelson.migrations.verify import Data, Step, verify
+from keelson.postgres.databases import grant_schemas
+from keelson.postgres.snapshot import as_text
+from tests.services import Service
+
+USERS = "CREATE TABLE users (id int PRIMARY KEY, mail text NOT NULL, at timestamptz DEFAULT now());"
+FILES = {
+    "migrations/001_users.sql": USERS,
+    "migrations/001_users.down.sql": "DROP TABLE users;",
+    "migrations/002_phone.sql": "ALTER TABLE users ADD phone text;\nCREATE INDEX ON users (phone);",
+    "migrations/002_phone.down.sql": "ALTER TABLE users DROP phone;",
+    "seeds/dev/001_users.sql": "INSERT INTO users (id, mail) VALUES (1, 'a@b') ON CONFLICT DO NOTHING;",
+    "checks/mails.sql": "-- A mail has an at sign.\nSELECT id FROM users WHERE mail !~ '@';",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    _write(tmp_path, FILES)
+    return tmp_path
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def _subject(folder: Path, service: str = "proven") -> Subject:
+    return Subject(name=service, origin=Origin(service=service), files=read_directory(folder / "migrations"))
+
+
+def _data(folder: Path) -> Data:
+    return Data("dev", read_seeds(folder / "seeds", ["dev"]), tuple(sorted((folder / "checks").iterdir())))
+
+
+def _steps(folder: Path, server: Scratch, **more: object) -> dict[str, Step]:
+    return {step.name: step for step in verify(_subject(folder), server, _data(folder), **more)}
+
+
+def _outcomes(steps: dict[str, Step]) -> dict[str, str]:
+    return {name: step.outcome for name, step in steps.items()}
+
+
+def test_what_is_right_passes_without_any_live_server(folder: Path, scratch_server: Scratch) -> None:
+    steps = _steps(folder, scratch_server)
+    assert _outcomes(steps) == {
+        "replay": "ok",
+        "drift": "skipped",
+        "pending": "skipped",
+        "undo": "ok",
+        "seeds": "ok",
+        "checks": "ok",
+    }
+    assert steps["undo"].said == "2 files taken back and applied again"
+
+
+def test_a_file_that_fails_from_nothing_is_named(folder: Path, scratch_server: Scratch) -> None:
+    _write(folder, {"migrations/003_wrong.sql": "SELECT 1;\nALTER TABLE nowhere ADD x int;"})
+    steps = _steps(folder, scratch_server)
+    assert _outcomes(steps) == {"replay": "failed", "drift": "skipped"}
+    assert 'migrations/003_wrong.sql:2: relation "nowhere" does not exist' in steps["replay"].said
+
+
+def test_an_undo_that_leaves_something_fails_with_what_it_leaves(folder: Path, scratch_server: Scratch) -> None:
+    _write(
+        folder,
+        {
+            "migrations/003_more.sql": "ALTER TABLE users ALTER mail DROP NOT NULL;\nCREATE TABLE more (id int);",
+            "migrations/003_more.down.sql": "DROP TABLE more;",
+        },
+    )
+    undo = _steps(folder, scratch_server)["undo"]
+    assert (undo.outcome, undo.said) == ("failed", "the undo of 003_more.sql does not leave what was before")
+    assert as_text(undo.differences) == "~ table public.users\n    ~ column mail: not null: yes -> (none)\n"
+
+
+def test_an_undo_that_fails_is_told_with_its_line(folder: Path, scratch_server: Scratch) -> None:
+    _write(folder, {"migrations/002_phone.down.sql": "\nALTER TABLE users DROP fax;"})
+    undo = _steps(folder, scratch_server)["undo"]
+    assert undo.outcome == "failed"
+    assert '002_phone.down.sql:2: column "fax"' in undo.said
+
+
+def test_a_file_without_undo_ends_the_way_back_and_is_named(folder: Path, scratch_server: Scratch) -> None:
+    (folder / "migrations/001_users.down.sql").unlink()
+    undo = _steps(folder, scratch_server)["undo"]
+    assert (undo.outcome, undo.said) == ("ok", "1 file taken back and applied again; 001_users.sql has no undo")
+
+
+def test_repeatable_files_stay_while_others_are_taken_back(folder: Path, scratch_server: Scratch) -> None:
+    _write(folder, {"migrations/003_view.sql": "CREATE OR REPLACE VIEW known AS SELECT id, phone FROM users;"})
+    subject = _subject(folder)
+    again = replace(subject.files[-1], version=None, repeatable=True)
+    steps = verify(replace(subject, files=(*subject.files[:-1], again)), scratch_server, _data(folder))
+    assert {step.name: step.outcome for step in steps}["undo"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("seed", "told"),
+    [
+        ("INSERT INTO users SELECT coalesce(max(id), 0) + 1, 'a@b' FROM users;", "public.users (1 rows, then 2)"),
+        (
+            "INSERT INTO users VALUES (1, 'a@b') ON CONFLICT (id) DO UPDATE SET at = clock_timestamp();",
+            "public.users (other rows)",
+        ),
+    ],
+)
+def test_a_seed_that_changes_rows_when_it_runs_again_fails(
+    folder: Path, scratch_server: Scratch, seed: str, told: str
+) -> None:
+    _write(folder, {"seeds/dev/002_again.sql": seed.replace("(1,", "(2,"), "seeds/dev/001_users.sql": "SELECT 1;"})
+    steps = _steps(folder, scratch_server)
+    assert steps["seeds"].outcome == "failed"
+    assert f"seeds/dev/002_again.sql changes rows when it runs again: {told}" in steps["seeds"].said
+    assert steps["checks"].outcome == "skipped"
+
+
+def test_a_check_that_finds_rows_fails(folder: Path, scratch_server: Scratch) -> None:
+    _write(folder, {"seeds/dev/002_wrong.sql": "INSERT INTO users VALUES (2, 'nowhere') ON CONFLICT DO NOTHING;"})
+    assert _steps(folder, scratch_server)["checks"].said == "mails.sql finds 1 rows"
+
+
+def test_a_live_database_says_what_is_pending(database: Service, folder: Path, scratch_server: Scratch) -> None:
+    with database.as_migrator() as migrator:
+        apply(migrator, read_directory(folder / "migrations"), owner=database.roles.owner)
+        grant_schemas(migrator, database.name)
+        database.open()
+        _write(folder, {"migrations/003_more.sql": "CREATE TABLE more (id int);"})
+        subject = _subject(folder, database.name)
+        steps = {step.name: step for step in verify(subject, scratch_server, _data(folder), migrator)}
+        assert _outcomes(steps) | {"undo": "skipped"} == _outcomes(steps)
+        assert steps["drift"].outcome == "ok"
+        assert (steps["pending"].outcome, steps["pending"].said) == ("ok", "1 file on top of 2")
+        assert steps["undo"].said == "003_more.sql has no undo"
+        with database.as_admin() as admin:
+            admin.execute("DROP INDEX users_phone_idx")
+        _write(folder, {"migrations/000_first.sql": "CREATE TABLE first (id int);"})
+        steps = {step.name: step for step in verify(_subject(folder, database.name), scratch_server, Data(), migrator)}
+        assert "- index users_phone_idx" in as_text(steps["drift"].differences)
+        assert "000_first.sql comes before 002_phone.sql, which is applied" in steps["pending"].said
+        subject = replace(_subject(folder, database.name), out_of_order=True)
+        steps = {step.name: step for step in verify(subject, scratch_server, Data(), migrator)}
+    assert steps["pending"].said == "2 files on top of 2"
+
+
+def test_the_command_line_proves_a_folder_alone(folder: Path) -> None:
+    done = CliRunner().invoke(application, ["migrate", "verify", "--dir", str(folder / "migrations")])
+    assert done.exit_code == 0, done.output
+    assert "ok      undo     2 files taken back and applied again" in done.output
+    _write(folder, {"migrations/002_phone.down.sql": "DROP INDEX users_phone_idx;"})
+    done = CliRunner().invoke(application, ["migrate", "verify", "--dir", str(folder / "migrations"), "--json"])
+    assert done.exit_code == 1
+    (steps,) = json.loads(done.stdout).values()
+    assert [step["differences"][0]["part"] for step in steps if step["outcome"] == "failed"] == ["column phone"]
+
+
+def test_a_folder_of_another_tool_is_proved_as_it_is(tmp_path: Path) -> None:
+    _write(
+        tmp_path,
+        {
+            "V1__users.sql": USERS,
+            "R__known.sql": "CREATE OR REPLACE VIEW known AS SELECT id, phone FROM users;",
+            "V2__phone.sql": "ALTER TABLE users ADD phone text;",
+        },
+    )
+    done = CliRunner().invoke(application, ["migrate", "verify", "--dir", str(tmp_path), "--format", "flyway"])
+    assert done.exit_code == 0, done.output
+    assert "ok      replay   3 files from nothing" in done.output
+    assert "skipped undo     V2__phone.sql has no undo" in done.output
+
+
+def test_files_that_were_applied_out_of_order_are_replayed_as_they_were(
+    database: Service, folder: Path, scratch_server: Scratch
+) -> None:
+    with database.as_migrator() as migrator:
+        apply(migrator, read_directory(folder / "migrations"), owner=database.roles.owner)
+        _write(folder, {"migrations/000_view.sql": "CREATE VIEW known AS SELECT id, phone FROM users;"})
+        apply(migrator, read_directory(folder / "migrations"), owner=database.roles.owner, out_of_order=True)
+        grant_schemas(migrator, database.name)
+        database.open()
+        assert find_drift(migrator, _subject(folder, database.name), scratch_server).differences == ()
