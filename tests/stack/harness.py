@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import itertools
 import json
 import os
 import re
@@ -23,10 +22,11 @@ import psycopg
 import yaml
 
 from keelson.local import processes
+from tests.ports import preferred_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DEADLINE = 120.0
-_PORTS = itertools.count(10_000 + os.getpid() % 1_000 * 20, 4)  # below the ports that clients get
+LINES_SHOWN = 60  # of what a failed command said; why it failed stands at the end
 
 WITHOUT = {"redis": {}, "pgadmin": {"enabled": False}, "agent": {"enabled": False}}  # unless a test is about them
 
@@ -49,7 +49,7 @@ class StackUnderTest:
     variables: dict[str, str] = field(default_factory=dict)  # of the environment, beside the usual
 
     def __post_init__(self) -> None:
-        self._ports: dict[str, int] = defaultdict(lambda: next(_PORTS))
+        self._ports: dict[str, int] = defaultdict(preferred_ports().__next__)
         self.root = self.home / "project"
         self.root.mkdir(parents=True)
         shutil.copy(CHECKOUT / "__main__.py", self.root)
@@ -115,7 +115,8 @@ class StackUnderTest:
         } | more
         done = subprocess.run(command, capture_output=True, check=False, **options)
         if check and done.returncode:
-            msg = f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+            said = "\n".join([*done.stdout.splitlines()[-LINES_SHOWN:], *done.stderr.splitlines()[-LINES_SHOWN:]])
+            msg = f"{command} ended with {done.returncode}\n{said}"
             raise AssertionError(msg)
         return done
 
