@@ -19,6 +19,7 @@ from keelson.migrations.statements import statements_of
 from keelson.migrations.subject import Subject
 from keelson.migrations.verify import Data
 from keelson.postgres.roles import ExtraLogin
+from keelson.settings.ways import belonging
 
 ScratchOption = Annotated[
     str | None,
@@ -45,9 +46,10 @@ def data_of(where: Place) -> Data:
         return Data()
     root, environment = chosen.project.root, chosen.stack.settings.environment
     folder = root / chosen.stack.directory(service)
-    folders = chosen.stack.databases[service].seed_folders(environment, folder)
-    found = seeds.read_seeds(folder / "seeds", folders, root, environment)
-    return Data(environment, found, tuple(sorted((folder / "checks").glob("*.sql"))))
+    definition = chosen.stack.databases[service]
+    found = seeds.read_seeds(folder / "seeds", definition.seed_folders(environment, folder), root, environment)
+    named = belonging(definition.tenants, f"{chosen.stack.directory(service)}/database.yaml")
+    return Data(environment, found, tuple(sorted((folder / "checks").glob("*.sql"))), named)
 
 
 def _of_service(where: Place, chosen: Context) -> Subject:

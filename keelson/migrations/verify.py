@@ -8,6 +8,7 @@
 | undo | each undo makes the schema what it was before its migration, and all run again after that |
 | seeds | the seeds of the environment load, and change no row when they run again |
 | checks | each file of checks/ finds no row |
+| tenants | policies keep the rows of one user from another, in each table that database.yaml names so |
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import psycopg
 from psycopg import sql
 
 from keelson.errors import KeelsonError, MigrationError
-from keelson.migrations import session
+from keelson.migrations import session, tenants
 from keelson.migrations.applying import tell_nobody
 from keelson.migrations.drift import Applied, applied_files, find_drift
 from keelson.migrations.files import MigrationFile
@@ -32,6 +33,7 @@ from keelson.migrations.seeds import SeedFile, apply_seeds
 from keelson.migrations.statements import statements_of
 from keelson.migrations.subject import Subject
 from keelson.migrations.undo import plan_undo, undo
+from keelson.postgres.belonging import Belonging
 from keelson.postgres.snapshot import Difference, Snapshot, compare, read
 from keelson.wording import counted
 
@@ -52,11 +54,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What goes into a database, and what must hold for it: the seeds of an environment, and the files of checks/."""
+    """What goes into a database, and what must hold for it: the seeds of an environment, the files of checks/, whose rows are."""
 
     environment: str = ""
     seeds: tuple[SeedFile, ...] = ()
     checks: tuple[Path, ...] = ()
+    tenants: Belonging | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +116,16 @@ def _steps(  # noqa: PLR0913, PLR0917 - what `verify` was told, and what it made
     if not made:
         return
     yield _timed("pending", lambda: _pending(subject, server, applied.files, made[0].whole))
-    filled = _to_fill(server, made[0]) if data.seeds or data.checks else made[0].database
+    filled = _to_fill(server, made[0]) if data.seeds or data.checks or data.tenants else made[0].database
     yield _timed("undo", lambda: _undo(subject, made[0]))
     seeded = _timed("seeds", lambda: _seeds(filled, data))
     yield seeded
     if seeded.outcome == "failed":
         yield Step("checks", "skipped", "the seeds failed")
-    else:
-        yield _timed("checks", lambda: _checks(subject, filled, data))
+        return
+    yield _timed("checks", lambda: _checks(subject, filled, data))
+    if (named := data.tenants) and list(named):
+        yield _timed("tenants", lambda: _tenants(subject, filled, named))
 
 
 def _timed(name: str, work: Callable[[], Step]) -> Step:
@@ -279,6 +284,20 @@ def _checks(subject: Subject, database: ScratchDatabase, data: Data) -> Step:
     if found:
         return Step("checks", "failed", "; ".join(found))
     return Step("checks", "ok", f"{counted(len(data.checks), 'file')} find nothing")
+
+
+def _tenants(subject: Subject, database: ScratchDatabase, named: Belonging) -> Step:
+    with database.as_admin() as admin:
+        if admin.info.parameter_status("is_superuser") != "on":
+            return Step(
+                "tenants", "skipped", "the login of --scratch is no superuser, and cannot act as the application"
+            )
+        found = list(tenants.faults(admin, subject.origin.service, named))
+        persons = len(named.persons(admin))
+    if found:
+        return Step("tenants", "failed", "; ".join(found))
+    said = f"policies of {counted(len(list(named)), 'table')} hold"
+    return Step("tenants", "ok", f"{said}, tried with rows of {counted(persons, 'user')}")
 
 
 def _rows_of(connection: psycopg.Connection, path: Path, owner: str | None) -> int:

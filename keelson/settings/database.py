@@ -13,6 +13,7 @@ from keelson.settings.document import read_mapping
 from keelson.settings.lint import LintRules
 from keelson.settings.migrations import MigrationSettings
 from keelson.settings.model import Settings
+from keelson.settings.ways import TableName, Ways, belonging
 
 REFERENCE_SEEDS = "reference"
 
@@ -40,6 +41,7 @@ class DatabaseDefinition(Settings):
     backup: BackupChanges = BackupChanges()
     lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than the stack says
     migrations: MigrationSettings = MigrationSettings()
+    tenants: dict[TableName, Ways] = Field(default_factory=dict)  # whose each row is that policies keep from others
 
     def seed_folders(self, environment: str, directory: Path) -> tuple[str, ...]:
         """Return the folders under seeds/ for `environment`, in order; by default reference data, then its own."""
@@ -59,6 +61,7 @@ def read_database(directory: Path, root: Path) -> DatabaseDefinition:
     step = f"`keelson service add {directory.name}` makes one"
     values = read_mapping(directory / "database.yaml", source, when_missing=step)
     definition = DatabaseDefinition.read(values, source)
+    belonging(definition.tenants, source)
     if foreign := sorted({"dev", "test", "demo", "staging"} & set(definition.seeds.get("prod", ()))):
         msg = (
             f"{source}: the setting 'seeds.prod' names {foreign[0]!r}, whose rows are for that environment; take it out, or rename"

@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from keelson.cli.application import application
+from keelson.errors import SettingsError
 from keelson.migrations import apply, read_directory
 from keelson.migrations.drift import find_drift
 from keelson.migrations.scratch import Origin, Scratch
@@ -16,6 +17,7 @@ from keelson.migrations.subject import Subject
 from keelson.migrations.verify import Data, Step, verify
 from keelson.postgres.databases import grant_schemas
 from keelson.postgres.snapshot import as_text
+from keelson.settings.ways import belonging
 from tests.services import Service
 
 USERS = "CREATE TABLE users (id int PRIMARY KEY, mail text NOT NULL, at timestamptz DEFAULT now());"
@@ -195,3 +197,80 @@ def test_files_that_were_applied_out_of_order_are_replayed_as_they_were(
         grant_schemas(migrator, database.name)
         database.open()
         assert find_drift(migrator, _subject(folder, database.name), scratch_server).differences == ()
+
+
+POLICIES = """
+CREATE TABLE files (id int PRIMARY KEY, user_id int NOT NULL);
+CREATE TABLE pages (id int PRIMARY KEY, file_id int NOT NULL REFERENCES files ON DELETE RESTRICT, text text);
+GRANT SELECT, INSERT, UPDATE, DELETE ON files, pages TO proven_app;
+ALTER TABLE files ENABLE ROW LEVEL SECURITY; ALTER TABLE files FORCE ROW LEVEL SECURITY;
+ALTER TABLE pages ENABLE ROW LEVEL SECURITY; ALTER TABLE pages FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON files TO proven_app USING (user_id = nullif(current_setting('app.current_user_id', true), '')::int);
+CREATE POLICY own ON pages TO proven_app USING (file_id IN (SELECT id FROM files));
+CREATE POLICY upkeep ON files TO proven_owner USING (true);
+CREATE POLICY upkeep ON pages TO proven_owner USING (true);
+"""
+FILLED = """
+INSERT INTO files VALUES (1, 7), (2, 7), (3, 8) ON CONFLICT DO NOTHING;
+INSERT INTO pages VALUES (1, 1, 'a'), (2, 3, 'b') ON CONFLICT DO NOTHING;
+"""
+TENANTS = {"files": ["user_id"], "pages": ["file_id -> files.id"]}
+
+
+def _tenants(folder: Path, server: Scratch, more: str = "", named: dict[str, list[str]] = TENANTS) -> Step:
+    _write(
+        folder,
+        {
+            "migrations/001_files.sql": POLICIES,
+            "migrations/002_more.sql": more or "SELECT 1;",
+            "seeds/dev/1.sql": FILLED,
+        },
+    )
+    data = Data("dev", read_seeds(folder / "seeds", ["dev"]), tenants=belonging(named, "database.yaml"))
+    return {step.name: step for step in verify(_subject(folder), server, data)}["tenants"]
+
+
+def test_policies_that_hold_are_proven_with_rows_of_users(tmp_path: Path, scratch_server: Scratch) -> None:
+    step = _tenants(tmp_path, scratch_server)
+    assert (step.outcome, step.said) == ("ok", "policies of 2 tables hold, tried with rows of 2 users")
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ("ALTER TABLE files NO FORCE ROW LEVEL SECURITY;", "public.files lacks row security that its owner is held to"),
+        ("ALTER TABLE pages DISABLE ROW LEVEL SECURITY;", "ALTER TABLE public.pages ENABLE ROW LEVEL SECURITY"),
+        ("CREATE POLICY reads ON files FOR SELECT USING (true);", "public.files shows 3 of 3 rows where nobody's"),
+        ("CREATE POLICY reads ON files FOR SELECT USING (user_id = 8);", "public.files shows 3 rows to 7, whose are 2"),
+        (
+            "CREATE POLICY drops ON pages FOR DELETE USING (true);",
+            "public.pages lets 7 delete 2 rows, whose are 1 of 2",
+        ),
+        ("ALTER POLICY own ON files WITH CHECK (true);", "public.files lets 7 give rows to 8"),
+        ("CREATE VIEW known AS SELECT * FROM files;", "known reads files as its owner, not as who asks"),
+        ("CREATE TABLE marks (user_id int);", "marks has a column user_id and is not named"),
+    ],
+)
+def test_policies_that_do_not_hold_are_told_with_what_they_let_through(
+    tmp_path: Path, scratch_server: Scratch, more: str, told: str
+) -> None:
+    step = _tenants(tmp_path, scratch_server, more)
+    assert step.outcome == "failed"
+    assert told in step.said
+
+
+def test_a_view_that_reads_as_who_asks_is_right(tmp_path: Path, scratch_server: Scratch) -> None:
+    view = "CREATE VIEW known WITH (security_invoker = true) AS SELECT * FROM files;"
+    assert _tenants(tmp_path, scratch_server, view).outcome == "ok"
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ({"pages": ["file_id -> files.id"]}, "public.pages leads to public.files, which is not named"),
+        ({"a": ["b_id -> b.id"], "b": ["a_id -> a.id"]}, "round in a circle"),
+    ],
+)
+def test_ways_that_lead_nowhere_are_refused(named: dict[str, list[str]], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        belonging(named, "database.yaml")

@@ -13,7 +13,7 @@ SNAPSHOT = """
         SELECT oid, nspname FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$|_?timescaledb|keelson$)'
     ),
     relations AS (
-        SELECT c.oid, c.relkind, c.relrowsecurity, ARRAY(
+        SELECT c.oid, c.relkind, c.relrowsecurity, c.relforcerowsecurity, ARRAY(
             SELECT granted FROM unnest(c.relacl::text[]) AS granted WHERE starts_with(granted, current_database() || '_')
         ) AS relacl
         FROM pg_class AS c
@@ -24,7 +24,7 @@ SNAPSHOT = """
     )
     SELECT 'schema ' || nspname FROM namespaces WHERE nspname <> 'public'
     UNION ALL
-    SELECT format('relation %s %s %s %s', oid::regclass, relkind, relrowsecurity, relacl) FROM relations
+    SELECT format('relation %s %s %s %s %s', oid::regclass, relkind, relrowsecurity, relforcerowsecurity, relacl) FROM relations
     UNION ALL
     SELECT format('column %s.%s %s %s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull, attacl)
     FROM pg_attribute WHERE attrelid IN (SELECT oid FROM relations) AND attnum > 0 AND NOT attisdropped
@@ -37,7 +37,7 @@ SNAPSHOT = """
     SELECT format('trigger %s', pg_get_triggerdef(oid))
     FROM pg_trigger WHERE tgrelid IN (SELECT oid FROM relations) AND NOT tgisinternal AND tgname !~ '^ts_'
     UNION ALL
-    SELECT format('policy %s %s %s', polrelid::regclass, polname, pg_get_expr(polqual, polrelid)) FROM pg_policy
+    SELECT format('policy %s %s %s %s', polrelid::regclass, polname, polroles::regrole[], pg_get_expr(polqual, polrelid)) FROM pg_policy
     UNION ALL
     SELECT format('function %s %s', p.oid::regprocedure, p.proacl)
     FROM pg_proc AS p

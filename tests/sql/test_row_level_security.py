@@ -21,11 +21,11 @@ def count(connection, table):
 
 
 @pytest.mark.parametrize(("database", "table"), PROTECTED)
-def test_table_is_protected_but_not_from_its_owner(connection, table):
+def test_table_is_protected_from_what_runs_as_its_owner_too(connection, table):
     row = connection.execute(
         "SELECT relrowsecurity, relforcerowsecurity FROM pg_class WHERE oid = %s::regclass", [table]
     ).fetchone()
-    assert row == (True, False)
+    assert row == (True, True)
 
 
 @pytest.mark.parametrize(("database", "table"), OWNED)
