@@ -20,7 +20,7 @@ from keelson.kubernetes import cluster, names, pods, state, toolbox
 from keelson.kubernetes.cluster import Cluster, Json
 from tests.stack.harness import CHECKOUT
 
-SECONDS = 60
+SECONDS = 180
 GIVEN = sorted({Path("/usr"), CHECKOUT, Path(sys.prefix), Path(sys.base_prefix)})  # the node sees this machine's files
 OWN = "/var/lib/keelson"
 ENVIRONMENT = {
