@@ -24,9 +24,10 @@ from keelson.backups.engines import Contents, Counts, Destination, refuse_differ
 from keelson.backups.folder import Folder
 from keelson.backups.stream import LARGE_OBJECTS, RowCounter, table_name
 from keelson.endpoint import Endpoint, Reference, resolve
-from keelson.errors import BackupError
+from keelson.errors import BackupError, UnreachableError
 from keelson.migrations import ledger
-from keelson.postgres import catalog
+from keelson.postgres import backup_login, catalog
+from keelson.postgres.names import BACKUP
 from keelson.target import target
 
 DUMP, ROLES = "data.dump", "roles.sql"
@@ -74,10 +75,9 @@ class PostgresEngine:
 
     def write(self, reference: Reference, folder: Folder) -> Contents:
         """Dump the database, and count its rows in the snapshot of the dump."""
-        endpoint = resolve(reference)
         with (
             _sentences(reference),
-            endpoint.connect("keelson backup", patience=PATIENCE) as connection,
+            _reader(reference) as (endpoint, connection),
             _snapshot(connection) as snapshot,
         ):
             version = self._refuse_old_program(reference, connection)
@@ -156,6 +156,31 @@ def _sentences(reference: Reference) -> Iterator[None]:
         said = (fault.diag.message_primary or str(fault) or type(fault).__name__).splitlines()[0]
         msg = f"the server of {reference.database} refused: {said} (SQLSTATE {fault.sqlstate}); see `keelson logs {reference.server}` and try again"
         raise BackupError(msg) from None
+
+
+@contextmanager
+def _reader(reference: Reference) -> Iterator[tuple[Endpoint, psycopg.Connection]]:
+    """Connect as the login for backups, or as the administrator where a dump of that login's would lack something."""
+    endpoint, connection = _as_backup_login(reference) or _as(reference)
+    with connection:
+        yield endpoint, connection
+
+
+def _as_backup_login(reference: Reference) -> tuple[Endpoint, psycopg.Connection] | None:
+    """Connect as the login for backups; None where it sees too little, or is not there: no `up` of this release was yet."""
+    try:
+        endpoint, connection = _as(reference.to(role=BACKUP))
+    except UnreachableError:
+        return None
+    if backup_login.sees_all(connection):
+        return endpoint, connection
+    connection.close()
+    return None
+
+
+def _as(reference: Reference) -> tuple[Endpoint, psycopg.Connection]:
+    endpoint = resolve(reference)
+    return endpoint, endpoint.connect("keelson backup", patience=PATIENCE)
 
 
 @contextmanager

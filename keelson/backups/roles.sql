@@ -1,5 +1,5 @@
 -- Of the connected database: the roles that its owner, its grants, policies and settings name (`named`), and with them those
--- that are members of these, or of which these are members (`all`). PostgreSQL's own are in neither.
+-- that are members of these, or of which these are members (`all`). PostgreSQL's own, and the login for backups, are in neither.
 WITH RECURSIVE here AS (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()),
 named AS (
     SELECT s.refobjid AS oid FROM pg_catalog.pg_shdepend s, here
@@ -17,4 +17,5 @@ above AS (
 SELECT r.oid, r.rolname, r.oid IN (SELECT oid FROM named) AS is_named
 FROM pg_catalog.pg_roles r JOIN above USING (oid)
 WHERE r.oid >= 16384  -- FirstNormalObjectId
+  AND r.rolname <> 'backup'  -- each server has its own
 ORDER BY r.rolname

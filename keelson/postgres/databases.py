@@ -10,10 +10,10 @@ import psycopg
 from psycopg import sql
 
 from keelson.errors import SettingsError
-from keelson.postgres import ownership
+from keelson.postgres import backup_login, ownership
 from keelson.postgres.catalog import server_version, timescale_edition
 from keelson.postgres.connection import connect_beside, server_address
-from keelson.postgres.names import RoleNames, validate_service_name
+from keelson.postgres.names import BACKUP, RoleNames, validate_service_name
 from keelson.postgres.ownership import MAINTENANCE_DATABASE, Owner, server_lock
 from keelson.postgres.roles import ExtraLogin
 
@@ -63,6 +63,7 @@ def ensure_database(  # noqa: PLR0913, PLR0917 - what a database is made of
             ownership.intend(admin, "database", name, who)
             _create(admin, name, owner)
         _restrict(admin, name, owner, RoleNames(name).migrator)
+        backup_login.let_in(admin, name)
         ownership.claim(admin, "database", name, who)
     with connect_to(name) as connection:
         _furnish(connection, RoleNames(name), wanted)
@@ -123,7 +124,9 @@ def close_access(admin: psycopg.Connection, stack_id: str, service: str) -> None
     with server_lock(admin):
         ownership.check(admin, "database", service, Owner(stack_id, service))
         admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
-        for (name,) in admin.execute(_text("grantees.sql"), [service, [roles.owner, roles.migrator]]).fetchall():
+        for (name,) in admin.execute(
+            _text("grantees.sql"), [service, [roles.owner, roles.migrator, BACKUP]]
+        ).fetchall():
             query = sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {} FROM {}")
             admin.execute(query.format(database, sql.Identifier(name)))
         admin.execute(_text("end_sessions.sql"), [service, roles.migrator])

@@ -27,10 +27,7 @@ def ensure_monitor(admin: psycopg.Connection, stack_id: str, password: str) -> N
         roles.keep_verifiers_out_of_logs(admin)
         roles.ensure_exists(admin, MONITOR, owner)
         roles.alter(admin, MONITOR, roles.login_options(admin, MONITOR, password, CONNECTIONS))
-        _revoke_others(admin)
-        admin.execute(
-            sql.SQL("GRANT {} TO {} WITH ADMIN FALSE, INHERIT TRUE, SET FALSE").format(sql.Identifier(RIGHTS), name)
-        )
+        roles.keep_only(admin, MONITOR, RIGHTS)
         admin.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(MAINTENANCE_DATABASE), name))
         admin.execute(sql.SQL("ALTER ROLE {} SET statement_timeout = {}").format(name, sql.Literal(LONGEST)))
         admin.execute(sql.SQL("ALTER ROLE {} SET default_transaction_read_only = on").format(name))
@@ -44,13 +41,3 @@ def has_monitor(admin: psycopg.Connection) -> bool:
 def drop_monitor(admin: psycopg.Connection, stack_id: str) -> None:
     """Drop the login if the stack made it, and end its sessions; a second time is fine."""
     roles.drop_roles(admin, stack_id, _PLATFORM)
-
-
-def _revoke_others(admin: psycopg.Connection) -> None:
-    """Take from the login what it is a member of beside its rights."""
-    query = """
-        SELECT g.rolname FROM pg_catalog.pg_auth_members a JOIN pg_catalog.pg_roles g ON g.oid = a.roleid
-        WHERE a.member = %s::regrole AND g.rolname <> %s
-    """
-    for (group,) in admin.execute(query, [MONITOR, RIGHTS]).fetchall():
-        admin.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(group), sql.Identifier(MONITOR)))

@@ -9,6 +9,7 @@ from keelson.errors import IdentifierError
 
 LONGEST_SERVICE = 40  # leaves room for the longest role suffix in PostgreSQL's 63 bytes
 LONGEST_ROLE = 63
+BACKUP = "backup"  # the login that backups are made as, one on each server
 TAKEN = frozenset({"postgres", "template0", "template1", "public", "none"})
 ROLE_SUFFIXES = ("owner", "migrator", "app", "readonly", "app_a", "app_b", "readonly_a", "readonly_b")
 

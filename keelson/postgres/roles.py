@@ -161,6 +161,18 @@ def login_options(admin: psycopg.Connection, name: str, password: str, limit: in
     return sql.SQL("LOGIN CONNECTION LIMIT {} PASSWORD {}").format(sql.Literal(limit), sql.Literal(verifier))
 
 
+def keep_only(admin: psycopg.Connection, name: str, rights: str) -> None:
+    """Make a role a member of `rights`, which it inherits, and of no other role."""
+    query = """
+        SELECT g.rolname FROM pg_catalog.pg_auth_members a JOIN pg_catalog.pg_roles g ON g.oid = a.roleid
+        WHERE a.member = %s::regrole AND g.rolname <> %s
+    """
+    member, group = sql.Identifier(name), sql.Identifier(rights)
+    for (other,) in admin.execute(query, [name, rights]).fetchall():
+        admin.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(other), member))
+    admin.execute(sql.SQL("GRANT {} TO {} WITH ADMIN FALSE, INHERIT TRUE, SET FALSE").format(group, member))
+
+
 def _wanted_memberships(roles: RoleNames, logins: Mapping[str, ExtraLogin]) -> dict[tuple[str, str], str]:
     """Return {(group, member): with which options}."""
     return {

@@ -14,7 +14,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from keelson.entrances import Entrance
 from keelson.errors import SettingsError
-from keelson.postgres.names import RoleNames, validate_login_name, validate_service_name
+from keelson.postgres.names import BACKUP, RoleNames, validate_login_name, validate_service_name
 from keelson.settings import cluster, limits, pgadmin
 from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
@@ -305,7 +305,7 @@ def _refuse_shared_logins(databases: Mapping[str, DatabaseDefinition]) -> None:
         (definition.server, role): database
         for database, definition in databases.items()
         for role in (*RoleNames(database).groups, *RoleNames(database).logins)
-    }
+    } | {(definition.server, BACKUP): "the backup" for definition in databases.values()}
     for database, definition in databases.items():
         for login in definition.logins:
             validate_login_name(login, database)

@@ -16,12 +16,15 @@ from keelson.backups.making import MANUAL, Source, back_up, restore
 from keelson.backups.store import Backup, Store
 from keelson.endpoint import Reference, resolve
 from keelson.local import stack
+from keelson.postgres.backup_login import ensure_backup_login
 from keelson.postgres.databases import drop_database, ensure_database
-from keelson.postgres.names import RoleNames
+from keelson.postgres.names import BACKUP, RoleNames
 from keelson.postgres.roles import drop_roles, ensure_roles
+from keelson.target import target
 from tests.local.conftest import LocalStack
 
 KEY = "backups-dev"
+STACK_ID = "0123456789ab"
 PASSWORD = "a password of 24 letters"
 _NUMBERS = itertools.count(1)
 
@@ -38,6 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
         local = LocalStack(KEY, stack.register(KEY, "dev"))
         try:
             local.up(timescale=True, parameters={"fsync": "off"})
+            _make_backup_login()
             patch.undo()
             yield variables
         finally:
@@ -46,13 +50,19 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
             local.end()
 
 
+def _make_backup_login() -> None:
+    reference = Reference(stack=KEY, target="local", server="main")
+    with resolve(reference).connect() as admin:
+        ensure_backup_login(admin, STACK_ID, target("local").ensure_password(KEY, "main", BACKUP, None))
+
+
 @dataclass(frozen=True)
 class Subject:
     """A service whose database is backed up into a store of its own."""
 
     name: str
     store: Store
-    stack_id: str = "0123456789ab"
+    stack_id: str = STACK_ID
 
     @property
     def roles(self) -> RoleNames:

@@ -100,6 +100,50 @@ def test_the_rows_are_those_of_the_dumps_own_moment(filled: Subject) -> None:
     assert len(filled.store.all(filled.name)) == 5
 
 
+def dumper(monkeypatch: pytest.MonkeyPatch, made: Callable[[], Backup]) -> str:
+    """Return as whom pg_dump connected while a backup was made."""
+    logins: list[str] = []
+    run = programs.run
+
+    def spied(command: list[str], what: str, **more: dict[str, str]) -> None:
+        logins.extend(filter(None, [(more.get("environment") or {}).get("PGUSER")]))
+        run(command, what, **more)
+
+    monkeypatch.setattr(programs, "run", spied)
+    made()
+    return logins[0]
+
+
+def test_pg_dump_is_run_as_the_login_for_backups_and_sees_rows_that_row_security_hides(
+    filled: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with filled.connect() as admin:
+        admin.execute(f"ALTER TABLE t OWNER TO {filled.roles.owner}")
+        admin.execute("ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY")
+    assert dumper(monkeypatch, filled.back_up) == "backup"
+    made = filled.store.last(filled.name)
+    assert made is not None
+    assert made.manifest.counts == {"public.t": 20_000}
+    assert "backup" not in made.manifest.facts["roles"]
+    assert "backup" not in (made.path / "roles.sql").read_text()
+
+
+def test_the_administrator_dumps_what_the_login_for_backups_could_not(
+    filled: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with filled.connect() as admin:
+        admin.execute("SELECT lo_from_bytea(0, 'large')")
+    assert dumper(monkeypatch, filled.back_up) == "postgres"
+
+
+def test_the_administrator_dumps_where_no_login_for_backups_is_let_in(
+    filled: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with filled.connect() as admin:
+        admin.execute(f"REVOKE CONNECT ON DATABASE {filled.name} FROM backup")
+    assert dumper(monkeypatch, filled.back_up) == "postgres"
+
+
 def test_no_password_stands_in_the_process_list_or_in_a_file(filled: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
     secret = resolve(filled.reference).password
     commands: list[str] = []

@@ -30,7 +30,9 @@ SELECT kind, name, part, jsonb_build_object(
         FROM (
             SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(a.grantee) END AS grantee,
                 string_agg(DISTINCT a.privilege_type || CASE WHEN a.is_grantable THEN ' with grant option' ELSE '' END, ', ') AS privileges
-            FROM aclexplode(acl) a GROUP BY a.grantee
+            FROM aclexplode(acl) a
+            WHERE kind <> 'database' OR a.grantee IS DISTINCT FROM (SELECT oid FROM pg_roles WHERE rolname = 'backup')  -- the server's
+            GROUP BY a.grantee
         ) g)
 ) AS facts
 FROM holders
