@@ -38,6 +38,7 @@ COMMANDS = Group(
         "status": "status:status",
         "report": "report:report",
         "doctor": "doctor:doctor",
+        "harden": "harden:harden",
         "psql": "connect:psql",
         "redis-cli": "connect:redis_cli",
         "url": "connect:url",

@@ -38,3 +38,7 @@ OptionalService = Annotated[
     str | None,
     typer.Argument(help="A service's database, for example auth.", autocompletion=_completed_by("complete_service")),
 ]
+OptionalServer = Annotated[
+    str | None,
+    typer.Argument(help="A PostgreSQL server, such as main.", autocompletion=_completed_by("complete_server")),
+]

@@ -45,7 +45,10 @@ DEFAULTS = {
     "max_wal_size": "512MB",
     "jit": "off",  # compiling costs more than it gives on small data, and loads LLVM into each backend
     "wal_level": "replica",
-    "log_line_prefix": "%m [%p] %q%u@%d/%a ",
+    "log_line_prefix": "%m [%p] %q%u@%d/%a(%h) ",
+    "log_connections": "on",
+    "log_disconnections": "on",
+    "log_statement": "ddl",
     "log_min_duration_statement": "1s",
     "log_lock_waits": "on",
     "log_autovacuum_min_duration": "10s",
