@@ -97,11 +97,11 @@ def _is_well(found: tuple[Finding, ...] | str) -> bool:
 
 def _print(looks: dict[str, tuple[Finding, ...] | str]) -> None:
     for server, found in looks.items():
+        if isinstance(found, str):
+            complain(f"{server} could not be looked at: {found}")
+            continue
         if len(looks) > 1:
             say(server)
-        if isinstance(found, str):
-            complain(found)
-            continue
         rows = ((_word(each), str(each.number), each.check.id, each.judgement.found) for each in found)
         print_table(("", "#", "CHECK", "FOUND"), rows)
         for each in found:
