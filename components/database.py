@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,10 @@ from keelson.endpoint import Reference
 from keelson.migrations import seeds
 from keelson.migrations.lint.place import as_input, place_of
 from keelson.migrations.plan import warnings_in
+from keelson.postgres.bounds import Bounds
 from keelson.postgres.names import RoleNames
 from keelson.settings.database import DatabaseDefinition
+from keelson.settings.roles import bounds_of
 from keelson.settings.stack import Stack
 from providers.access import Access
 from providers.database import Database
@@ -88,6 +90,11 @@ class ServiceDatabase(ComponentResource):
         return {file.name: file.sha256 for file in location.read(self._place.stack.root)}
 
     @cached_property
+    def _bounds(self) -> dict[str, Bounds]:
+        """What each of the service's logins may take."""
+        return bounds_of(self._place.stack, self._service)
+
+    @cached_property
     def _declared(self) -> str:
         """The sha256 of the service's timescale.yaml; empty where it has none."""
         path = self._place.stack.root / self._directory / "timescale.yaml"
@@ -99,7 +106,7 @@ class ServiceDatabase(ComponentResource):
         inputs = self._named(self._administrator) | {
             "stack_id": self._place.target.stack_id,
             "logins": self._logins(),
-            "connection_limit": self._definition.connection_limit,
+            "limits": {login: bounds.connections for login, bounds in self._bounds.items()},
             "passwords": Output.secret(
                 {role: text.get_secret_value() for role, text in chosen.items() if role in ours}
             ),
@@ -159,7 +166,11 @@ class ServiceDatabase(ComponentResource):
         return Policies(f"{self._service}-policies", inputs, self._after(self.seeds))
 
     def _access(self) -> Access:
-        inputs = self._named(self._administrator) | {"logins": self._logins(), "schema": self._described()}
+        inputs = (
+            self._named(self._administrator)
+            | {"logins": self._logins(), "schema": self._described()}
+            | {"bounds": {login: asdict(bounds) for login, bounds in self._bounds.items()}}
+        )
         return Access(f"{self._service}-access", inputs, self._after(self.policies or self.seeds))
 
     def _backup(self) -> Resource:
@@ -173,7 +184,7 @@ class ServiceDatabase(ComponentResource):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:DIGITS]
 
     def _logins(self) -> dict[str, Any]:
-        return {name: login.model_dump(mode="json") for name, login in self._definition.logins.items()}
+        return {name: login.rights for name, login in self._definition.logins.items()}
 
     def _named(self, reference: Reference) -> dict[str, Any]:
         return {"reference": reference.as_input(), "service": self._service}

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import psycopg
+
 from keelson.endpoint import Reference, resolve
 from keelson.postgres import snapshot
+from keelson.postgres.bounds import Bounds, altered_settings
 from keelson.postgres.databases import open_access
 from keelson.postgres.roles import ExtraLogin
 from providers import values
@@ -21,6 +24,7 @@ class AccessInputs:
     reference: Reference
     service: str
     logins: dict[str, ExtraLogin] = field(default_factory=dict)
+    bounds: dict[str, Bounds] = field(default_factory=dict)  # login: what it may take
     schema: str = ""  # what the grants are renewed for: digits for migrations, policies and extensions
 
 
@@ -33,7 +37,7 @@ class AccessProvider(Provider[AccessInputs]):
     """
 
     inputs = AccessInputs
-    compared: ClassVar = ("logins", "schema")
+    compared: ClassVar = ("logins", "bounds", "schema")
 
     def identify(self, inputs: AccessInputs) -> str:
         """Return `server/database/access`."""
@@ -41,29 +45,32 @@ class AccessProvider(Provider[AccessInputs]):
 
     def differs(self, state: Bag, new: Bag) -> bool:
         """Compare the inputs; what a refresh has found, and digits of another release, are an update too."""
-        return super().differs(state, new) or bool(state.get("drift")) or not _is_remembered(state)
+        return (
+            super().differs(state, new) or bool(state.get("drift") or state.get("altered")) or not _is_remembered(state)
+        )
 
     def make(self, inputs: AccessInputs) -> Bag:
         """Grant, and remember the catalog."""
-        return {"catalog": _open(inputs), "drift": ""}
+        return {"catalog": _open(inputs), "drift": "", "altered": ""}
 
     def change(self, inputs: AccessInputs, state: Bag) -> Bag:
         """Grant again; what differs from the catalog of before, though nothing has asked for that, is told."""
         found, before = _open(inputs), values.decode(AccessInputs, state)
-        asked = (before.logins, before.schema) != (inputs.logins, inputs.schema)
+        asked = (before.logins, before.bounds, before.schema) != (inputs.logins, inputs.bounds, inputs.schema)
         if asked or not (_is_remembered(state) and snapshot.is_comparable(state["catalog"], found)):
-            return {"catalog": found, "drift": ""}
+            return {"catalog": found, "drift": "", "altered": ""}
         drift = _told(inputs.service, state["catalog"], found)
-        return {"catalog": state["catalog"] if drift else found, "drift": drift}
+        return {"catalog": state["catalog"] if drift else found, "drift": drift, "altered": ""}
 
     def look(self, state: Bag) -> Bag | None:
         """Compare the catalog with the one that the last update left; None when the database is gone."""
         reference = Reference(**state["reference"]).to(database=state["service"])
         if not is_there(reference):
             return None
-        if not _is_remembered(state):
-            return state
         with resolve(reference).connect() as admin:
+            state |= {"altered": _altered(admin, values.decode(AccessInputs, state))}
+            if not _is_remembered(state):
+                return state
             found = snapshot.remember(admin)
         if not snapshot.is_comparable(state["catalog"], found):  # server or TimescaleDB is of another release by now
             return state | {"catalog": found, "drift": ""}
@@ -72,8 +79,17 @@ class AccessProvider(Provider[AccessInputs]):
 
 def _open(inputs: AccessInputs) -> dict[str, str]:
     with resolve(inputs.reference.to(database=inputs.service)).connect() as admin:
-        open_access(admin, inputs.service, inputs.logins)
+        open_access(admin, inputs.service, inputs.logins, bounds=inputs.bounds)
         return snapshot.remember(admin)
+
+
+def _altered(admin: psycopg.Connection, inputs: AccessInputs) -> str:
+    """Return the logins that begin otherwise than they should, and say so where the engine shows it."""
+    found = altered_settings(admin, {inputs.service: inputs.bounds})
+    altered = ", ".join(sorted(login for _, login in found))
+    if altered:
+        print(f"{inputs.service}: bounds were altered by hand: {altered}; the next update puts them back", flush=True)  # noqa: T201 - the engine shows it
+    return altered
 
 
 def _is_remembered(state: Bag) -> bool:

@@ -22,7 +22,8 @@ class RolesInputs:
     stack_id: str
     service: str
     logins: dict[str, ExtraLogin] = field(default_factory=dict)
-    connection_limit: int = -1
+    connection_limit: int = -1  # of states of older releases
+    limits: dict[str, int] = field(default_factory=dict)  # login: how many connections it may have
     passwords: dict[str, str] = field(default_factory=dict)  # role: the one that the user chose
     mark: str = ""  # another one where the passwords were lost
 
@@ -31,7 +32,7 @@ class RolesProvider(Provider[RolesInputs]):
     """Group roles, logins and their passwords; no login can connect before its database is opened."""
 
     inputs = RolesInputs
-    compared: ClassVar = ("logins", "connection_limit", "passwords", "stack_id", "mark")
+    compared: ClassVar = ("logins", "limits", "passwords", "stack_id", "mark")
     fixed: ClassVar = {
         "reference.server": "a service stays on its server: put the setting back, or dump and restore it"
     }
@@ -56,6 +57,7 @@ class RolesProvider(Provider[RolesInputs]):
                 passwords,
                 inputs.logins,
                 connection_limit=inputs.connection_limit,
+                limits=inputs.limits,
             )
         return {}
 
@@ -66,11 +68,14 @@ class RolesProvider(Provider[RolesInputs]):
     def look(self, state: Bag) -> Bag | None:
         """Note the roles that somebody has altered; None where the owner of all is gone."""
         inputs = values.decode(RolesInputs, state)
-        service, limit = inputs.service, inputs.connection_limit
+        service = inputs.service
         with resolve(inputs.reference).connect() as admin:
             if not has_role(admin, RoleNames(service).owner):
                 return None
-            altered = ", ".join(altered_roles(admin, service, inputs.logins, connection_limit=limit))
+            found = altered_roles(
+                admin, service, inputs.logins, connection_limit=inputs.connection_limit, limits=inputs.limits
+            )
+        altered = ", ".join(found)
         if altered:
             print(f"{service}: altered by hand: {altered}; the next update puts them back", flush=True)  # noqa: T201 - the engine shows it
         return state | {"altered": altered} if altered or "altered" in state else state

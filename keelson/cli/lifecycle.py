@@ -156,11 +156,22 @@ def _wake(chosen: Context, *, new_port: bool) -> None:
 
 
 def _repairs(chosen: Context, *, new_port: bool) -> list[str]:
-    """Have the engine look at all that it remembers where some of it was taken away."""
+    """Have the engine look at all that it remembers where some of it was taken away, or roles were altered by hand."""
     stack = chosen.stack
     parts = [name for name, part in stack.settings.settings_of_parts.items() if getattr(part, "enabled", True)]
     harmed = target(stack.settings.place).is_harmed(stack.key, parts, new_port=new_port)
-    return ["--refresh"] if harmed and chosen.engine.exists() else []
+    return ["--refresh"] if (harmed and chosen.engine.exists()) or _is_altered(chosen) else []
+
+
+def _is_altered(chosen: Context) -> bool:
+    """Say which roles were altered by hand, if any; a server that does not answer is the update's to bring back."""
+    from keelson.cli.roles import altered  # noqa: PLC0415 - `destroy` and a first `up` need none of it
+
+    with working("looking at roles and grants"):
+        found = altered(chosen)
+    if found:
+        note(f"altered by hand: {', '.join(found)}; this update puts them back")
+    return bool(found)
 
 
 def _consent(yes: bool) -> list[str]:  # noqa: FBT001 - the flag itself is what travels

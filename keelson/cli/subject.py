@@ -19,6 +19,7 @@ from keelson.migrations.statements import statements_of
 from keelson.migrations.subject import Subject
 from keelson.migrations.verify import Data
 from keelson.postgres.roles import ExtraLogin
+from keelson.settings.roles import bounds_of
 from keelson.settings.ways import belonging
 
 ScratchOption = Annotated[
@@ -55,13 +56,13 @@ def data_of(where: Place) -> Data:
 def _of_service(where: Place, chosen: Context) -> Subject:
     service, databases = where.service, chosen.stack.databases
     definition, folder = databases[service], where.root / chosen.stack.directory(service)
-    logins = {name: ExtraLogin(**login.model_dump()) for name, login in definition.logins.items()}
+    logins = {name: ExtraLogin(**login.rights) for name, login in definition.logins.items()}
     timescaledb = chosen.stack.settings.servers[definition.server].timescaledb
     origin = Origin(
         service=service,
         extensions=(*definition.extensions, *(["timescaledb"] if timescaledb else [])),
         logins=logins,
-        connection_limit=definition.connection_limit,
+        bounds=bounds_of(chosen.stack, service),
     )
     others = [
         Origin(service=name, logins=dict.fromkeys(other.logins, ExtraLogin())) for name, other in databases.items()

@@ -15,12 +15,13 @@ from keelson.errors import PlatformError, ServerError
 from keelson.local import throwaway
 from keelson.migrations.applying import apply
 from keelson.migrations.files import MigrationFile
+from keelson.postgres.bounds import Bounds
 from keelson.postgres.catalog import has_role, server_version
 from keelson.postgres.connection import connect, connect_beside
 from keelson.postgres.databases import grant_schemas, make_unowned_database
 from keelson.postgres.names import RoleNames
 from keelson.postgres.ownership import MAINTENANCE_DATABASE
-from keelson.postgres.roles import UNLIMITED, ExtraLogin, drop_roles, ensure_roles
+from keelson.postgres.roles import ExtraLogin, drop_roles, ensure_roles
 
 PREFIX = "keelson_scratch_"
 
@@ -35,7 +36,7 @@ class Origin:
         service: Whose roles it has; empty for a plain database, whose migrations run as `user`.
         extensions: To be made, besides those that every service has.
         logins: The service's further logins.
-        connection_limit: Of each login of the service's application.
+        bounds: What each login of the service may take.
         user: Who owns what the migrations of a plain database make; empty for the server's administrator.
         roles: Further roles that migrations may name.
     """
@@ -43,7 +44,7 @@ class Origin:
     service: str = ""
     extensions: tuple[str, ...] = ()
     logins: Mapping[str, ExtraLogin] = field(default_factory=dict)
-    connection_limit: int = UNLIMITED
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
     user: str = ""
     roles: tuple[str, ...] = ()
 
@@ -166,8 +167,8 @@ class Scratch:
         if origin.service not in self._services and (own or not all(has_role(admin, r) for r in origin.role_names)):
             mark = self._services.setdefault(origin.service, secrets.token_hex(6))
             passwords = {role: secrets.token_urlsafe(24) for role in origin.role_names}
-            limit = origin.connection_limit
-            ensure_roles(admin, mark, origin.service, passwords, origin.logins, connection_limit=limit, adopt=bool(own))
+            limits = {login: bounds.connections for login, bounds in origin.bounds.items()}
+            ensure_roles(admin, mark, origin.service, passwords, origin.logins, limits=limits, adopt=bool(own))
         migrator = {origin.user: "LOGIN SUPERUSER"} if origin.user and not self.login else {}
         for role, options in {**dict.fromkeys(origin.roles, "NOLOGIN"), **migrator}.items():
             if not has_role(admin, role):

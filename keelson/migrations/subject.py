@@ -56,7 +56,7 @@ class Subject:
                     grant_schemas(connection, service)
         if service:
             with database.as_admin() as admin:
-                open_access(admin, service, self.origin.logins, database=database.name)
+                open_access(admin, service, self.origin.logins, bounds=self.origin.bounds, database=database.name)
 
     def look(self, connection: psycopg.Connection, server: Scratch | None = None) -> Snapshot:
         """Return the catalog of one of the subject's databases, with all that can be compared with another's.

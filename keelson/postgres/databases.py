@@ -11,6 +11,7 @@ from psycopg import sql
 
 from keelson.errors import SettingsError
 from keelson.postgres import backup_login, ownership
+from keelson.postgres.bounds import Bounds, ensure_settings
 from keelson.postgres.catalog import server_version, timescale_edition
 from keelson.postgres.connection import connect_beside, server_address
 from keelson.postgres.names import BACKUP, RoleNames, validate_service_name
@@ -94,11 +95,15 @@ def open_access(
     service: str,
     logins: Mapping[str, ExtraLogin] | None = None,
     *,
+    bounds: Mapping[str, Bounds] | None = None,
     database: str | None = None,
 ) -> None:
-    """Let the application, the readers and the further logins connect to the service's database.
+    """Let the application, the readers and the further logins connect to the service's database, and nobody else.
+
+    What PUBLIC was given there, or on the schema public, is taken again, and what is made later is granted as it should be.
 
     `admin` is the administrator's connection to any database of the server; `database` another one like the service's.
+    `bounds` say what sessions of a login begin with.
     """
     roles, logins, name = RoleNames(service), logins or {}, database or service
     independent = [name for name, login in logins.items() if not login.inherits]
@@ -106,8 +111,11 @@ def open_access(
     query = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(sql.Identifier(name), grantees)
     with _connected(admin, name) as inside, _connected(admin, MAINTENANCE_DATABASE) as outside, server_lock(outside):
         with inside.transaction():
+            _set_defaults(inside, roles)
             for login, settings in logins.items():
                 _grant_privileges(inside, roles, login, settings)
+            ensure_settings(inside, {name: bounds or {}})
+        _restrict(outside, name, roles.owner, roles.migrator)
         outside.execute(query)
 
 
@@ -238,7 +246,11 @@ def _set_defaults(connection: psycopg.Connection, roles: RoleNames) -> None:
 def _grant_privileges(connection: psycopg.Connection, roles: RoleNames, name: str, login: ExtraLogin) -> None:
     """Give one further login its own privileges, and no others, in the schemas that it names."""
     privileges = _checked_privileges(name, login)
-    names = {"role": sql.Identifier(name), "owner": sql.Identifier(roles.owner)}
+    names = {
+        "role": sql.Identifier(name),
+        "owner": sql.Identifier(roles.owner),
+        "migrator": sql.Identifier(roles.migrator),
+    }
     for row in connection.execute(_text("granted_schemas.sql"), [name]).fetchall():
         connection.execute(sql.SQL(_text("login_revoke.sql")).format(schema=sql.Identifier(row[0]), **names))
     if privileges is None:

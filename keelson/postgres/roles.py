@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,11 +56,13 @@ def ensure_roles(  # noqa: PLR0913 - what a role is made of
     logins: Mapping[str, ExtraLogin] | None = None,
     *,
     connection_limit: int = UNLIMITED,
+    limits: Mapping[str, int] | None = None,
     adopt: bool = False,
 ) -> None:
     """Bring the roles of `service` to what the arguments say, in one transaction.
 
-    A login that the settings no longer name is dropped. `connection_limit` holds for each login of the application.
+    A login that the settings no longer name is dropped. `limits` are the connections that a login may have, and
+    `connection_limit` those of each login of the application that it does not name.
     Passwords reach the server as SCRAM verifiers, computed here.
 
     Raises:
@@ -87,6 +89,7 @@ def ensure_roles(  # noqa: PLR0913 - what a role is made of
                 alter(admin, name, sql.SQL("NOLOGIN PASSWORD NULL"))
             for name in (*roles.logins, *logins):
                 limit = UNLIMITED if name == roles.migrator else connection_limit
+                limit = (limits or {}).get(name, limit)
                 alter(admin, name, login_options(admin, name, passwords[name], limit))
             _set_memberships(admin, roles, logins)
 
@@ -97,20 +100,46 @@ def altered_roles(
     logins: Mapping[str, ExtraLogin] | None = None,
     *,
     connection_limit: int = UNLIMITED,
+    limits: Mapping[str, int] | None = None,
 ) -> tuple[str, ...]:
     """Return the roles of `service` that `ensure_roles` would bring back to what the arguments say; passwords are not seen."""
-    roles, logins = RoleNames(service), logins or {}
-    members = (*roles.logins, *logins)
-    found = {name: tuple(options) for name, *options in admin.execute(_OPTIONS, [[*roles.groups, *members]]).fetchall()}
+    logins = logins or {}
+    usual = dict.fromkeys((*RoleNames(service).logins, *logins), connection_limit)
+    usual[RoleNames(service).migrator] = UNLIMITED
+    return altered_of(admin, {service: (logins, usual | dict(limits or {}))})
+
+
+def altered_of(
+    admin: psycopg.Connection, services: Mapping[str, tuple[Mapping[str, ExtraLogin], Mapping[str, int]]]
+) -> tuple[str, ...]:
+    """Return the same of many services, {service: (further logins, connections that each login may have)}, by two questions."""
+    groups = [name for service in services for name in RoleNames(service).groups]
+    members = [name for service, (logins, _) in services.items() for name in (*RoleNames(service).logins, *logins)]
+    rows = admin.execute(_OPTIONS, [[*groups, *members]]).fetchall()
+    found = {name: tuple(options) for name, *options in rows}
+    altered: set[str] = set()
+    wanted: set[tuple[str, str]] = set()
+    for service, (logins, limits) in services.items():
+        plain = _plain(RoleNames(service), logins, limits, found)
+        altered |= {name for name, options in plain.items() if found.get(name) != options}
+        wanted |= _wanted_memberships(RoleNames(service), logins).keys()
+    moved = _memberships(admin, groups, members) ^ wanted
+    return tuple(sorted(altered | {member for _, member in moved}))
+
+
+def _plain(
+    roles: RoleNames,
+    logins: Mapping[str, ExtraLogin],
+    limits: Mapping[str, int],
+    found: Mapping[str, tuple[object, ...]],
+) -> dict[str, tuple[object, ...]]:
+    """Return what the options of a service's roles should be."""
     plain: dict[str, tuple[object, ...]] = {
         **{name: (False, False, found.get(name, (None,))[-1]) for name in roles.groups},
-        **dict.fromkeys(members, (False, True, connection_limit)),
-        roles.migrator: (False, True, UNLIMITED),
+        **{name: (False, True, limits.get(name, UNLIMITED)) for name in (*roles.logins, *logins)},
     }
     plain[roles.owner] = (False, *found.get(roles.owner, (None, None))[1:])  # see `databases`
-    altered = {name for name, options in plain.items() if found.get(name) != options}
-    moved = _memberships(admin, roles, list(members)) ^ _wanted_memberships(roles, logins).keys()
-    return tuple(sorted(altered | {member for _, member in moved}))
+    return plain
 
 
 def drop_roles(admin: psycopg.Connection, stack_id: str, service: str) -> None:
@@ -189,20 +218,20 @@ def _wanted_memberships(roles: RoleNames, logins: Mapping[str, ExtraLogin]) -> d
 
 def _set_memberships(admin: psycopg.Connection, roles: RoleNames, logins: Mapping[str, ExtraLogin]) -> None:
     wanted = _wanted_memberships(roles, logins)
-    for group, member in _memberships(admin, roles, [*roles.logins, *logins]) - wanted.keys():
+    for group, member in _memberships(admin, roles.groups, [*roles.logins, *logins]) - wanted.keys():
         admin.execute(sql.SQL("REVOKE {} FROM {}").format(sql.Identifier(group), sql.Identifier(member)))
     for (group, member), options in wanted.items():
         query = sql.SQL("GRANT {} TO {} WITH ADMIN FALSE, {}")
         admin.execute(query.format(sql.Identifier(group), sql.Identifier(member), sql.SQL(options)))
 
 
-def _memberships(admin: psycopg.Connection, roles: RoleNames, members: list[str]) -> set[tuple[str, str]]:
+def _memberships(admin: psycopg.Connection, groups: Sequence[str], members: list[str]) -> set[tuple[str, str]]:
     query = """
         SELECT g.rolname, m.rolname FROM pg_catalog.pg_auth_members a
         JOIN pg_catalog.pg_roles g ON g.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
         WHERE g.rolname = ANY(%s) AND m.rolname = ANY(%s)
     """
-    return set(admin.execute(query, [list(roles.groups), members]).fetchall())
+    return set(admin.execute(query, [list(groups), members]).fetchall())
 
 
 def _drop(admin: psycopg.Connection, names: list[str]) -> None:

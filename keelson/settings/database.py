@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -13,6 +13,7 @@ from keelson.settings.document import read_mapping
 from keelson.settings.lint import LintRules
 from keelson.settings.migrations import MigrationSettings
 from keelson.settings.model import Settings
+from keelson.settings.roles import LoginBounds, ServiceBounds
 from keelson.settings.ways import TableName, Ways, belonging
 
 REFERENCE_SEEDS = "reference"
@@ -27,6 +28,12 @@ class Login(Settings):
     inherits: Literal["app", "readonly"] | None = None
     privileges: tuple[Privilege, ...] = ()
     schemas: tuple[Name, ...] = ()
+    bounds: LoginBounds = LoginBounds()
+
+    @property
+    def rights(self) -> dict[str, Any]:
+        """What it may, as a resource's input."""
+        return self.model_dump(mode="json", include={"inherits", "privileges", "schemas"})
 
 
 class DatabaseDefinition(Settings):
@@ -37,7 +44,8 @@ class DatabaseDefinition(Settings):
     extensions: tuple[Name, ...] = ()
     seeds: dict[Literal["dev", "test", "demo", "staging", "prod"], tuple[Name, ...]] = Field(default_factory=dict)
     logins: dict[Name, Login] = Field(default_factory=dict)
-    connection_limit: Annotated[int, Field(ge=-1)] = -1
+    connection_limit: Annotated[int, Field(ge=-1)] | None = None  # older name of `connections` of all but the migrator
+    bounds: ServiceBounds = ServiceBounds()  # what differs from the stack's
     backup: BackupChanges = BackupChanges()
     lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than the stack says
     migrations: MigrationSettings = MigrationSettings()

@@ -9,11 +9,11 @@ from pydantic import Field
 
 from keelson.kubernetes import names
 from keelson.settings.model import Settings
+from keelson.settings.roles import connections_of
 
 if TYPE_CHECKING:
     from keelson.settings.stack import StackSettings
 
-CONNECTIONS = 200  # that a server takes where the settings say nothing
 MEMORY = 128  # MiB that both programs of a pod take
 CLIENTS = 8  # that one more holds, encrypted
 
@@ -42,15 +42,9 @@ def faults(settings: StackSettings) -> Iterator[str]:
             yield f"'pooler' of {name} is for a server of several instances; set 'ha' of it too, or take it out"
         if other := parts.get(names.pooler(name)):
             yield f"{other} is called as the pooler of {name}; choose another name"
-        opened, takes = server.pooler.instances * server.pooler.pool_size, _connections(settings, name)
+        opened, takes = server.pooler.instances * server.pooler.pool_size, connections_of(settings, name)
         if takes and opened > takes:
             yield (
                 f"'pooler' of {name} opens up to {opened} connections for one service (instances times pool_size), and max_connections is "
                 f"{takes}; lower 'pool_size', or raise max_connections"
             )
-
-
-def _connections(settings: StackSettings, server: str) -> int:
-    """Return how many connections a server takes; 0 where the settings say it as nobody here reads it."""
-    given = settings.parameters_of(server).get("max_connections", str(CONNECTIONS))
-    return int(given) if given.isdecimal() else 0

@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, field_validator
 from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 from keelson.postgres.names import BACKUP, RoleNames, validate_login_name, validate_service_name
-from keelson.settings import cluster, limits, pgadmin
+from keelson.settings import cluster, limits, pgadmin, roles
 from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
@@ -35,6 +35,7 @@ from keelson.settings.parts import (
 )
 from keelson.settings.pooler import PoolerSettings
 from keelson.settings.quantities import Quantity, count_quantity
+from keelson.settings.roles import ServiceBounds
 
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
 
@@ -92,6 +93,7 @@ class StackSettings(Settings):
     agent: AgentSettings = AgentSettings()
     docker: DockerSettings = DockerSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
+    bounds: ServiceBounds = ServiceBounds()  # of every service's logins, which may change parts of it
     lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than usual
     backup: BackupSettings = BackupSettings()  # of every database and Redis, which may change parts of it
 
@@ -239,6 +241,7 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     _refuse_shared_names(settings, databases, source)
     _refuse_of_other_targets(settings, source)
     _refuse_in_a_cluster(settings, databases, source)
+    _refuse_too_many_connections(settings, databases, source)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
 
 
@@ -391,5 +394,13 @@ def _faults_elsewhere(settings: StackSettings) -> Iterator[str]:
 
 def _refuse_in_a_cluster(settings: StackSettings, databases: Mapping[str, DatabaseDefinition], source: str) -> None:
     if settings.target == "kubernetes" and (fault := next(cluster.faults(settings, databases), None)):
+        msg = f"{source}: {fault}"
+        raise SettingsError(msg)
+
+
+def _refuse_too_many_connections(
+    settings: StackSettings, databases: Mapping[str, DatabaseDefinition], source: str
+) -> None:
+    if fault := next(roles.faults(settings, databases), None):
         msg = f"{source}: {fault}"
         raise SettingsError(msg)
