@@ -57,15 +57,20 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
-    """How long a server's certificate is good."""
+    """How long a certificate is good: a server's, or that of the stack's `authority`."""
 
     server: str
     begins: datetime
     expires: datetime
 
+    @property
+    def renewal(self) -> datetime:
+        """From when on less of its life is left than a certificate should have."""
+        return self.expires - (self.expires - self.begins) * RENEWAL
+
     def due_for_renewal(self, now: datetime) -> bool:
         """Say whether less of its life is left than a certificate should have."""
-        return self.expires - now < (self.expires - self.begins) * RENEWAL
+        return now > self.renewal
 
 
 class Target(Protocol):
@@ -115,7 +120,7 @@ class Target(Protocol):
         """Wait until all that a destroy took away has ended; raises PlatformError where it does not in time."""
 
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
-        """Return the certificates of the stack's servers, as far as this machine can read them; asks no server."""
+        """Return the certificates of the stack's servers and its authority, as far as this machine can read them; asks no server."""
 
     def show_log(self, stack: str, part: str, lines: int, *, follow: bool) -> None:
         """Print the last lines of what a part logged, and what comes; raises SettingsError when there is no such part."""

@@ -13,8 +13,8 @@ from pulumi import Output
 
 from keelson.docker import daemon, part
 from keelson.docker.part import DockerSpec
+from providers import certificates, values
 from providers import part as part_resources
-from providers import values
 from providers.base import Bag, Managed, Provider
 from providers.part import FilesProvider, PartInputs, ProcessProvider, tell
 
@@ -107,6 +107,7 @@ class DockerFilesProvider(FilesProvider[DockerFilesInputs]):
         "gid",
         "port",
         "preferred_port",
+        "address",  # its certificate names it
         "settings",
         "passwords",
         "uses",
@@ -121,12 +122,13 @@ class DockerFilesProvider(FilesProvider[DockerFilesInputs]):
 
     def make(self, inputs: DockerFilesInputs) -> Bag:
         """Write what differs."""
-        return {"digest": part.write_files(inputs.spec, inputs.image_id, inputs.passwords)}
+        digest = part.write_files(inputs.spec, inputs.image_id, inputs.passwords)
+        return {"digest": digest, certificates.OUTPUT: self.certificate(inputs)}
 
     def look(self, state: Bag) -> Bag | None:
         """Read what lies beside the files."""
         digest = part.written(_spec(state), state["image_id"])
-        return {"digest": digest} if digest else None
+        return {"digest": digest, **self.look_at_certificate(state)} if digest else None
 
     def remove(self, state: Bag) -> None:
         """Strike it out; its volumes are resources of their own."""
@@ -134,12 +136,13 @@ class DockerFilesProvider(FilesProvider[DockerFilesInputs]):
 
 
 class DockerFiles(Managed, module="keelson", name="DockerFiles"):
-    """What a part's container reads; `digest` changes with it."""
+    """What a part's container reads; `digest` changes with it, `certificate` says when it does by itself."""
 
     provider = DockerFilesProvider
-    computed = ("digest",)
+    computed = ("digest", certificates.OUTPUT)
 
     digest: Output[str]
+    certificate: Output[dict[str, str]]
 
 
 class DockerPartProvider(ProcessProvider[DockerProcessInputs]):

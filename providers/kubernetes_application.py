@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from pulumi import Output
+
 from keelson.kubernetes import applications
 from keelson.kubernetes.applications import Application
-from providers import values
+from providers import certificates, values
 from providers.base import Bag, Managed, Provider
 
 
@@ -47,10 +49,14 @@ class KubernetesApplicationProvider(Provider[ApplicationInputs]):
         """Return `stack/namespace/service`."""
         return f"{inputs.key}/{inputs.namespace}/{inputs.service}"
 
+    def differs(self, state: Bag, new: Bag) -> bool:
+        """Also say so once the stack's authority is to be renewed, whose certificate it has."""
+        return super().differs(state, new) or certificates.due(new["service"], state)
+
     def make(self, inputs: ApplicationInputs) -> Bag:
         """Write it."""
         applications.give(inputs.application)
-        return {}
+        return {certificates.OUTPUT: certificates.of_authority(inputs.place, inputs.key)}
 
     def look(self, state: Bag) -> Bag | None:
         """Say whether it is there."""
@@ -62,9 +68,12 @@ class KubernetesApplicationProvider(Provider[ApplicationInputs]):
 
 
 class KubernetesApplication(Managed, module="keelson", name="KubernetesApplication"):
-    """The Secret of a service's application."""
+    """The Secret of a service's application; `certificate` says when the authority's in it is renewed."""
 
     provider = KubernetesApplicationProvider
+    computed = (certificates.OUTPUT,)
+
+    certificate: Output[dict[str, str]]
 
 
 def _application(state: Bag) -> Application:

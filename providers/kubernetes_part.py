@@ -9,8 +9,8 @@ from pulumi import Output
 
 from keelson.kubernetes import part, upgrades
 from keelson.kubernetes.part import KubernetesSpec
+from providers import certificates, values
 from providers import part as part_resources
-from providers import values
 from providers.base import Bag, Managed
 from providers.part import FilesProvider, PartInputs, ProcessProvider, tell
 
@@ -61,7 +61,8 @@ class KubernetesFilesProvider(FilesProvider[KubernetesFilesInputs]):
 
     def make(self, inputs: KubernetesFilesInputs) -> Bag:
         """Write what differs."""
-        return {"digest": part.write_files(inputs.spec, inputs.passwords)}
+        digest = part.write_files(inputs.spec, inputs.passwords)
+        return {"digest": digest, certificates.OUTPUT: self.certificate(inputs)}
 
     def change(self, inputs: KubernetesFilesInputs, state: Bag) -> Bag:
         """Try other parameters, back up what another image would take over, and write what differs."""
@@ -76,7 +77,7 @@ class KubernetesFilesProvider(FilesProvider[KubernetesFilesInputs]):
         """Read what lies beside the files."""
         spec = _spec(state)
         found = part.written(spec)
-        return {"digest": found} if found or not state["digest"] else None
+        return {"digest": found, **self.look_at_certificate(state)} if found or not state["digest"] else None
 
     def remove(self, state: Bag) -> None:
         """Strike it out; its volume is a resource of its own."""
@@ -84,12 +85,13 @@ class KubernetesFilesProvider(FilesProvider[KubernetesFilesInputs]):
 
 
 class KubernetesFiles(Managed, module="keelson", name="KubernetesFiles"):
-    """What a part's pod reads; `digest` changes with it."""
+    """What a part's pod reads; `digest` changes with it, `certificate` says when it does by itself."""
 
     provider = KubernetesFilesProvider
-    computed = ("digest",)
+    computed = ("digest", certificates.OUTPUT)
 
     digest: Output[str]
+    certificate: Output[dict[str, str]]
 
 
 class KubernetesPartProvider(ProcessProvider[KubernetesProcessInputs]):

@@ -9,10 +9,10 @@ from typing import ClassVar
 from pulumi import Output
 from pulumi.output import Unknown
 
-from keelson.local import server
+from keelson.local import server, tls
 from keelson.local.registry import Registry
 from keelson.local.spec import ServerSpec
-from providers import values
+from providers import certificates, values
 from providers.base import Bag, Managed, Provider
 
 
@@ -67,17 +67,25 @@ class LocalServerProvider(Provider[LocalServerInputs]):
             server.check(values.decode(LocalServerInputs, known).spec)
         return inputs
 
+    def differs(self, state: Bag, new: Bag) -> bool:
+        """Also say so once a certificate is to be renewed."""
+        return super().differs(state, new) or certificates.due(new["server"], state)
+
     def make(self, inputs: LocalServerInputs) -> Bag:
-        """Start it, or bring the running one up to date, and wait until it answers."""
+        """Start it, or bring the running one up to date, its certificate too, and wait until it answers."""
         state = server.start(inputs.spec)
         for note in state.notes:
             print(f"server {inputs.server}: {note}", flush=True)  # noqa: T201 - the engine shows what a provider prints
-        return {"listens_on": state.port, "server_version": state.version}
+        certificate = tls.first_due(inputs.key, inputs.server, inputs.spec.directory / "tls")
+        return {"listens_on": state.port, "server_version": state.version, certificates.OUTPUT: certificate}
 
     def look(self, state: Bag) -> Bag | None:
-        """Read where it listens."""
+        """Read where it listens, and when its certificate ends."""
         record = Registry(state["key"]).server(state["server"])
-        return {"listens_on": record.port} if record else None
+        if record is None:
+            return None
+        certificate = tls.first_due(state["key"], state["server"], Path(record.data_directory) / "tls")
+        return {"listens_on": record.port, certificates.OUTPUT: certificate}
 
     def remove(self, state: Bag) -> None:
         """Stop it: cleanly, or at once where its data go next."""
@@ -86,10 +94,11 @@ class LocalServerProvider(Provider[LocalServerInputs]):
 
 
 class LocalServer(Managed, module="keelson", name="LocalServer"):
-    """A server of this machine; `listens_on` is its port."""
+    """A server of this machine; `listens_on` is its port, `certificate` when its certificate is renewed."""
 
     provider = LocalServerProvider
-    computed = ("listens_on", "server_version")
+    computed = ("listens_on", "server_version", certificates.OUTPUT)
 
     listens_on: Output[int]
     server_version: Output[str]
+    certificate: Output[dict[str, str]]

@@ -19,6 +19,7 @@ from keelson.cli.output import print_json, print_table
 from keelson.errors import KeelsonError
 from keelson.schedule import Schedule
 from keelson.stack import find_engine
+from keelson.status import CertificateStatus
 from keelson.status.backups import failure
 from keelson.target import Part, target
 
@@ -81,6 +82,7 @@ def _target(chosen: Context) -> Iterator[Finding]:
     yield _finding("disk", lambda: _disk(found))
     yield _finding("private files", lambda: _private_files(found))
     yield from _parts(chosen)
+    yield from _certificates(chosen)
     yield _device(chosen, found)
     yield from _backups(chosen)
 
@@ -133,6 +135,16 @@ def _level(part: Part) -> Level:
 
 def _answers(part: Part) -> str:
     return f"answers on port {part.port}" if part.port else "answers inside the stack"
+
+
+def _certificates(chosen: Context) -> Iterator[Finding]:
+    """Say of each certificate whether enough of its life is left."""
+    now = datetime.now(UTC)
+    for found in target(chosen.stack.settings.place).certificates(chosen.stack.key):
+        seen = CertificateStatus.of(found, now)
+        wrong = seen.fault or seen.warning
+        detail = wrong or f"ends on {found.expires:%Y-%m-%d}, and is renewed by an `up` after {found.renewal:%Y-%m-%d}"
+        yield Finding(f"certificate {found.server}", Level.failed if wrong else Level.ok, detail)
 
 
 def _backups(chosen: Context) -> Iterator[Finding]:

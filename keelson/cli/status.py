@@ -58,7 +58,7 @@ def status(
 def screen(found: StackStatus) -> RenderableType:
     """Return what a person sees, on 80 columns."""
     blocks: list[RenderableType] = [_head(found), _parts(found), Text(), _databases(found)]
-    if lines := [*_lines("error: ", found.faults, "red"), *_lines("note: ", found.warnings, "yellow")]:
+    if lines := [*_lines("error: ", found.faults, "red"), *_lines("warning: ", found.warnings, "yellow")]:
         blocks += [Text(), *lines]
     return Group(*blocks)
 
@@ -96,9 +96,15 @@ def _repeat(every: float, show: Callable[[], object]) -> None:
 
 
 def _head(found: StackStatus) -> Text:
-    verdict = ("all is well", "green") if found.well else (counted(len(found.faults), "fault"), "red")
+    verdict = ("all is well", "green") if found.well else _verdict(found)
     place = f" · {found.environment} on {found.target} · {found.at.astimezone():%H:%M:%S} · "
     return Text.assemble((found.stack, "bold"), place, verdict)
+
+
+def _verdict(found: StackStatus) -> tuple[str, str]:
+    if found.faults:
+        return counted(len(found.faults), "fault"), "red"
+    return counted(len(found.warnings), "warning"), "yellow"
 
 
 def _parts(found: StackStatus) -> Table:

@@ -125,15 +125,22 @@ def authority(key: str) -> str:
 
 
 def certificates(key: str) -> list[dict[str, str]]:
-    """Return how long the certificate of each server is good: `server`, and in ISO 8601 `begins` and `expires`."""
-    from keelson.local import registry, tls  # noqa: PLC0415
+    """Return how long each server's certificate and the authority's is good: `server`, and in ISO 8601 `begins` and `expires`."""
+    from keelson.local import authorities, registry, tls  # noqa: PLC0415
 
     found = (tls.certificate_of(name, registry.directory(key) / "tls" / name) for name in Registry(key).servers())
     return [
         {"server": each.server, "begins": each.begins.isoformat(), "expires": each.expires.isoformat()}
-        for each in found
+        for each in (*found, authorities.find(key))
         if each
     ]
+
+
+def first_due(key: str, server: str = "") -> dict[str, str]:
+    """Return which certificate is renewed first, the server's or the authority's; see `keelson.local.tls.first_due`."""
+    from keelson.local import registry, tls  # noqa: PLC0415
+
+    return tls.first_due(key, server, registry.directory(key) / "tls" / server if server else None)
 
 
 def put_settings(key: str, text: str) -> None:
@@ -230,6 +237,7 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         records,
         certificate,
         certificates,
+        first_due,
         authority,
         check_parameters,
         put_settings,

@@ -13,7 +13,7 @@ from keelson.entrances import Entrance, host_of
 from keelson.errors import SettingsError, UnreachableError
 from keelson.inside import operations
 from keelson.inside.looks import fault_of, lack_of
-from keelson.local import tls
+from keelson.local import authorities, tls
 from keelson.local.registry import DaemonRecord, Registry, ServerRecord
 from keelson.local.state import StateHere
 from keelson.target import Address, Certificate, Part
@@ -93,10 +93,10 @@ class InsideTarget(StateHere):
         """Wait for nothing: what is destroyed has ended."""
 
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
-        """Return the certificates of the stack's servers."""
+        """Return the certificates of the stack's servers, and the authority's."""
         registry = Registry(stack)
         found = (tls.certificate_of(name, registry.directory / "tls" / name) for name in registry.servers())
-        return tuple(certificate for certificate in found if certificate)
+        return tuple(certificate for certificate in (*found, authorities.find(stack)) if certificate)
 
     def authority(self, stack: str) -> str:
         """Return the certificate that the stack's servers are verified against."""

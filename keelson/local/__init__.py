@@ -10,7 +10,9 @@
 | `stack` | a stack's entry on this machine: made and removed |
 | `spec` | what a server is asked to be |
 | `ports` | which port to take, and who holds one |
-| `tls` | a stack's own certificate authority |
+| `tls` | the certificates of servers |
+| `authorities` | a stack's own certificate authority, and the next one |
+| `pem` | certificates and keys in files |
 | `configuration` | postgresql.conf and pg_hba.conf |
 | `data_directory` | a server's directory: made, recognised, moved, removed |
 | `server` | a PostgreSQL server from its specification to its answer |

@@ -55,7 +55,9 @@ DEFAULTS = {
     "track_io_timing": "on",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "ssl_min_protocol_version": "TLSv1.3",  # or 1.2, for clients that know no better
 }
+PROTOCOLS = ("TLSv1.2", "TLSv1.3")
 TIMESCALE_DEFAULTS = {
     "max_locks_per_transaction": "256",  # a statement locks every chunk that it touches
     "timescaledb.max_background_workers": "8",
@@ -229,6 +231,8 @@ def _check_name(spec: ServerSpec, name: str, value: str) -> None:
         reason = OWNED[name]
     elif name == "wal_level" and value == "minimal":
         reason = "backups need `replica` or `logical`"
+    elif name in {"ssl_min_protocol_version", "ssl_max_protocol_version"} and value not in PROTOCOLS:
+        reason = f"set {' or '.join(PROTOCOLS)}: what is older is broken"
     elif not re.fullmatch(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?", name):
         name, reason = repr(name), "that is not a parameter's name"
     elif dot and prefix not in values(spec, 0)["shared_preload_libraries"].split(","):

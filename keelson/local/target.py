@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keelson.entrances import Entrance, host_of
 from keelson.errors import ServerError, SettingsError, UnreachableError
-from keelson.local import client, daemon, ports, server, supervisor, tls
+from keelson.local import authorities, client, daemon, ports, server, supervisor, tls
 from keelson.local.registry import Registry, ServerRecord
 from keelson.local.state import StateHere
 from keelson.target import Address, Certificate, Part
@@ -106,10 +106,10 @@ class LocalTarget(StateHere):
         """Wait for nothing: what is destroyed has ended."""
 
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
-        """Return the certificates of the stack's servers."""
+        """Return the certificates of the stack's servers, and the authority's."""
         servers = Registry(stack).servers().values()
         found = (tls.certificate_of(record.name, Path(record.data_directory) / "tls") for record in servers)
-        return tuple(certificate for certificate in found if certificate)
+        return tuple(certificate for certificate in (*found, authorities.find(stack)) if certificate)
 
     def show_log(self, stack: str, part: str, lines: int, *, follow: bool) -> None:
         """Let tail take this process's place."""

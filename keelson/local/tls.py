@@ -1,140 +1,100 @@
-"""A stack's own certificate authority, and the certificates that it gives to the stack's servers.
-
-The authority lies in the stack's state directory (`tls/ca.crt`, `tls/ca.key`); clients verify servers against `ca.crt`.
-"""
+"""The certificates of a stack's servers, which the stack's own authority gives them; clients verify servers against its `ca.crt`."""
 
 from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from keelson import paths
-from keelson.local import registry
-from keelson.local.locks import exclusive
-from keelson.target import RENEWAL, Certificate
+from keelson.local import authorities, pem
+from keelson.local.authorities import Authorities
+from keelson.target import Certificate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-DAY = dt.timedelta(days=1)
-AUTHORITY_LIFE = 3650 * DAY
-SERVER_LIFE = 365 * DAY
+DAYS = 365
 NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-@dataclass(frozen=True)
-class _Pair:
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-
 def authority_file(key: str) -> Path:
-    """Return where the authority's certificate lies."""
-    return registry.directory(key) / "tls" / "ca.crt"
+    """Return where the certificates of the stack's authorities lie, all in one file."""
+    return authorities.file(key)
 
 
-def ensure_server(key: str, directory: Path, name: str, names: Sequence[str] = ()) -> bool:
-    """Give a server its certificate and key (`server.crt`, `server.key`); False if those that it has are good.
+def ensure_server(
+    key: str, directory: Path, name: str, names: Sequence[str] = (), now: dt.datetime | None = None
+) -> bool:
+    """Give a server its certificate and key (`server.crt`, `server.key`), and `ca.crt`; False if those that it has are good.
 
     Args:
         key: the stack.
-        directory: where the two files and a copy of the authority's certificate go.
+        directory: where the files go.
         name: the server's name, the certificate's common name.
         names: by which clients reach it beside this machine's own.
+        now: the time, where it is not the clock's.
     """
-    ca = _authority(key)
-    old = _load(directory, "server")
-    known = _load_certificate(directory / "ca.crt") == ca.certificate
-    if known and old and _good(old.certificate, ca.certificate, names):
-        return False
+    now = now or pem.now()
+    trust = authorities.ensure(key, now)
     paths.private_directory(directory)
-    paths.write_private(directory / "ca.crt", _pem(ca.certificate))
-    _save(directory, "server", _server_pair(name, ca, names))
+    old = pem.load(directory, "server")
+    good = old is not None and _good(old.certificate, trust, names, now)
+    pair = old if old and good else _server_pair(name, trust, names, now)
+    trusted = trust.text(trust.issuer(pair.certificate))
+    if good and _read(directory / "ca.crt") == trusted:
+        return False
+    paths.write_private(directory / "ca.crt", trusted)
+    if not good:
+        pem.save(directory, "server", pair)
     return True
 
 
 def certificate_of(server: str, directory: Path) -> Certificate | None:
     """Return how long the certificate of `server` in `directory` is good; None where there is none that can be read."""
-    found = _load_certificate(directory / "server.crt")
+    found = pem.load_certificates(directory / "server.crt")
+    return authorities.life_of(server, found[0]) if found else None
+
+
+def first_due(key: str, server: str = "", directory: Path | None = None) -> dict[str, str]:
+    """Return which certificate is renewed first, the server's in `directory` or the authority's.
+
+    That is: whose it is (`of`), when it ends (`ends`), and from when on it is renewed (`renewal`), as ISO 8601. Empty where there is none.
+    """
+    known = [authorities.find(key), certificate_of(server, directory) if directory else None]
+    found = min((each for each in known if each), key=lambda each: each.renewal, default=None)
     if found is None:
-        return None
-    return Certificate(server=server, begins=found.not_valid_before_utc, expires=found.not_valid_after_utc)
+        return {}
+    return {"of": found.server, "ends": found.expires.isoformat(), "renewal": found.renewal.isoformat()}
 
 
-def _authority(key: str) -> _Pair:
-    directory = authority_file(key).parent
-    with exclusive(directory / "lock"):
-        old = _load(directory, "ca")
-        if old and _fresh(old.certificate):
-            return old
-        secret = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Keelson {key}"[:64])])
-        builder = (
-            _builder(name, name, secret, AUTHORITY_LIFE)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(signs_certificates=True), critical=True)
-        )
-        pair = _Pair(builder.sign(secret, hashes.SHA256()), secret)
-        _save(directory, "ca", pair)
-        return pair
-
-
-def _server_pair(name: str, ca: _Pair, further: Sequence[str]) -> _Pair:
-    secret = ec.generate_private_key(ec.SECP256R1())
-    names = [_general_name(each) for each in (*NAMES, *further)]
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key())
-    builder = (
-        _builder(subject, ca.certificate.subject, secret, SERVER_LIFE)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+def _server_pair(name: str, trust: Authorities, further: Sequence[str], now: dt.datetime) -> pem.Pair:
+    secret, life = pem.new_key(), pem.Life.of_days(DAYS, now)
+    ca = trust.signer(life.ends)
+    unsigned = (
+        pem.builder(pem.named(name), ca.certificate.subject, secret, life)
+        .add_extension(x509.SubjectAlternativeName(_general_names(further)), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
+        .add_extension(pem.usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(issuer_key, critical=False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca.key.public_key()), critical=False)
     )
-    return _Pair(builder.sign(ca.key, hashes.SHA256()), secret)
+    return pem.Pair(pem.signed(unsigned, ca.key), secret)
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, secret: ec.EllipticCurvePrivateKey, life: dt.timedelta
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(secret.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(_now() - dt.timedelta(minutes=5))  # clocks differ
-        .not_valid_after(_now() + life)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(secret.public_key()), critical=False)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _good(certificate: x509.Certificate, ca: x509.Certificate, names: Sequence[str]) -> bool:
+def _good(certificate: x509.Certificate, trust: Authorities, names: Sequence[str], now: dt.datetime) -> bool:
+    """Say whether a certificate has enough of its life left, is of an authority that is trusted, and for exactly the names."""
     known = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return _fresh(certificate) and _issued(certificate, ca) and {_general_name(each) for each in names} <= set(known)
+    due = authorities.life_of("", certificate).due_for_renewal(now)
+    return not due and trust.issuer(certificate) is not None and set(known) == set(_general_names(names))
+
+
+def _general_names(further: Sequence[str]) -> list[x509.GeneralName]:
+    return [_general_name(each) for each in dict.fromkeys((*NAMES, *further))]
 
 
 def _general_name(name: str) -> x509.GeneralName:
@@ -145,50 +105,8 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _fresh(certificate: x509.Certificate) -> bool:
-    life = certificate.not_valid_after_utc - certificate.not_valid_before_utc
-    return certificate.not_valid_after_utc - _now() > life * RENEWAL
-
-
-def _issued(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+def _read(path: Path) -> str:
     try:
-        certificate.verify_directly_issued_by(ca)
-    except Exception:  # noqa: BLE001  # ValueError, TypeError or InvalidSignature: in each case it is not ours
-        return False
-    return True
-
-
-def _load(directory: Path, name: str) -> _Pair | None:
-    """Return a certificate with its key; None if either is missing or damaged."""
-    certificate = _load_certificate(directory / f"{name}.crt")
-    try:
-        secret = serialization.load_pem_private_key((directory / f"{name}.key").read_bytes(), password=None)
-    except (OSError, ValueError, TypeError):
-        return None
-    if certificate is None or not isinstance(secret, ec.EllipticCurvePrivateKey):
-        return None
-    if secret.public_key() != certificate.public_key():
-        return None
-    return _Pair(certificate, secret)
-
-
-def _load_certificate(path: Path) -> x509.Certificate | None:
-    try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
+        return path.read_text(encoding="ascii")
     except (OSError, ValueError):
-        return None
-
-
-def _save(directory: Path, name: str, pair: _Pair) -> None:
-    encoding = serialization.Encoding.PEM
-    secret = pair.key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    paths.write_private(directory / f"{name}.key", secret.decode())
-    paths.write_private(directory / f"{name}.crt", _pem(pair.certificate))
-
-
-def _pem(certificate: x509.Certificate) -> str:
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
+        return ""

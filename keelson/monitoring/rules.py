@@ -279,7 +279,7 @@ def _agent() -> Iterator[Alert]:
         60,
         "warning",
         "the certificate of {{ $labels.server }} ends in {{ $value | humanizeDuration }}",
-        "Delete the Secret `{{ $labels.server }}-config` and run `keelson up`: that writes it anew, and the server reads its new certificate",
+        "Run `keelson up`, which renews it; the server reads it while sessions live on",
     )
     yield Alert(
         "AgentFaults",

@@ -196,8 +196,4 @@ def _told(name: str, server: str, fault: BaseException) -> str:
 def _certificates(stack: Stack) -> Iterator[CertificateStatus]:
     now = datetime.now(UTC)
     for found in target(stack.settings.place).certificates(stack.key):
-        gone = found.expires <= now
-        fault = (
-            f"the certificate of {found.server} ended on {found.expires:%Y-%m-%d}; run `keelson restart {found.server}`"
-        )
-        yield CertificateStatus(found.server, found.expires, found.due_for_renewal(now), fault if gone else "")
+        yield CertificateStatus.of(found, now)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from keelson.target import Certificate
+
 State = Literal["answers", "degraded", "starting", "does not answer", "down", "missing", "unknown"]
 
 
@@ -113,12 +115,28 @@ class RedisStatus:
 
 @dataclass(frozen=True)
 class CertificateStatus:
-    """A server's certificate; below a third of its life it is made anew when the server is brought up again."""
+    """A server's certificate, or the authority's; below a third of its life the next `up` makes it anew."""
 
     server: str
     expires: datetime
     ends_soon: bool
     fault: str = ""
+
+    @classmethod
+    def of(cls, found: Certificate, now: datetime) -> CertificateStatus:
+        """Return how a certificate is at a moment."""
+        told = f"the certificate of {found.server} ended on {found.expires:%Y-%m-%d}; run `keelson up`"
+        return cls(found.server, found.expires, found.due_for_renewal(now), told if found.expires <= now else "")
+
+    @property
+    def warning(self) -> str:
+        """What is to be done soon; nothing where it is a fault already."""
+        if self.fault or not self.ends_soon:
+            return ""
+        return (
+            f"the certificate of {self.server} ends on {self.expires:%Y-%m-%d}, with less than a third of its life left;"
+            " run `keelson up`"
+        )
 
 
 @dataclass(frozen=True)
@@ -147,17 +165,13 @@ class StackStatus:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What should be known, and is no fault yet."""
-        return tuple(
-            f"the certificate of {found.server} ends on {found.expires:%Y-%m-%d}; `keelson restart {found.server}` makes a new one"
-            for found in self.certificates
-            if found.ends_soon and not found.fault
-        )
+        """What is to be done soon, and is no fault yet."""
+        return tuple(certificate.warning for certificate in self.certificates if certificate.warning)
 
     @property
     def well(self) -> bool:
-        """Whether all is as it should be."""
-        return not self.faults
+        """Whether all is as it should be, and nothing is to be done soon."""
+        return not (self.faults or self.warnings)
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it with stable keys."""

@@ -132,7 +132,8 @@ def test_the_log_is_what_the_container_wrote(stack: SmallStack, capfdbinary: pyt
 
 
 def test_certificates_are_known_from_outside(stack: SmallStack) -> None:
-    [found] = stack.target.certificates(stack.key)
+    [found, authority] = stack.target.certificates(stack.key)
+    assert authority.server == "authority"
     assert found.server == "main"
     assert not found.due_for_renewal(datetime.now(UTC))
 

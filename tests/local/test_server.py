@@ -271,30 +271,6 @@ def test_a_command_on_an_unknown_server_says_so(local: LocalStack) -> None:
         server.start_stack(local.key)
 
 
-def test_an_expiring_certificate_is_renewed_without_a_restart(
-    running: LocalStack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pid = running.pid()
-    certificate = running.spec().directory / "tls/server.crt"
-    before = certificate.read_text()
-    server.start(running.spec())
-    assert certificate.read_text() == before
-    monkeypatch.setattr(tls, "RENEWAL", 1.1)
-    server.start(running.spec())
-    assert certificate.read_text() != before
-    assert processes.look(pid) is not None
-
-
-def test_a_certificate_of_which_a_kill_left_a_part_is_made_whole(local: LocalStack, home: os.PathLike[str]) -> None:
-    directory = Path(home) / "tls"
-    assert tls.ensure_server(local.key, directory, "main")
-    authority = (directory / "ca.crt").read_text()
-    (directory / "ca.crt").unlink()
-    assert tls.ensure_server(local.key, directory, "main")
-    assert (directory / "ca.crt").read_text() == authority
-    assert not tls.ensure_server(local.key, directory, "main")
-
-
 def test_no_password_stands_in_a_command_line_or_a_log(running: LocalStack) -> None:
     password = registry.Registry(running.key).password("main", "postgres")
     assert len(password) >= 24

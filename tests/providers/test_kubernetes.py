@@ -31,6 +31,7 @@ PART = PLACE | {
     "data_stays": True,
 }
 APPLICATION = PLACE | {"namespace": "shop", "service": "auth", "server": "main", "redis": {}, "usual_redis": ""}
+KNOWN = {"certificate": {"of": "main", "ends": "2100-12-31T00:00:00+00:00", "renewal": "2100-05-01T00:00:00+00:00"}}
 EVERYTHING = [
     (KubernetesGroundProvider(), GROUND),
     (KubernetesVolumeProvider(), VOLUME),
@@ -102,7 +103,7 @@ def test_a_preview_of_the_same_says_nothing_and_asks_no_cluster(
 ) -> None:
     assert provider.check(kind, {}, given)[1] == []
     assert provider.check(kind, given, given) == (given, [])
-    assert not provider.diff(kind, "keelson-prod", given, given)
+    assert not provider.diff(kind, "keelson-prod", given | KNOWN, given)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +121,7 @@ def test_an_edit_is_an_update_and_never_a_replacement(
     provider: ProviderProcess, kind: Provider, given: dict[str, Any], change: dict[str, Any]
 ) -> None:
     assert provider.check(kind, given, given | change)[1] == []
-    assert provider.diff(kind, "keelson-prod", given, given | change)
+    assert provider.diff(kind, "keelson-prod", given | KNOWN, given | change)
 
 
 def test_a_parameter_that_is_the_platforms_own_is_refused(provider: ProviderProcess) -> None:

@@ -56,7 +56,7 @@ def test_a_stack_as_it_should_be_is_well(stack: StackUnderTest) -> None:
     redis = named(found, "redis")["redis"]
     assert redis["memory"] > 0
     assert redis["evicted"] == 0
-    assert {each["server"] for each in found["certificates"]} == {"main", "second"}
+    assert {each["server"] for each in found["certificates"]} == {"main", "second", "authority"}
     assert stack.key in found["backups"]
 
 
@@ -142,9 +142,9 @@ def certificate(begins: datetime, ends: datetime) -> str:
     return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
-@pytest.mark.parametrize(("days", "code"), [(10, 0), (-1, 1)])
-def test_a_certificate_that_ends_soon_is_a_warning_and_one_that_has_ended_a_fault(
-    stack: StackUnderTest, days: int, code: int
+@pytest.mark.parametrize(("days", "listed"), [(10, "warnings"), (-1, "faults")])
+def test_a_certificate_that_ends_soon_is_a_warning_and_one_that_has_ended_a_fault_and_neither_is_well(
+    stack: StackUnderTest, days: int, listed: str
 ) -> None:
     path = stack.certificate_of("main")  # the server has read it; a look reads it again
     write = 'printf "%s\n" "$2" >"$1"'
@@ -152,9 +152,12 @@ def test_a_certificate_that_ends_soon_is_a_warning_and_one_that_has_ended_a_faul
     stack.sh(write, path, certificate(now - timedelta(days=300), now + timedelta(days=days)))
     try:
         found_code, found = status(stack)
-        assert found_code == code
-        (sentence,) = found["faults"] if code else found["warnings"]
+        assert (found_code, found["well"]) == (1, False)
+        (sentence,) = found[listed]
         assert "certificate of main" in sentence
+        doctor = stack.keelson("doctor", "--json", check=False)
+        (finding,) = [each for each in json.loads(doctor.stdout) if each["check"] == "certificate main"]
+        assert (doctor.returncode, finding["level"], finding["detail"]) == (1, "failed", sentence)
     finally:
         stack.sh(write, path, kept)
 
