@@ -11,8 +11,9 @@ KeelsonError
 ├── OwnershipError     an object belongs to somebody else
 ├── MigrationError     a migration or seed file is wrong or failed
 │   └── LockError      another runner holds the database
-└── BackupError        a backup could not be made, read or restored
-    └── DamagedError   a backup is not as it was written
+├── BackupError        a backup could not be made, read or restored
+│   └── DamagedError   a backup is not as it was written
+└── PrivacyError       a person's rows cannot be told, exported or erased
 """
 
 from __future__ import annotations
@@ -68,3 +69,7 @@ class BackupError(KeelsonError):
 
 class DamagedError(BackupError):
     """A backup is not as it was written."""
+
+
+class PrivacyError(KeelsonError):
+    """A person's rows cannot be told, exported or erased."""

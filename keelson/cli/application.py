@@ -28,6 +28,15 @@ BACKUP = Group(
         "prune": "backup:prune",
     },
 )
+PRIVACY = Group(
+    "A person's rows in all databases: a copy of them, their erasure.",
+    {
+        "export": "privacy:export_command",
+        "erase": "privacy:erase_command",
+        "again": "privacy:again",
+        "check": "privacy:check",
+    },
+)
 COMMANDS = Group(
     "A database for every service, the same in every environment.",
     {
@@ -54,6 +63,7 @@ COMMANDS = Group(
         "docs": "docs:docs",
         "migrate": MIGRATE,
         "backup": BACKUP,
+        "privacy": PRIVACY,
         "service": Group("Services of the product.", {"add": "service:add"}),
         "cache": Group(
             "What all checkouts share: engine, private root, pgAdmin.", {"list": "cache:show", "prune": "cache:prune"}

@@ -19,6 +19,7 @@ from keelson.migrations.statements import statements_of
 from keelson.migrations.subject import Subject
 from keelson.migrations.verify import Data
 from keelson.postgres.roles import ExtraLogin
+from keelson.settings.privacy import read_privacy
 from keelson.settings.roles import bounds_of
 from keelson.settings.ways import belonging
 
@@ -50,7 +51,7 @@ def data_of(where: Place) -> Data:
     definition = chosen.stack.databases[service]
     found = seeds.read_seeds(folder / "seeds", definition.seed_folders(environment, folder), root, environment)
     named = belonging(definition.tenants, f"{chosen.stack.directory(service)}/database.yaml")
-    return Data(environment, found, tuple(sorted((folder / "checks").glob("*.sql"))), named)
+    return Data(environment, found, tuple(sorted((folder / "checks").glob("*.sql"))), named, read_privacy(folder, root))
 
 
 def _of_service(where: Place, chosen: Context) -> Subject:

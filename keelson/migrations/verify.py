@@ -8,6 +8,7 @@
 | undo | each undo makes the schema what it was before its migration, and all run again after that |
 | seeds | the seeds of the environment load, and change no row when they run again |
 | checks | each file of checks/ finds no row |
+| privacy | privacy.yaml names all that looks like a person's, where there is one |
 | tenants | policies keep the rows of one user from another, in each table that database.yaml names so |
 """
 
@@ -35,6 +36,10 @@ from keelson.migrations.subject import Subject
 from keelson.migrations.undo import plan_undo, undo
 from keelson.postgres.belonging import Belonging
 from keelson.postgres.snapshot import Difference, Snapshot, compare, read
+from keelson.privacy.catalog import read_catalog
+from keelson.privacy.check import faults
+from keelson.privacy.subject import Subject as Personal
+from keelson.settings.privacy import PrivacyDefinition
 from keelson.wording import counted
 
 Outcome = Literal["ok", "failed", "skipped"]
@@ -54,12 +59,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What goes into a database, and what must hold for it: the seeds of an environment, the files of checks/, whose rows are."""
+    """What goes into a database, and what must hold for it: the seeds of an environment, the files of checks/, whose rows are.
+
+    Attributes:
+        tenants: Whose the rows are that policies keep from others.
+        privacy: What privacy.yaml says of a database, where there is one.
+    """
 
     environment: str = ""
     seeds: tuple[SeedFile, ...] = ()
     checks: tuple[Path, ...] = ()
     tenants: Belonging | None = None
+    privacy: PrivacyDefinition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +135,8 @@ def _steps(  # noqa: PLR0913, PLR0917 - what `verify` was told, and what it made
         yield Step("checks", "skipped", "the seeds failed")
         return
     yield _timed("checks", lambda: _checks(subject, filled, data))
+    if said := data.privacy:
+        yield _timed("privacy", lambda: _privacy(filled, said))
     if (named := data.tenants) and list(named):
         yield _timed("tenants", lambda: _tenants(subject, filled, named))
 
@@ -284,6 +297,14 @@ def _checks(subject: Subject, database: ScratchDatabase, data: Data) -> Step:
     if found:
         return Step("checks", "failed", "; ".join(found))
     return Step("checks", "ok", f"{counted(len(data.checks), 'file')} find nothing")
+
+
+def _privacy(database: ScratchDatabase, said: PrivacyDefinition) -> Step:
+    with database.as_admin() as admin:
+        found = list(faults(read_catalog(admin), Personal(database.name, said, database.as_admin)))
+    if found:
+        return Step("privacy", "failed", "; ".join(found))
+    return Step("privacy", "ok", f"{counted(len(said.tables), 'table')} with rows of persons, none is left out")
 
 
 def _tenants(subject: Subject, database: ScratchDatabase, named: Belonging) -> Step:

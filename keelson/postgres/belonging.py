@@ -18,6 +18,11 @@ from keelson.errors import SettingsError
 PUBLIC = "public"
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_$]*"
+_FITS = """
+    SELECT FROM pg_catalog.pg_attribute
+    WHERE attrelid = to_regclass(%(table)s) AND attname = %(column)s AND NOT attisdropped
+      AND pg_catalog.pg_input_is_valid(%(id)s, pg_catalog.format_type(atttypid, atttypmod))
+"""
 _WAY = re.compile(rf"({_NAME})(?:\s*->\s*((?:{_NAME}\.)?{_NAME})\.({_NAME}))?")
 
 
@@ -69,6 +74,7 @@ class Belonging:
 
     def __init__(self, ways: Mapping[str, Sequence[Way]], source: str) -> None:
         self.ways = ways
+        self.source = source
         for table in ways:
             self._refuse_circle(table, (), source)
 
@@ -78,7 +84,21 @@ class Belonging:
 
     def rows_of(self, table: str, person: str) -> sql.Composed:
         """Return the condition that is true for the rows of `table` that are the person's."""
-        return sql.SQL("({})").format(sql.SQL(" OR ").join(self._one(way, person) for way in self.ways[table]))
+        ways = [self._one(way, person) for way in self.ways[table]] or [sql.Composed([sql.SQL("false")])]
+        return sql.SQL("({})").format(sql.SQL(" OR ").join(ways))
+
+    def fitting(self, connection: psycopg.Connection, person: str) -> Belonging:
+        """Return the ways that can lead to this person: a column of numbers holds no id that is a word."""
+        unfit = {
+            (table, column)
+            for table, column in self.holders()
+            if connection.execute(_FITS, {"id": person, "table": table, "column": column}).fetchone() is None
+        }
+        left = {
+            table: [way for way in ways if (table, way.column) not in unfit or way.table]
+            for table, ways in self.ways.items()
+        }
+        return Belonging(left, self.source)
 
     def holders(self) -> Iterator[tuple[str, str]]:
         """Yield each table and column that holds an id itself."""
