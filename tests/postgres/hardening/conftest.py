@@ -14,11 +14,12 @@ import pytest
 from keelson.local import configuration, data_directory, processes, root, server, stack, supervisor
 from keelson.local.registry import Registry
 from keelson.local.spec import ServerSpec
+from keelson.postgres.backup_login import ensure_backup_login
 from keelson.postgres.hardening import Expected, Finding, Judgement, State, Wanted, examine
 from keelson.postgres.names import RoleNames
 from tests.local.conftest import free_port
 from tests.servers import Server
-from tests.services import Service
+from tests.services import PASSWORD, Service
 
 KEY = "hard-dev"
 SHOP = RoleNames("shop")
@@ -84,13 +85,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hard]:
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("STATE_HOME", "DATA_HOME", "CONFIG_HOME", "RUNTIME_DIR"):
             patch.setenv(f"XDG_{variable}", str(home / variable.lower()))
-        spec = ServerSpec(
-            KEY,
-            stack.register(KEY, "dev"),
-            "main",
-            preferred_port=free_port(),
-            parameters={"ssl_min_protocol_version": "TLSv1.3"},
-        )
+        spec = ServerSpec(KEY, stack.register(KEY, "dev"), "main", preferred_port=free_port())
         try:
             data_directory.make_data_directory(spec)
             port = server.start(spec).port
@@ -100,6 +95,8 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hard]:
             service.make()
             service.open()
             bound(running)
+            with running.connect() as admin:
+                ensure_backup_login(admin, spec.stack_id, PASSWORD)
             yield Hard(running, spec.directory / "pgdata")
         finally:
             processes.end_all(KEY)
