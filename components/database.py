@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import pulumi
 from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
+from components import rotation
 from components.server import Server
 from components.targets import Backups, Target
 from keelson import migrations
@@ -52,7 +53,7 @@ class ServiceDatabase(ComponentResource):
     """One service's database on a server.
 
     Makes: Roles <name>-roles, Database <name>, Schema <name>-schema, Seeds <name>-seeds, Policies <name>-policies where
-    there is a timescale.yaml, Access <name>-access, and its target's backup job <name>-backup.
+    there is a timescale.yaml, Access <name>-access, Rotation <name>-rotation where the settings name it, and its target's backup job <name>-backup.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class ServiceDatabase(ComponentResource):
             "stack_id": self._place.target.stack_id,
             "logins": self._logins(),
             "limits": {login: bounds.connections for login, bounds in self._bounds.items()},
+            **rotation.inputs(self._place.stack.settings, self._service),
             "passwords": Output.secret(
                 {role: text.get_secret_value() for role, text in chosen.items() if role in ours}
             ),
@@ -173,6 +175,12 @@ class ServiceDatabase(ComponentResource):
         )
         return Access(f"{self._service}-access", inputs, self._after(self.policies or self.seeds))
 
+    def rotate(self, after: Sequence[Resource]) -> None:
+        """Let the logins of before end, after all that names the new ones."""
+        settings = self._place.stack.settings
+        if self._service in settings.rotation:
+            self.ends = rotation.end(self._service, self._administrator, settings, self._after(self.roles, *after))
+
     def _backup(self) -> Resource:
         settings, reference = self._place.stack.backup_of(self._service), self._administrator.to(database=self._service)
         opts = ResourceOptions(parent=self, depends_on=[self.database])  # no part of the volume: deleted by itself
@@ -202,9 +210,14 @@ class ServiceDatabase(ComponentResource):
         """Name what is pending in the plain preview, beside the resource that will do it."""
         if not pulumi.runtime.is_dry_run():
             return
+        self.roles.rotated.apply(partial(self._tell, self.roles))
         for part in (self.schema, self.seeds):
             part.pending.apply(partial(self._log, part))
         Output.all(self.schema.plan, self.schema.pending).apply(lambda found: self._warn(*found))
+
+    def _tell(self, part: Resource, text: str | None) -> None:
+        if text:
+            pulumi.log.info(f"{self._service}: {text}", part)
 
     def _log(self, part: Schema | Seeds, names: str) -> None:
         if names:

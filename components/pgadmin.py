@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pulumi import ComponentResource, Resource, ResourceOptions
 
 from components.targets import Target
-from keelson.postgres.names import RoleNames
+from keelson.rotation import in_use
 from keelson.settings.stack import Stack
 
 
@@ -22,6 +22,7 @@ class PgAdmin(ComponentResource):
     ) -> None:
         super().__init__("keelson:index:PgAdmin", "pgadmin", {}, opts)
         running = target.pgadmin(entries(stack), after, self)
+        self.process = running.process
         self.port = running.port
         self.register_outputs({"port": self.port})
 
@@ -36,8 +37,12 @@ def entries(stack: Stack) -> list[Mapping[str, str]]:
         if not stack.settings.protected:
             found.append({"group": server, "name": f"{server} (administrator)", "server": server, "role": "postgres"})
         found += [
-            {"group": server, "name": name, "server": server, "database": name, "role": RoleNames(name).readonly_a}
+            {"group": server, "name": name, "server": server, "database": name, "role": _reader(stack, name)}
             for name, database in stack.databases.items()
             if database.server == server
         ]
     return found
+
+
+def _reader(stack: Stack, service: str) -> str:
+    return in_use(service, stack.settings.generation_of(service)).readonly

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ class Platform(ComponentResource):
         self.redis = {name: self._redis(stack, name) for name in stack.settings.redis}
         self.agent = self._agent(stack)
         self.pgadmin = self._pgadmin(stack)
-        self._target.applications(self._opened, self)
+        self._rotate(self._target.applications(self._opened, self))
         self._target.monitoring(_running(self.servers), _running(self.redis), self)
         self.register_outputs({"endpoints": self.endpoints})
 
@@ -77,6 +77,12 @@ class Platform(ComponentResource):
         if not stack.settings.pgadmin.enabled:
             return None
         return PgAdmin(stack, self._target, self._opened, ResourceOptions(parent=self))
+
+    def _rotate(self, applications: Sequence[Resource]) -> None:
+        """Have the logins of before end when all that names logins has been made."""
+        named = [*self._opened, *applications, *([self.pgadmin.process] if self.pgadmin else [])]
+        for database in self.databases.values():
+            database.rotate(named)
 
     @property
     def _opened(self) -> list[Resource]:

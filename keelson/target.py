@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keelson.backups.disks import Disks
     from keelson.backups.making import Source
     from keelson.backups.overview import Overview
+    from keelson.rotation import Turn
 
 RENEWAL = 1 / 3  # of a certificate's life: with less than this left, it is made anew
 
@@ -93,6 +94,12 @@ class Target(Protocol):
 
     def ensure_password(self, stack: str, server: str, role: str, chosen: str | None) -> str:
         """Keep `chosen`, else the password that is there, else a new one, and return it."""
+
+    def turn(self, stack: str, server: str, service: str) -> Turn:
+        """Return which logins of a service are in use."""
+
+    def hand_out(self, stack: str, server: str, service: str, generation: int, passwords: Mapping[str, str]) -> Turn:
+        """Keep new passwords that the server takes already, and let a generation of a service's logins be in use."""
 
     def client(self, program: str) -> list[str]:
         """Return the command that runs a client program of the servers' version (psql, pg_dump, redis-cli).

@@ -26,6 +26,7 @@ class ApplicationInputs:
     usual_redis: str = ""
     mark: str = ""
     entrances: list[str] = field(default_factory=list)
+    login: str = ""  # as whom; empty for the service's first login
     uses: dict[str, str] = field(default_factory=dict)  # passwords that the user chose, so another one is a change
 
     @property
@@ -35,14 +36,14 @@ class ApplicationInputs:
         redis = {name: (str(where[0]), int(where[1])) for name, where in given.items()}
         entrances: Any = tuple(self.entrances)
         named = (self.place, self.key, self.namespace, self.service, self.server)
-        return Application(*named, redis, self.usual_redis, entrances)
+        return Application(*named, redis, self.usual_redis, entrances, self.login)
 
 
 class KubernetesApplicationProvider(Provider[ApplicationInputs]):
     """A Secret in its namespace, with the variables of a .env."""
 
     inputs = ApplicationInputs
-    compared: ClassVar = ("server", "redis", "usual_redis", "mark", "entrances", "uses")
+    compared: ClassVar = ("server", "redis", "usual_redis", "mark", "entrances", "uses", "login")
     fixed: ClassVar = {"place": "a stack does not move: make a new one in the other place and restore into it"}
 
     def identify(self, inputs: ApplicationInputs) -> str:

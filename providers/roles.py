@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from pulumi import Output
+
 from keelson.endpoint import Reference, resolve
+from keelson.local.registry import new_password
 from keelson.postgres.catalog import has_role
 from keelson.postgres.names import RoleNames
 from keelson.postgres.roles import ExtraLogin, altered_roles, drop_roles, ensure_roles
+from keelson.postgres.rotation import keep_open
+from keelson.rotation import FIRST, in_use
 from keelson.target import target
-from providers import values
+from providers import rotation, values
 from providers.base import Bag, Managed, Provider
 
 
@@ -26,13 +31,15 @@ class RolesInputs:
     limits: dict[str, int] = field(default_factory=dict)  # login: how many connections it may have
     passwords: dict[str, str] = field(default_factory=dict)  # role: the one that the user chose
     mark: str = ""  # another one where the passwords were lost
+    generation: int = FIRST  # which of two logins are in use, see keelson.rotation
+    outside: list[str] = field(default_factory=list)  # logins whose passwords come from a store outside
 
 
 class RolesProvider(Provider[RolesInputs]):
     """Group roles, logins and their passwords; no login can connect before its database is opened."""
 
     inputs = RolesInputs
-    compared: ClassVar = ("logins", "limits", "passwords", "stack_id", "mark")
+    compared: ClassVar = ("logins", "limits", "passwords", "stack_id", "mark", "generation")
     fixed: ClassVar = {
         "reference.server": "a service stays on its server: put the setting back, or dump and restore it"
     }
@@ -40,6 +47,10 @@ class RolesProvider(Provider[RolesInputs]):
     def identify(self, inputs: RolesInputs) -> str:
         """Return `server/service/roles`."""
         return f"{inputs.reference.server}/{inputs.service}/roles"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:
+        """Say which logins come into use, where that changes."""
+        return rotation.examine(inputs, old)
 
     def make(self, inputs: RolesInputs) -> Bag:
         """Make roles that are missing and bring the others to what the inputs say."""
@@ -49,17 +60,22 @@ class RolesProvider(Provider[RolesInputs]):
         passwords = {
             role: place.ensure_password(at.stack, at.server, role, inputs.passwords.get(role)) for role in logins
         }
+        turn, coming = place.turn(at.stack, at.server, inputs.service), in_use(inputs.service, inputs.generation)
         with resolve(at).connect() as admin:
+            renewed = rotation.fresh(admin, coming, inputs.generation, turn)
+            fresh = {login: new_password() for login in renewed if login not in {*inputs.passwords, *inputs.outside}}
             ensure_roles(
                 admin,
                 inputs.stack_id,
                 inputs.service,
-                passwords,
+                passwords | fresh,
                 inputs.logins,
                 connection_limit=inputs.connection_limit,
                 limits=inputs.limits,
             )
-        return {}
+            keep_open(admin, tuple(coming))
+        turn = place.hand_out(at.stack, at.server, inputs.service, inputs.generation, fresh)
+        return {"since": turn.since, "rotated": ""}
 
     def differs(self, state: Bag, new: Bag) -> bool:
         """Compare the inputs; what a refresh has found is an update too."""
@@ -88,6 +104,9 @@ class RolesProvider(Provider[RolesInputs]):
 
 
 class Roles(Managed, module="keelson", name="Roles"):
-    """The roles of one service."""
+    """The roles of one service; `rotated` says which logins come into use, where that changes."""
 
     provider = RolesProvider
+    computed = ("rotated",)
+
+    rotated: Output[str | None]

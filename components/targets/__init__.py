@@ -62,8 +62,8 @@ class Target(Protocol):
     def agent(self, after: Sequence[pulumi.Resource], parent: pulumi.Resource) -> RunningDaemon:
         """Make the agent, after the resources `after`."""
 
-    def applications(self, after: Sequence[pulumi.Resource], parent: pulumi.Resource) -> None:
-        """Give applications that the settings name what they connect with, after the resources `after`."""
+    def applications(self, after: Sequence[pulumi.Resource], parent: pulumi.Resource) -> Sequence[pulumi.Resource]:
+        """Give applications that the settings name what they connect with, after the resources `after`; return what does."""
 
     def monitoring(
         self, servers: Mapping[str, RunningServer], redis: Mapping[str, RunningServer], parent: pulumi.Resource

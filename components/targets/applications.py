@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from keelson.postgres.names import RoleNames
 from keelson.redis.users import user_of
+from keelson.rotation import in_use
 from keelson.settings.stack import StackSettings
 
 
 def uses(settings: StackSettings, service: str) -> dict[str, str]:
     """Return the passwords in it that the user chose, so that another one is a change of the Secret."""
-    login, user = RoleNames(service).app_a, user_of(service)
+    login, user = in_use(service, settings.generation_of(service)).app, user_of(service)
     of_redis = {name: redis.passwords[user] for name, redis in settings.redis.items() if user in redis.passwords}
     chosen = of_redis | ({login: settings.passwords[login]} if login in settings.passwords else {})
     return {name: text.get_secret_value() for name, text in chosen.items()}
+
+
+def logs_in_as(settings: StackSettings, service: str) -> dict[str, str]:
+    """Return the input that names the login, for a service that was rotated."""
+    return {"login": in_use(service, settings.generation_of(service)).app} if service in settings.rotation else {}

@@ -60,8 +60,9 @@ class DockerTarget(ContainersTarget):
         process = self._container(Wanted("agent", "agent", "agent", values, parent, after=after), [self._toolbox])
         return RunningDaemon(process, process.listens_on)
 
-    def applications(self, after: Sequence[Resource], parent: Resource) -> None:
+    def applications(self, after: Sequence[Resource], parent: Resource) -> Sequence[Resource]:  # noqa: ARG002
         """Give nobody anything: `keelson env` does."""
+        return ()
 
     def monitoring(
         self, servers: Mapping[str, RunningServer], redis: Mapping[str, RunningServer], parent: Resource

@@ -114,11 +114,12 @@ class KubernetesTarget(ContainersTarget):
         process = self._workload(Wanted("agent", "agent", "agent", {"jobs_elsewhere": True}, parent, after=after))
         return RunningDaemon(process, process.listens_on)
 
-    def applications(self, after: Sequence[Resource], parent: Resource) -> None:
+    def applications(self, after: Sequence[Resource], parent: Resource) -> Sequence[Resource]:
         """Make the Secrets of those whose namespaces are clients."""
         settings = self._stack.settings
         redis = {name: [part, number] for part, of in settings.redis.items() for name, number in of.databases.items()}
         usual = min(next(iter(settings.redis.values())).databases.items(), key=lambda each: each[1])[0] if redis else ""
+        made: list[Resource] = []
         for namespace, services in self._settings.clients.items():
             for service in services:
                 server = self._stack.databases[service].server
@@ -132,11 +133,13 @@ class KubernetesTarget(ContainersTarget):
                     "redis": redis,
                     "usual_redis": usual,
                     **({"entrances": entrances} if entrances else {}),
+                    **applications.logs_in_as(settings, service),
                     **({"uses": Output.secret(uses)} if (uses := applications.uses(settings, service)) else {}),
                     **self.marks,
                 }
                 options = ResourceOptions(parent=parent, depends_on=[*after, *self._poolers])
-                KubernetesApplication(f"{namespace}-{service}", inputs, options)
+                made.append(KubernetesApplication(f"{namespace}-{service}", inputs, options))
+        return made
 
     def monitoring(
         self, servers: Mapping[str, RunningServer], redis: Mapping[str, RunningServer], parent: Resource

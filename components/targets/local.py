@@ -97,8 +97,9 @@ class LocalTarget:
         process = self._daemon("agent", inputs, ResourceOptions(parent=parent, depends_on=list(after)))
         return RunningDaemon(process, process.listens_on)
 
-    def applications(self, after: Sequence[Resource], parent: Resource) -> None:
+    def applications(self, after: Sequence[Resource], parent: Resource) -> Sequence[Resource]:  # noqa: ARG002
         """Give nobody anything: `keelson env` does."""
+        return ()
 
     def monitoring(
         self, servers: Mapping[str, RunningServer], redis: Mapping[str, RunningServer], parent: Resource

@@ -55,6 +55,7 @@ COMMANDS = Group(
         "pgadmin": "pgadmin:pgadmin",
         "forward": "forward:forward",
         "restore": "restore:restore",
+        "rotate": "rotate:rotate",
         "logs": "logs:logs",
         "start": "process:start",
         "stop": "process:stop",

@@ -13,6 +13,7 @@ from keelson.errors import SettingsError
 from keelson.inside import settings
 from keelson.postgres.names import RoleNames
 from keelson.project import Project, find_project
+from keelson.rotation import in_use
 from keelson.settings.stack import Stack
 from keelson.stack import Engine, selected_stack
 from keelson.target import Address, target
@@ -80,13 +81,15 @@ class Context:
     def login(self, service: str, role: str) -> str:
         """Return the login that `role` (app, readonly, migrator, or a login's own name) stands for."""
         names = RoleNames(service)
-        known = {"app": names.app_a, "readonly": names.readonly_a, "migrator": names.migrator}
+        if role in {"app", "readonly"}:
+            turn = target(self.stack.settings.place).turn(self.stack.key, self.server_of(service), service)
+            found = in_use(service, turn.generation)
+            return found.app if role == "app" else found.readonly
         logins = {*names.logins, *self.stack.databases[service].logins}
-        if role in known:
-            return known[role]
-        if role in logins:
-            return role
-        msg = f"{service} has no role {role!r}; it has {', '.join([*known, 'admin', *sorted(logins)])}"
+        if role in {"migrator", *logins}:
+            return names.migrator if role == "migrator" else role
+        known = ", ".join(["app", "readonly", "migrator", "admin", *sorted(logins)])
+        msg = f"{service} has no role {role!r}; it has {known}"
         raise SettingsError(msg)
 
 

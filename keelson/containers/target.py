@@ -22,6 +22,7 @@ from keelson.agent import jobs
 from keelson.backups import overview
 from keelson.entrances import Entrance
 from keelson.errors import PlatformError, SettingsError, UnreachableError
+from keelson.rotation import Turn
 from keelson.target import Address, Certificate, Part
 
 if TYPE_CHECKING:
@@ -89,6 +90,15 @@ class ContainerTarget(ABC):
     def ensure_password(self, stack: str, server: str, role: str, chosen: str | None) -> str:
         """Keep `chosen`, else the password that is there, else a new one, and return it."""
         return str(self._ask(stack, "ensure_password", server=server, role=role, chosen=chosen))
+
+    def turn(self, stack: str, server: str, service: str) -> Turn:
+        """Return which logins of a service are in use."""
+        return Turn(**self._ask(stack, "turn", server=server, service=service))
+
+    def hand_out(self, stack: str, server: str, service: str, generation: int, passwords: Mapping[str, str]) -> Turn:
+        """Keep new passwords that the server takes already, and let a generation of a service's logins be in use."""
+        given = {"generation": generation, "passwords": dict(passwords)}
+        return Turn(**self._ask(stack, "hand_out", server=server, service=service, **given))
 
     def client(self, program: str) -> list[str]:
         """Return the private root's program, else this machine's own; raises PlatformError where there is none that fits."""

@@ -70,6 +70,20 @@ def ensure_password(key: str, server: str, role: str, chosen: str | None = None)
     return registry.ensure_password(server, role)
 
 
+def turn(key: str, server: str, service: str) -> dict[str, Any]:
+    """Return the fields of the Turn of a service's logins."""
+    from keelson.local import turns  # noqa: PLC0415
+
+    return asdict(turns.turn(key, server, service))
+
+
+def hand_out(key: str, server: str, service: str, generation: int, passwords: Mapping[str, str]) -> dict[str, Any]:
+    """Keep new passwords that the server takes already, and let a generation of a service's logins be in use; return its Turn."""
+    from keelson.local import turns  # noqa: PLC0415
+
+    return asdict(turns.hand_out(key, server, service, generation, passwords))
+
+
 def forget_passwords(key: str, server: str) -> None:
     """Drop all passwords of a server or daemon, whose data is gone."""
     Registry(key).forget_passwords(server)
@@ -227,6 +241,8 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         mark,
         password,
         ensure_password,
+        turn,
+        hand_out,
         take_external,
         external,
         forget_external,

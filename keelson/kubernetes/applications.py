@@ -32,6 +32,7 @@ class Application:
         redis: the Redis databases by name, each with its Redis and its number.
         usual_redis: the name of the one that is meant where none is named.
         entrances: by what else the server is reached.
+        login: as whom; empty for the service's first login.
     """
 
     place: str
@@ -42,6 +43,7 @@ class Application:
     redis: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     usual_redis: str = ""
     entrances: tuple[Entrance, ...] = ()
+    login: str = ""
 
     @property
     def secret(self) -> str:
@@ -105,7 +107,7 @@ def _is_ours(found: Cluster, application: Application) -> bool:
 
 def _variables(application: Application) -> dict[str, str]:
     place, key = target(application.place), application.key
-    login = RoleNames(application.service).app_a
+    login = application.login or RoleNames(application.service).app_a
     reference = Reference(
         stack=key, target=application.place, server=application.server, database=application.service, role=login
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,13 @@ from keelson.agent import jobs
 from keelson.backups import disks
 from keelson.backups.overview import Overview, overview
 from keelson.backups.store import Store
+from keelson.local import turns
 
 if TYPE_CHECKING:
     from keelson.agent.jobs import Job
     from keelson.backups.disks import Disks
     from keelson.backups.making import Source
+    from keelson.rotation import Turn
 
 
 class StateHere:
@@ -23,6 +25,14 @@ class StateHere:
     def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> None:  # noqa: ARG002
         """Run nothing: the stack's files lie here."""
         return
+
+    def turn(self, stack: str, server: str, service: str) -> Turn:
+        """Return which logins of a service are in use."""
+        return turns.turn(stack, server, service)
+
+    def hand_out(self, stack: str, server: str, service: str, generation: int, passwords: Mapping[str, str]) -> Turn:
+        """Keep new passwords that the server takes already, and let a generation of a service's logins be in use."""
+        return turns.hand_out(stack, server, service, generation, passwords)
 
     def put_job(self, stack: str, job: Job) -> None:
         """Write a job down for the agent."""

@@ -28,8 +28,9 @@ class Entry:
 
     @property
     def mark(self) -> str:
-        """How the line is recognised, whatever its name and port are."""
-        return f"{MARK}{self.server}/{self.database}/{self.role}"
+        """How the line is recognised, whatever its name and port are, and whichever of a pair of logins is in use."""
+        first = f"{self.role.removesuffix('_b')}_a" if self.role.endswith("_b") else self.role
+        return f"{MARK}{self.server}/{self.database}/{first}"
 
 
 @dataclass(frozen=True)

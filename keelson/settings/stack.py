@@ -15,7 +15,8 @@ from pydantic import Field, SecretStr, field_validator
 from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 from keelson.postgres.names import BACKUP, RoleNames, validate_login_name, validate_service_name
-from keelson.settings import cluster, limits, pgadmin, roles
+from keelson.rotation import FIRST
+from keelson.settings import cluster, limits, pgadmin, roles, rotation
 from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
@@ -36,6 +37,7 @@ from keelson.settings.parts import (
 from keelson.settings.pooler import PoolerSettings
 from keelson.settings.quantities import Quantity, count_quantity
 from keelson.settings.roles import ServiceBounds
+from keelson.settings.rotation import OVERLAP, Generation, Hours
 
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
 
@@ -88,6 +90,8 @@ class StackSettings(Settings):
     databases: tuple[str, ...] | None = None  # None: every folder under sql/
     postgres: dict[str, str] = Field(default_factory=dict)  # for every server
     passwords: dict[Name, SecretStr] = Field(default_factory=dict)
+    rotation: dict[Name, Generation] = Field(default_factory=dict)  # of a service: which of its logins is in use
+    rotate_overlap: Hours = OVERLAP  # that the logins of before work beside the new ones
     redis: dict[Name, RedisSettings] = Field(default_factory=lambda: {"redis": RedisSettings()})
     pgadmin: PgAdminSettings = PgAdminSettings()
     agent: AgentSettings = AgentSettings()
@@ -167,6 +171,10 @@ class StackSettings(Settings):
         """Return the same in bytes."""
         return count_quantity(self.wal_storage_of(server))
 
+    def generation_of(self, service: str) -> int:
+        """Return which generation of a service's logins is in use."""
+        return self.rotation.get(service, FIRST)
+
     def ports_of_others(self, name: str) -> list[int]:
         """Return the ports that the stack's other parts prefer."""
         return [part.preferred_port for other, part in self.settings_of_parts.items() if other != name]
@@ -240,6 +248,7 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     _refuse_shared_directories(settings, source)
     _refuse_shared_names(settings, databases, source)
     _refuse_of_other_targets(settings, source)
+    _refuse_rotation(settings, databases, source)
     _refuse_in_a_cluster(settings, databases, source)
     _refuse_too_many_connections(settings, databases, source)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
@@ -351,6 +360,12 @@ def _refuse_shared_names(settings: StackSettings, databases: Collection[str], so
 def _refuse_of_other_targets(settings: StackSettings, source: str) -> None:
     """Refuse what the stack's target could not hold to."""
     if fault := next(_faults_elsewhere(settings), None):
+        msg = f"{source}: {fault}"
+        raise SettingsError(msg)
+
+
+def _refuse_rotation(settings: StackSettings, databases: Collection[str], source: str) -> None:
+    if fault := next(rotation.faults(settings, databases), None):
         msg = f"{source}: {fault}"
         raise SettingsError(msg)
 

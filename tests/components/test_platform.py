@@ -216,8 +216,37 @@ def test_a_database_changes_what_the_stack_says_about_backups(
     return platform.databases["notes"].backup.urn.apply(look)
 
 
+@pulumi.runtime.test
+def test_a_rotated_service_has_its_old_logins_ended_after_all_that_names_logins(
+    recorder: Recorder, tmp_path: Path
+) -> pulumi.Output[None]:
+    platform = _platform(_stack(tmp_path, rotation={"notes": 2}, rotate_overlap=3))
+
+    def look(_: Any) -> None:
+        assert recorder.resources["notes-roles"].inputs["generation"] == 2
+        entries = recorder.resources["pgadmin-process"].inputs["settings"]["entries"]
+        assert [entry["role"] for entry in entries if entry["name"] == "notes"] == ["notes_readonly_b"]
+        end = recorder.resources["notes-rotation"].inputs
+        assert (end["service"], end["generation"], end["overlap"]) == ("notes", 2, 3)
+
+    return pulumi.Output.all(platform.databases["notes"].ends.urn, platform.pgadmin.port).apply(look)
+
+
+@pulumi.runtime.test
+def test_a_service_that_was_never_rotated_has_the_inputs_of_before(
+    recorder: Recorder, tmp_path: Path
+) -> pulumi.Output[None]:
+    platform = _platform(_stack(tmp_path))
+
+    def look(_: Any) -> None:
+        assert "notes-rotation" not in recorder.resources
+        assert not {"generation", "overlap", "outside"} & recorder.resources["notes-roles"].inputs.keys()
+
+    return pulumi.Output.all(platform.databases["notes"].access.urn, platform.pgadmin.port).apply(look)
+
+
 def test_every_test_of_this_module_that_looks_at_outputs_is_run_by_the_engine_loop() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     looking = re.findall(r"^(@pulumi.runtime.test\n)?def test_\w+\([^)]*\)( -> pulumi.Output)?", text, re.MULTILINE)
-    assert sum(bool(returned) for _, returned in looking) == 8
+    assert sum(bool(returned) for _, returned in looking) == 10
     assert all(bool(decorated) == bool(returned) for decorated, returned in looking)

@@ -46,6 +46,9 @@ def test_keys_of_other_packages_are_not_ours(root: Path) -> None:
     [
         ({"keelson:targett": "local"}, "Pulumi.dev.yaml: unknown setting 'keelson:targett'; did you mean 'target'?"),
         ({"keelson:target": "moon"}, "Pulumi.dev.yaml: the setting 'keelson:target' is wrong: input should be 'local'"),
+        ({"keelson:rotation": '{"auth": 0}'}, "the setting 'keelson:rotation.auth' is wrong: input should be greater"),
+        ({"keelson:rotation": '{"quth": 2}'}, "'keelson:rotation.quth' names no service of the stack; take it out"),
+        ({"keelson:rotate_overlap": "-1"}, "the setting 'keelson:rotate_overlap' is wrong: input should be greater"),
         ({"keelson:environment": "qa"}, "the setting 'keelson:environment' is wrong"),
         (
             {"keelson:servers": '{"main": {"prot": 1}}'},

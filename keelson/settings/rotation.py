@@ -1,0 +1,24 @@
+"""How often the logins of services are rotated, and how long the ones of before work beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from keelson.rotation import FIRST
+
+if TYPE_CHECKING:
+    from keelson.settings.stack import StackSettings
+
+Generation = Annotated[int, Field(ge=FIRST)]
+Hours = Annotated[int, Field(ge=0, le=24 * 365)]
+OVERLAP = 24  # hours
+
+
+def faults(settings: StackSettings, databases: Collection[str]) -> Iterator[str]:
+    """Give a sentence for each service that cannot be rotated, as the stack has none of this name."""
+    for name in settings.rotation:
+        if name not in databases:
+            yield f"the setting 'keelson:rotation.{name}' names no service of the stack; take it out"
