@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import psycopg
 
+from keelson.postgres.catalog import has_role
 from keelson.postgres.connection import connect_beside
 from keelson.postgres.hardening.model import Expected, Wanted
 from keelson.postgres.hardening.rules import Rule
@@ -85,7 +86,10 @@ class Facts:
     @cached_property
     def settings(self) -> Mapping[str, str]:
         """The server's parameters, as a session has them that asks for nothing."""
-        return Parameters(self._rows("settings"))
+        try:
+            return Parameters(self._rows("settings"))
+        except psycopg.errors.InsufficientPrivilege:
+            return Parameters(self._rows("told_settings"))
 
     @cached_property
     def rules(self) -> tuple[Rule, ...]:
@@ -195,13 +199,20 @@ class Facts:
         return {
             "owner": wanted.owner if wanted else self._owner(name),
             "extensions": list(wanted.extensions) if wanted else None,
-            "passwordless": [role.name for role in self.logins if role.verifier == "none"],
+            "passwordless": self._passwordless(),
         }
+
+    def _passwordless(self) -> list[str]:
+        """Return the logins that have no password, as far as this one may know."""
+        try:
+            return [role.name for role in self.logins if role.verifier == "none"]
+        except psycopg.errors.InsufficientPrivilege:
+            return []
 
     def _owner(self, name: str) -> str:
         """Return who should own what is in a database: the service's owner where it has one."""
         usual = RoleNames(name).owner
-        return usual if usual in self.roles else self.databases[name].owner
+        return usual if has_role(self.admin, usual) else self.databases[name].owner
 
     def _connected(self, name: str) -> psycopg.Connection:
         """Return a connection to a database, which stays open for further questions."""

@@ -13,7 +13,7 @@ WEAK_METHODS = frozenset({"trust", "password", "md5"})
 WIDEST = {4: 16, 6: 48}  # bits of a network that one organisation's machines share
 TLS_VERSIONS = ("TLSv1.2", "TLSv1.3")
 WEAK_CIPHERS = re.compile(
-    r"(?:^|[:, ])(?![!-])\+?(ALL|DEFAULT|COMPLEMENTOFDEFAULT|MEDIUM|LOW|EXP\w*|[ae]?NULL|3?DES\S*|RC[24]\S*|MD5\S*|A?DH-anon)(?=[:, ]|$)"
+    r"(?:^|[:, ])(?![!-])\+?(ALL|DEFAULT|COMPLEMENTOFDEFAULT|MEDIUM|LOW|EXP\w*|[ae]?NULL|3?DES[^:, ]*|RC[24][^:, ]*|MD5[^:, ]*|A?DH-anon)(?=[:, ]|$)"
 )
 EVERYWHERE = frozenset({"*", "0.0.0.0", "::"})  # noqa: S104 - what is looked for
 

@@ -19,7 +19,7 @@ PARAMETER = {  # check: (line of the configuration, what is found)
     "tls": ("ssl = off", "ssl is off"),
     "ciphers": (
         "ssl_min_protocol_version = 'TLSv1.2'\nssl_ciphers = 'HIGH:MEDIUM:+3DES:!aNULL'",
-        "ssl_ciphers (HIGH:MEDIUM:+3DES:!aNULL) offers MEDIUM",
+        "ssl_ciphers (HIGH:MEDIUM:+3DES:!aNULL) offers MEDIUM; ssl_ciphers (HIGH:MEDIUM:+3DES:!aNULL) offers 3DES",
     ),
     "log-connections": ("log_connections = off", "log_connections is off"),
     "log-disconnections": ("log_disconnections = off", "log_disconnections is off"),
@@ -274,7 +274,8 @@ def test_a_login_that_is_no_superuser_is_told_what_cannot_be_judged(hard: Hard) 
         found = {each.check.id: each.judgement for each in examine(login, Expected())}
     assert found["stored-passwords"].state is State.unjudged
     assert "permission denied" in found["stored-passwords"].found
-    assert State.failed not in {found[name].state for name in ("log-connections", "owners", "superusers")}
+    assert found["superusers"].state is State.unjudged
+    assert {found[name].state for name in ("log-connections", "log-prefix", "owners", "public-schemas")} == {State.ok}
 
 
 def test_a_check_that_is_left_out_does_not_count(hard: Hard) -> None:
@@ -298,3 +299,42 @@ def test_the_log_says_who_came_from_where_and_what_they_made(hard: Hard) -> None
     assert "connection authorized: user=postgres database=shop" in log
     assert "postgres@shop/keelson test(127.0.0.1) LOG:  statement: CREATE TABLE logged ()" in log
     assert "disconnection: session time" in log
+
+
+def test_of_a_foreign_server_a_login_that_may_connect_nowhere_is_unused_and_others_are_not_judged(
+    tmp_path: Path,
+) -> None:
+    with running(tmp_path) as server, server.connect() as admin:
+        admin.execute("CREATE DATABASE theirs")
+        assert found(admin, "owners").state is State.ok
+        admin.execute("CREATE ROLE busy LOGIN")
+        assert found(admin, "unused-logins").state is State.unjudged
+        admin.execute("ALTER ROLE busy VALID UNTIL '2100-01-01'")
+        assert found(admin, "unused-logins").state is State.ok
+        admin.execute("REVOKE CONNECT ON DATABASE theirs FROM PUBLIC")
+        admin.execute("ALTER ROLE busy VALID UNTIL 'infinity'")
+        assert found(admin, "unused-logins").found == "busy may connect to no database, and never ends"
+
+
+def test_a_migrator_may_work_as_long_as_it_needs_and_an_application_may_not(hard: Hard) -> None:
+    worse = "ALTER ROLE shop_migrator SET statement_timeout = 0;\nALTER ROLE shop_readonly_a SET statement_timeout = 0"
+    mend = worse.replace("= 0", "= '30s'")
+    with hard.ran("postgres", worse, mend):
+        assert told(hard, "timeouts") == "shop_readonly_a has no statement_timeout in shop"
+
+
+def test_a_setting_for_one_database_counts_there(hard: Hard) -> None:
+    with hard.ran(
+        "postgres",
+        "ALTER ROLE shop_app_b IN DATABASE shop SET lock_timeout = 0",
+        "ALTER ROLE shop_app_b IN DATABASE shop RESET lock_timeout",
+    ):
+        assert told(hard, "timeouts") == "shop_app_b has no lock_timeout in shop"
+
+
+def found(admin: psycopg.Connection, check: str) -> Judgement:
+    """What one check says of a server of which nothing else is known."""
+    admin.execute("SET default_transaction_read_only = off")
+    (judgement,) = [each.judgement for each in examine(admin, Expected()) if each.check.id == check]
+    admin.execute("SET default_transaction_read_only = off")
+    return judgement

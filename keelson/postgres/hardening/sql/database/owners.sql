@@ -5,4 +5,4 @@ FROM (
     UNION ALL SELECT oid::regprocedure::text, proowner FROM routines
     UNION ALL SELECT 'type ' || oid::regtype, typowner FROM types
 ) o
-WHERE o.owner::regrole::name <> %(owner)s
+WHERE o.owner::regrole::name NOT IN (%(owner)s, 'pg_database_owner')
