@@ -47,9 +47,10 @@ def superusers_stay(facts: Facts) -> Judgement:
         f"{rule.text} lets in {name}"
         for name in superusers
         for rule in of_user(facts.rules, name)
-        if rule.is_remote and rule.lets_in
+        if rule.is_remote and rule.lets_in and not (facts.expected.behind_a_network and rule.is_private)
     ]
-    return judged(faults, f"{', '.join(superusers)} from the server's own machine alone")
+    place = "private networks alone" if facts.expected.behind_a_network else "the server's own machine alone"
+    return judged(faults, f"{', '.join(superusers)} from {place}")
 
 
 def tls(facts: Facts) -> Judgement:
@@ -98,8 +99,12 @@ def _counted(facts: Facts) -> str:
 def _wide(facts: Facts, rule: Rule) -> str:
     if ALL in rule.databases and ALL in rule.users:
         return "everybody into every database"
-    if facts.expected.behind_a_network:  # its network says which machines
+    if rule.method == "cert":  # lets in who has one, wherever that is
+        return ""
+    if rule.address == ALL or (rule.network and not rule.network.prefixlen):
+        return "every address"
+    if facts.expected.behind_a_network:  # of which private networks are many, and no others reach it
         return ""
     if rule.network and rule.network.prefixlen < WIDEST[rule.network.version]:
         return f"a network of {rule.network.num_addresses} addresses"
-    return "every address" if rule.address == ALL else ""
+    return ""

@@ -11,6 +11,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 REPLICATION = "replication"
 ALL = "all"
+_PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)  # RFC 1918, 4193
 _LOOPBACKS = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
 
 
@@ -50,6 +53,11 @@ class Rule:
         if self.type == "local" or self.address == "samehost":
             return False
         return not any(_within(self.network, loopback) for loopback in _LOOPBACKS)
+
+    @property
+    def is_private(self) -> bool:
+        """Whether no machine of the open internet can use it."""
+        return not self.is_remote or any(_within(self.network, private) for private in _PRIVATE)
 
     @property
     def lets_in(self) -> bool:

@@ -32,7 +32,7 @@ PARAMETER = {  # check: (line of the configuration, what is found)
 RULE = {  # check: (line of pg_hba.conf, what is found)
     "login-methods": ("local all all trust", "lets in by trust"),
     "encrypted-logins": ("host shop shop_app_a 10.0.0.0/24 scram-sha-256", "lets in without TLS"),
-    "narrow-logins": ("hostssl shop shop_app_a 0.0.0.0/0 scram-sha-256", "a network of 4294967296 addresses"),
+    "narrow-logins": ("hostssl shop shop_app_a 10.0.0.0/8 scram-sha-256", "a network of 16777216 addresses"),
     "superusers-at-home": ("hostssl shop postgres 10.0.0.0/24 scram-sha-256", "lets in postgres"),
 }
 OBJECT = {  # check: (database, statements, statements that undo them, what is found)
@@ -228,6 +228,26 @@ def test_a_superuser_that_is_rejected_first_stays_at_home(hard: Hard) -> None:
     with hard.altered("pg_hba.conf", "host all postgres all reject\nhostssl all all 10.0.0.0/24 scram-sha-256"):
         assert hard.finding("superusers-at-home").judgement.state is State.ok
         assert "everybody into every database" in told(hard, "narrow-logins")
+
+
+@pytest.mark.parametrize(
+    ("line", "check", "is_found"),
+    [
+        ("hostssl all postgres 10.0.0.0/8 scram-sha-256", "superusers-at-home", False),
+        ("hostssl all postgres 8.8.0.0/16 scram-sha-256", "superusers-at-home", True),
+        ("hostssl all postgres all scram-sha-256", "superusers-at-home", True),
+        ("hostssl shop shop_app_a 10.0.0.0/8 scram-sha-256", "narrow-logins", False),
+        ("hostssl shop shop_app_a 0.0.0.0/0 scram-sha-256", "narrow-logins", True),
+        ("hostssl shop shop_app_a all scram-sha-256", "narrow-logins", True),
+        ("hostssl shop shop_app_a all cert", "narrow-logins", False),
+    ],
+)
+def test_on_a_network_of_its_own_a_server_is_reached_from_private_networks(
+    hard: Hard, line: str, check: str, *, is_found: bool
+) -> None:
+    with hard.altered("pg_hba.conf", line, first=True):
+        state = hard.finding(check, replace(EXPECTED, behind_a_network=True)).judgement.state
+    assert state is (State.failed if is_found else State.ok)
 
 
 def test_a_function_with_a_connection_string_is_found_and_one_that_has_a_column_password_is_not(hard: Hard) -> None:
