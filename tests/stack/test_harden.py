@@ -90,7 +90,3 @@ def test_a_file_of_the_stack_that_others_can_read_is_found(stack: StackUnderTest
         assert "secrets.json can be read by others" in faults(stack)["main: private-files"]
     finally:
         stack.sh('chmod o-r "$STATE/secrets.json"')
-
-
-def test_the_ten_databases_of_the_project_are_as_they_should_be(ten: StackUnderTest) -> None:
-    assert faults(ten, "--skip", "backups").keys() == {"main: backups", "timescale: backups"}  # it has no agent
