@@ -30,6 +30,7 @@ class LocalServerInputs:
     preferred_port: int = 5432
     avoid_ports: tuple[int, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
+    hba: tuple[str, ...] = ()  # the lines of pg_hba.conf; of an older release none
     discarded: bool = False  # whether the data go with the server
 
     @property
@@ -46,6 +47,7 @@ class LocalServerInputs:
             avoid_ports=self.avoid_ports,
             parameters=self.parameters,
             timescale=self.timescaledb,
+            hba=self.hba,
         )
 
 
@@ -53,7 +55,7 @@ class LocalServerProvider(Provider[LocalServerInputs]):
     """Started and waited for; reloaded, or restarted where a parameter needs it; stopped cleanly."""
 
     inputs = LocalServerInputs
-    compared: ClassVar = ("version", "data", "timescaledb", "port", "preferred_port", "parameters", "discarded")
+    compared: ClassVar = ("version", "data", "timescaledb", "port", "preferred_port", "parameters", "hba", "discarded")
 
     def identify(self, inputs: LocalServerInputs) -> str:
         """Return `stack/server`."""

@@ -12,6 +12,7 @@ from pulumi import Output, Resource, ResourceOptions
 from components.targets import RunningDaemon, RunningServer, pgadmin
 from keelson.endpoint import Reference
 from keelson.settings.images import ImageName
+from keelson.settings.networks import rules_of
 from keelson.settings.stack import Stack
 
 
@@ -67,6 +68,7 @@ class ContainersTarget(ABC):
         values = {
             "timescaledb": settings.timescaledb,
             "parameters": self._stack.settings.parameters_of(name),
+            "hba": list(rules_of(self._stack, name)),
             "version": settings.version,
         }
         return Wanted(name, kind, image, {**values, **(more or {})}, parent)

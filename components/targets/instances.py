@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keelson.containers import server
 from keelson.containers.server import SHARED_MEMORY
 from keelson.docker.images.traits import Traits
 from keelson.kubernetes import instances, names
@@ -15,10 +16,6 @@ from keelson.settings.limits import CPUS
 Json = dict[str, Any]
 NEXT = {"Mi": "Gi", "Gi": "Ti"}
 UNUSED = "keelson_unused"  # the operator wants an owner; its password lies in a Secret, so it may not log in
-HBA = (
-    "hostssl all all all scram-sha-256",
-    "host all all all reject",
-)  # the operator's own last line lets in without TLS
 LOCALE = {"localeProvider": "builtin", **dict.fromkeys(("builtinLocale", "localeCollate", "localeCType"), "C.UTF-8")}
 
 
@@ -47,7 +44,7 @@ def spec(wanted: KubernetesSpec, image: Traits, *, limits: Mapping[str, str], pu
         "postgresql": {
             "shared_preload_libraries": instances.preloaded(wanted),
             **_synchronous(int(settings["synchronous"])),
-            "pg_hba": list(HBA),
+            "pg_hba": list(server.rules(wanted)),  # the last rejects: the operator's own last line lets in without TLS
             "parameters": instances.parameters(wanted, int(settings["memory"])),
         },
         **_failing_over(),

@@ -10,6 +10,7 @@ from pulumi import Output, Resource, ResourceOptions
 from components.targets import Backups, RunningDaemon, RunningServer, jobs, pgadmin
 from keelson import fingerprint
 from keelson.endpoint import Reference
+from keelson.settings.networks import rules_of
 from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob
 from providers.data_directory import DataDirectory
@@ -144,6 +145,7 @@ class LocalTarget:
                 "preferred_port": settings.preferred_port,
                 "avoid_ports": self._stack.settings.ports_of_others(name),
                 "parameters": self._stack.settings.parameters_of(name),
+                "hba": list(rules_of(self._stack, name)),
                 "discarded": not self._stack.settings.protected,
             },
             ResourceOptions(parent=parent),

@@ -13,6 +13,7 @@ from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Mem
 from keelson.local import configuration
 from keelson.local.configuration import Place
 from keelson.local.spec import ServerSpec
+from keelson.postgres.admission import LOOPBACK, REJECT
 
 ADMINISTRATOR = "postgres"
 PORT = 5432
@@ -20,14 +21,15 @@ DATA = "/var/lib/postgresql/data"
 DIRECTORY = "pgdata"  # below it: the volume's own may hold lost+found, and belongs to root
 SOCKETS = "/var/run/postgresql"
 INSIDE = Place("*", SOCKETS, CONFIG)
-HBA = """\
+HBA_HEAD = """\
 # Written by Keelson. Over the networks encrypted and with passwords only; the socket is for repairs from inside the container.
-# TYPE   DATABASE     USER      ADDRESS       METHOD
-local    all          postgres                peer
-hostssl  all          all       all           scram-sha-256
-hostssl  replication  postgres  127.0.0.1/32  scram-sha-256
-hostssl  replication  postgres  ::1/128       scram-sha-256
+local all postgres peer
 """
+OPEN = (  # where nobody says which services a server holds
+    "hostssl all all all scram-sha-256",
+    *(f"hostssl replication postgres {address} scram-sha-256" for address in LOOPBACK),
+    REJECT,
+)
 # The password stands in the environment of one short process, and in no command line.
 QUESTION = (
     f'PGPASSWORD="$(cat {CONFIG}/password)" exec psql --no-psqlrc --no-password --output=/dev/null --command="SELECT 1" '
@@ -88,11 +90,16 @@ class ServerKind:
         certificates = state.ask(spec.place, spec.key, "certificate", server=spec.name, names=[*spec.known_as])
         return {
             "postgresql.conf": f"include_if_exists '{DATA}/{DIRECTORY}/postgresql.conf'\n{configuration.render(values)}",
-            "pg_hba.conf": HBA,
+            "pg_hba.conf": HBA_HEAD + "".join(f"{rule}\n" for rule in rules(spec)),
             "password": state.password(spec, ADMINISTRATOR),
             **certificates,
             **alone.files(),
         }
+
+
+def rules(spec: PartSpec) -> tuple[str, ...]:
+    """Return who is let in over the networks, as lines of pg_hba.conf."""
+    return tuple(spec.settings.get("hba") or OPEN)
 
 
 def repair(spec: PartSpec, said: str) -> tuple[str, str] | None:

@@ -29,12 +29,11 @@ if TYPE_CHECKING:
     from keelson.local.spec import ServerSpec
 
 INCLUDE = "include 'keelson.conf'"
-HBA = """\
-# Written by Keelson. Passwords only, from this machine only.
-# TYPE   DATABASE     USER      ADDRESS       METHOD
-host     all          all       127.0.0.1/32  scram-sha-256
-host     replication  postgres  127.0.0.1/32  scram-sha-256
-"""
+HBA_HEAD = "# Written by Keelson. Passwords only, from this machine only.\n"
+OPEN = (  # where nobody says which services a server holds: one that no update of this release has seen
+    "host all all 127.0.0.1/32 scram-sha-256",
+    "host replication postgres 127.0.0.1/32 scram-sha-256",
+)
 PRELOADED = ("pg_stat_statements",)
 DEFAULTS = {
     "shared_buffers": SHARED_BUFFERS,
@@ -180,7 +179,7 @@ def write(spec: ServerSpec, port: int) -> bool:
     certified = tls.ensure_server(spec.key, spec.directory / "tls", spec.name)
     paths.private_directory(spec.directory / "run")
     _replace(pgdata / "keelson.conf", render(values(spec, port)))
-    _replace(pgdata / "pg_hba.conf", HBA)
+    _replace(pgdata / "pg_hba.conf", HBA_HEAD + "".join(f"{rule}\n" for rule in spec.hba or OPEN))
     main = _read(pgdata / "postgresql.conf")
     if INCLUDE not in main.splitlines():
         paths.write_private(pgdata / "postgresql.conf", f"{main.rstrip()}\n\n{INCLUDE}\n")

@@ -52,6 +52,7 @@ class ServerRecord:
     avoid_ports: tuple[int, ...] = ()
     timescale: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
+    hba: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -267,6 +267,7 @@ def _recorded(key: str, name: str) -> ServerSpec:
         avoid_ports=record.avoid_ports,
         parameters=_texts(record.parameters),
         timescale=record.timescale,
+        hba=tuple(record.hba),
     )
 
 

@@ -32,6 +32,7 @@ class ServerSpec:
         avoid_ports: ports that are the stack's own for something else.
         parameters: PostgreSQL's parameters, by name, as the settings give them.
         timescale: whether TimescaleDB is loaded.
+        hba: the lines of pg_hba.conf; none where all logins are let in from this machine.
     """
 
     key: str
@@ -44,6 +45,7 @@ class ServerSpec:
     avoid_ports: tuple[int, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
     timescale: bool = False
+    hba: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for what, text, pattern in (("stack key", self.key, KEY), ("server's name", self.name, NAME)):
@@ -73,6 +75,7 @@ class ServerSpec:
             avoid_ports=self.avoid_ports,
             timescale=self.timescale,
             parameters=dict(self.parameters),
+            hba=self.hba,
         )
 
 

@@ -13,6 +13,7 @@ from keelson.settings.document import read_mapping
 from keelson.settings.lint import LintRules
 from keelson.settings.migrations import MigrationSettings
 from keelson.settings.model import Settings
+from keelson.settings.networks import Networks
 from keelson.settings.roles import LoginBounds, ServiceBounds
 from keelson.settings.ways import TableName, Ways, belonging
 
@@ -31,6 +32,13 @@ class Login(Settings):
     bounds: LoginBounds = LoginBounds()
 
     @property
+    def kind(self) -> str:
+        """By what holds for which kind of login it is held where it says nothing itself."""
+        if self.inherits:
+            return self.inherits
+        return "readonly" if set(self.privileges) <= {"select"} else "app"
+
+    @property
     def rights(self) -> dict[str, Any]:
         """What it may, as a resource's input."""
         return self.model_dump(mode="json", include={"inherits", "privileges", "schemas"})
@@ -46,6 +54,7 @@ class DatabaseDefinition(Settings):
     logins: dict[Name, Login] = Field(default_factory=dict)
     connection_limit: Annotated[int, Field(ge=-1)] | None = None  # older name of `connections` of all but the migrator
     bounds: ServiceBounds = ServiceBounds()  # what differs from the stack's
+    networks: Networks | None = None  # from where its clients come; None: as the stack says
     backup: BackupChanges = BackupChanges()
     lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than the stack says
     migrations: MigrationSettings = MigrationSettings()

@@ -14,9 +14,10 @@ from pydantic import Field
 from keelson.postgres.bounds import UNLIMITED, Bounds
 from keelson.postgres.names import RoleNames
 from keelson.settings.model import Settings
+from keelson.settings.networks import Networks
 
 if TYPE_CHECKING:
-    from keelson.settings.database import DatabaseDefinition, Login
+    from keelson.settings.database import DatabaseDefinition
     from keelson.settings.stack import Stack, StackSettings
 
 CONNECTIONS = 200  # that a server takes where the settings say nothing
@@ -54,11 +55,12 @@ class LoginBounds(Settings):
     statement_timeout: Duration | None = None
     lock_timeout: Duration | None = None
     idle_in_transaction_session_timeout: Duration | None = None
+    networks: Networks | None = None  # from where they come
 
     @property
     def said(self) -> dict[str, Any]:
-        """What is set, by name."""
-        return self.model_dump(exclude_none=True)
+        """What is set, by name, but for the networks, which no role knows of."""
+        return self.model_dump(exclude_none=True, exclude={"networks"})
 
 
 class ServiceBounds(Settings):
@@ -68,10 +70,10 @@ class ServiceBounds(Settings):
     readonly: LoginBounds = LoginBounds()
     migrator: LoginBounds = LoginBounds()
 
-    def said(self, kind: str) -> dict[str, Any]:
-        """Return what is set for a kind, by name."""
+    def of(self, kind: str) -> LoginBounds:
+        """Return those of a kind of login."""
         bounds: LoginBounds = getattr(self, kind)
-        return bounds.said
+        return bounds
 
 
 def bounds_of(stack: Stack, database: str) -> dict[str, Bounds]:
@@ -82,7 +84,7 @@ def bounds_of(stack: Stack, database: str) -> dict[str, Bounds]:
         roles.migrator: kinds["migrator"],
         **dict.fromkeys((roles.app_a, roles.app_b), kinds["app"]),
         **dict.fromkeys((roles.readonly_a, roles.readonly_b), kinds["readonly"]),
-        **{name: kinds[_kind(login)] | login.bounds.said for name, login in definition.logins.items()},
+        **{name: kinds[login.kind] | login.bounds.said for name, login in definition.logins.items()},
     }
     return {login: Bounds(**bounds) for login, bounds in found.items()}
 
@@ -119,7 +121,7 @@ def _of_kind(settings: StackSettings, definition: DatabaseDefinition, kind: str)
 def _said(settings: StackSettings, definition: DatabaseDefinition, kind: str) -> dict[str, Any]:
     limit = definition.connection_limit
     older = {"connections": limit} if limit is not None and kind != "migrator" else {}
-    return settings.bounds.said(kind) | older | definition.bounds.said(kind)
+    return settings.bounds.of(kind).said | older | definition.bounds.of(kind).said
 
 
 def _usual_connections(settings: StackSettings, server: str, kind: str) -> int:
@@ -135,10 +137,3 @@ def _promised(settings: StackSettings, definition: DatabaseDefinition) -> int:
     named = [_said(settings, definition, kind).get("connections", 0) for kind in SHARES]
     own = [login.bounds.connections or 0 for login in definition.logins.values()]
     return sum(number for number in (*named, *own) if number > 0)
-
-
-def _kind(login: Login) -> str:
-    """Return by which bounds a further login is held where it has none of its own."""
-    if login.inherits:
-        return login.inherits
-    return "readonly" if set(login.privileges) <= {"select"} else "app"

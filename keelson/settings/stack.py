@@ -24,6 +24,7 @@ from keelson.settings.kubernetes import KubernetesSettings
 from keelson.settings.lint import LintRules, Severity
 from keelson.settings.model import AbsolutePath, Settings
 from keelson.settings.monitoring import EXPORTERS, exporter_of
+from keelson.settings.networks import Networks
 from keelson.settings.parts import (
     RESERVED_PARTS,
     AgentSettings,
@@ -97,6 +98,7 @@ class StackSettings(Settings):
     agent: AgentSettings = AgentSettings()
     docker: DockerSettings = DockerSettings()
     kubernetes: KubernetesSettings = KubernetesSettings()
+    networks: Networks | None = None  # from where clients come; None: private ones
     bounds: ServiceBounds = ServiceBounds()  # of every service's logins, which may change parts of it
     lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than usual
     backup: BackupSettings = BackupSettings()  # of every database and Redis, which may change parts of it

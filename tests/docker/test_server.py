@@ -109,7 +109,7 @@ def test_it_answers_only_encrypted_and_its_data_have_checksums(main: Server) -> 
         main.ask("select datlocprovider::text || datlocale from pg_database where datname = 'template0'") == "bC.UTF-8"
     )
     parameters = resolve(Reference(stack=main.on.key, target=main.on.place, server="main")).connection_parameters()
-    with pytest.raises(psycopg.OperationalError, match=r"no pg_hba\.conf entry .* no encryption"):
+    with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf rejects connection .* no encryption"):
         psycopg.connect(**parameters | {"sslmode": "disable"})  # type: ignore[arg-type]
     wait_until(lambda: main.state["Health"]["Status"] == "healthy")
 

@@ -13,14 +13,18 @@ from keelson.settings.roles import bounds_of
 from keelson.settings.stack import Stack, read_stack
 
 
-def stack_of(root: Path, services: dict[str, str], **settings: object) -> Stack:
+def stack_of(root: Path, services: dict[str, str], *, target: str = "local", **settings: object) -> Stack:
     for name, text in services.items():
         folder = root / "sql" / name
         folder.mkdir(parents=True)
         (folder / "database.yaml").write_text(f"server: main\n{text}")
-    config = {"keelson:environment": "dev", "keelson:target": "local"}
+    config = {"keelson:environment": "dev", "keelson:target": target}
     return read_stack(
-        config | {f"keelson:{key}": json.dumps(value) for key, value in settings.items()}, "keelson", "dev", root
+        config
+        | {f"keelson:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in settings.items()},
+        "keelson",
+        "dev",
+        root,
     )
 
 
