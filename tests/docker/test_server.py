@@ -19,8 +19,12 @@ from keelson.docker import images, names, part, toolbox
 from keelson.docker.part import DockerSpec
 from keelson.endpoint import Reference, resolve
 from keelson.errors import BackupError, KeelsonError, ServerError, SettingsError, UnreachableError
+from keelson.postgres.admission import LOOPBACK, rules
+from keelson.settings.networks import PRIVATE
 from tests.docker.ground import Ground, ground
 from tests.local.conftest import wait_until
+
+RULES = rules("hostssl", (*LOOPBACK, *PRIVATE), [])
 
 
 @dataclass
@@ -33,7 +37,7 @@ class Server:
     timescaledb: bool = False
 
     def spec(self, **parameters: str) -> DockerSpec:
-        settings = {"version": "17", "timescaledb": self.timescaledb, "parameters": parameters}
+        settings = {"version": "17", "timescaledb": self.timescaledb, "parameters": parameters, "hba": [*RULES]}
         return self.on.spec(self.name, "server", self.image, **settings)
 
     def up(self, **parameters: str) -> None:
@@ -105,6 +109,8 @@ def test_it_answers_only_encrypted_and_its_data_have_checksums(main: Server) -> 
     assert main.ask("show data_checksums") == "on"
     assert main.ask("select ssl from pg_stat_ssl where pid = pg_backend_pid()") is True
     assert main.ask("show work_mem") == "7MB"
+    assert main.ask("select count(*) from pg_hba_file_rules where error is not null") == 0
+    assert main.ask("select auth_method from pg_hba_file_rules order by rule_number desc limit 1") == "reject"
     assert (
         main.ask("select datlocprovider::text || datlocale from pg_database where datname = 'template0'") == "bC.UTF-8"
     )
