@@ -14,6 +14,7 @@ from keelson.postgres import backup_login, ownership
 from keelson.postgres.bounds import Bounds, ensure_settings
 from keelson.postgres.catalog import server_version, timescale_edition
 from keelson.postgres.connection import connect_beside, server_address
+from keelson.postgres.grants import grant_objects
 from keelson.postgres.names import BACKUP, RoleNames, validate_service_name
 from keelson.postgres.ownership import MAINTENANCE_DATABASE, Owner, server_lock
 from keelson.postgres.roles import ExtraLogin
@@ -253,11 +254,14 @@ def _grant_privileges(connection: psycopg.Connection, roles: RoleNames, name: st
     }
     for row in connection.execute(_text("granted_schemas.sql"), [name]).fetchall():
         connection.execute(sql.SQL(_text("login_revoke.sql")).format(schema=sql.Identifier(row[0]), **names))
-    if privileges is None:
+    if privileges is None and not login.grants:
         return
     connection.execute(
         sql.SQL("GRANT USAGE ON SCHEMA public TO {role}").format(**names)
     )  # where extensions' functions are
+    grant_objects(connection, name, login.grants)
+    if privileges is None:
+        return
     for schema in login.schemas or ("public",):
         query = sql.SQL(_text("login_grant.sql"))
         connection.execute(query.format(schema=sql.Identifier(schema), privileges=privileges, **names))

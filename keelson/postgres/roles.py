@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import psycopg
@@ -41,11 +41,13 @@ class ExtraLogin:
         privileges: Of select, insert, update, delete: what it may do in all tables of `schemas`.
         schemas: Where the privileges hold; empty means public.
         inherits: The group of the service that it is a member of.
+        grants: What it may do with single tables, views and sequences, by name.
     """
 
     privileges: tuple[str, ...] = ()
     schemas: tuple[str, ...] = ()
     inherits: Literal["app", "readonly"] | None = None
+    grants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def ensure_roles(  # noqa: PLR0913 - what a role is made of

@@ -29,6 +29,7 @@ class Login(Settings):
     inherits: Literal["app", "readonly"] | None = None
     privileges: tuple[Privilege, ...] = ()
     schemas: tuple[Name, ...] = ()
+    grants: dict[TableName, Annotated[tuple[Privilege, ...], Field(min_length=1)]] = Field(default_factory=dict)
     bounds: LoginBounds = LoginBounds()
 
     @property
@@ -36,12 +37,14 @@ class Login(Settings):
         """By what holds for which kind of login it is held where it says nothing itself."""
         if self.inherits:
             return self.inherits
-        return "readonly" if set(self.privileges) <= {"select"} else "app"
+        asked = set(self.privileges).union(*self.grants.values())
+        return "readonly" if asked <= {"select"} else "app"
 
     @property
     def rights(self) -> dict[str, Any]:
         """What it may, as a resource's input."""
-        return self.model_dump(mode="json", include={"inherits", "privileges", "schemas"})
+        single = {"grants"} if self.grants else set[str]()
+        return self.model_dump(mode="json", include={"inherits", "privileges", "schemas"} | single)
 
 
 class DatabaseDefinition(Settings):
