@@ -19,7 +19,7 @@ from keelson.backups import programs
 from keelson.backups.engines import Contents, Destination
 from keelson.backups.folder import Folder
 from keelson.backups.roles import Setting
-from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
+from keelson.endpoint import MAINTENANCE_DATABASE, Endpoint, Reference, resolve
 from keelson.errors import BackupError, KeelsonError, LockError
 from keelson.postgres import catalog, ownership
 from keelson.postgres.locks import advisory_lock
@@ -48,7 +48,7 @@ class Copy:
 class NewCopy:
     """An empty copy that is about to be filled."""
 
-    reference: Reference
+    endpoint: Endpoint
     contents: Contents
 
     def fill(self, client: programs.Client, folder: Folder) -> None:
@@ -68,7 +68,7 @@ class NewCopy:
                 connection.execute("UPDATE _timescaledb_config.bgw_job SET scheduled = false")
                 connection.execute("SELECT timescaledb_post_restore()")
             for setting in self.contents.facts["database"]["settings"]:
-                connection.execute(Setting(**setting).statement(self.reference.database))
+                connection.execute(Setting(**setting).statement(self.endpoint.database))
 
     def counted(self, count: Callable[[psycopg.Connection], T]) -> T:
         """Return what `count` finds in the copy."""
@@ -76,13 +76,12 @@ class NewCopy:
             return count(connection)
 
     def _restore(self, client: programs.Client, folder: Folder) -> None:
-        endpoint = resolve(self.reference)
-        options = [f"--dbname={self.reference.database}", "--no-password", "--exit-on-error", "--no-tablespaces"]
+        options = [f"--dbname={self.endpoint.database}", "--no-password", "--exit-on-error", "--no-tablespaces"]
         further = ["--no-publications", "--no-subscriptions", f"--transaction-size={OBJECTS_AT_ONCE}"]
-        environment = programs.environment(endpoint.connection_parameters())
+        environment = programs.environment(self.endpoint.connection_parameters())
         with folder.open(DUMP) as file:
             command = [*client("pg_restore"), *options, *further]
-            programs.run(command, f"the restore into {self.reference.database}", environment=environment, source=file)
+            programs.run(command, f"the restore into {self.endpoint.database}", environment=environment, source=file)
 
     def _make_extensions(self, connection: psycopg.Connection) -> None:
         """Make those of public in the versions that were backed up, TimescaleDB as the first; the dump makes the others."""
@@ -93,7 +92,7 @@ class NewCopy:
                 connection.execute(query.format(sql.Identifier(name), sql.Literal(facts["extensions"][name])))
 
     def _connected(self) -> psycopg.Connection:
-        return resolve(self.reference).connect("keelson restore")
+        return self.endpoint.connect("keelson restore")
 
 
 @contextmanager
@@ -115,7 +114,7 @@ def new_copy(folder: Folder, contents: Contents, destination: Destination) -> It
             _intend(admin, name, owner)
             try:
                 _create(admin, name, owner, contents, folder)
-                yield NewCopy(destination.reference, contents)
+                yield NewCopy(resolve(destination.reference), contents)
                 with server_lock(admin):
                     ownership.claim(admin, "database", name, owner)
             except BaseException:
@@ -196,11 +195,7 @@ def _owner(admin: psycopg.Connection, service: str) -> Owner:
 def _refuse_missing(admin: psycopg.Connection, folder: Folder, contents: Contents, destination: Destination) -> None:
     """Refuse what the server lacks; its roles are made, where that was asked for, when all else is there."""
     facts = contents.facts
-    backed_up, here = facts["server_version_num"] // MAJOR, catalog.server_version(admin) // MAJOR
-    if here < backed_up:
-        msg = f"the backup is of PostgreSQL {backed_up} and the server has {here}; restore it to a server of {backed_up} or later"
-        raise BackupError(msg)
-    _refuse_other_extensions(admin, facts)
+    refuse_other_server(admin, facts)
     rows = admin.execute("SELECT rolname FROM pg_catalog.pg_roles WHERE rolname = ANY(%s)", [facts["roles"]]).fetchall()
     missing = set(facts["roles"]) - {row[0] for row in rows}
     if missing and not destination.with_roles:
@@ -215,7 +210,12 @@ def _refuse_missing(admin: psycopg.Connection, folder: Folder, contents: Content
         admin.execute(text)
 
 
-def _refuse_other_extensions(admin: psycopg.Connection, facts: Any) -> None:  # noqa: ANN401 - the manifest's JSON
+def refuse_other_server(admin: psycopg.Connection, facts: Any) -> None:  # noqa: ANN401 - the manifest's JSON
+    """Raise BackupError where a server is older than the backup's, or lacks a version of an extension."""
+    backed_up, here = facts["server_version_num"] // MAJOR, catalog.server_version(admin) // MAJOR
+    if here < backed_up:
+        msg = f"the backup is of PostgreSQL {backed_up} and the server has {here}; restore it to a server of {backed_up} or later"
+        raise BackupError(msg)
     query = "SELECT version FROM pg_catalog.pg_available_extension_versions WHERE name = %s"
     for name, version in sorted(facts["extensions"].items()):
         there = [row[0] for row in admin.execute(query, [name]).fetchall()]
@@ -239,14 +239,19 @@ def _intend(admin: psycopg.Connection, name: str, owner: Owner) -> None:
 
 def _create(admin: psycopg.Connection, name: str, owner: Owner, contents: Contents, folder: Folder) -> None:
     with server_lock(admin):
+        make_empty(admin, name, RoleNames(owner.service).owner, contents)
         database = sql.Identifier(name)
-        query = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 CONNECTION LIMIT 0 ENCODING {} {}")
-        facts = contents.facts["database"]
-        owning = sql.Identifier(RoleNames(owner.service).owner)
-        admin.execute(query.format(database, owning, sql.Literal(facts["encoding"]), _locale(facts)))
         admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
         origin = sql.Literal(f"backup {folder.path.name}")
         admin.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(database, origin))
+
+
+def make_empty(admin: psycopg.Connection, name: str, owner: str, contents: Contents) -> None:
+    """Make a database as the one was that was backed up, for administrators alone."""
+    query = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 CONNECTION LIMIT 0 ENCODING {} {}")
+    facts = contents.facts["database"]
+    names = sql.Identifier(name), sql.Identifier(owner)
+    admin.execute(query.format(*names, sql.Literal(facts["encoding"]), _locale(facts)))
 
 
 def _locale(facts: Any) -> sql.Composable:  # noqa: ANN401 - the manifest's JSON

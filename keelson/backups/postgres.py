@@ -4,6 +4,7 @@
 |---|---|
 | data.dump | pg_dump's custom format, compressed with zstd |
 | roles.sql | roles, memberships and role settings that the database names; no password |
+| catalog.json | the catalog as `keelson.postgres.snapshot` reads it, for a drill to compare |
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from importlib import resources
+from dataclasses import asdict
 from typing import Any
 
 import psycopg
-from psycopg import sql
 
 from keelson import migrations
-from keelson.backups import programs, roles
+from keelson.backups import catalogs, programs, roles, rows
 from keelson.backups.engines import Contents, Counts, Destination, refuse_difference
 from keelson.backups.folder import Folder
-from keelson.backups.stream import LARGE_OBJECTS, RowCounter, table_name
+from keelson.backups.rows import count_all
+from keelson.backups.stream import RowCounter
 from keelson.endpoint import Endpoint, Reference, resolve
 from keelson.errors import BackupError, UnreachableError
 from keelson.migrations import ledger
@@ -33,32 +33,9 @@ from keelson.target import target
 DUMP, ROLES = "data.dump", "roles.sql"
 LOCK_WAIT = "60s"  # for a table that somebody is changing
 MAJOR = 10_000  # of a version's number: 170011 is 17.11
-TABLES_AT_ONCE = 100  # that one statement counts
 SHARE = 10  # a first dump is guessed to need a tenth of what a database holds beside its catalogs
 CATALOGS = 8_000_000  # bytes of an empty database
 PATIENCE = 20.0  # s that a server may need to answer
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """A table whose rows are in a dump; of an extension's own only those that the extension names."""
-
-    schema: str
-    name: str
-    condition: str
-    of_extension: bool
-
-    @property
-    def label(self) -> str:
-        """How a manifest names it."""
-        return table_name(self.schema, self.name)
-
-    @property
-    def counted(self) -> sql.Composed:
-        """The query that counts its rows, and not those of tables that inherit from it."""
-        query = sql.SQL("SELECT {}::text, count(*) FROM ONLY {} {}")
-        condition = sql.SQL(self.condition)  # the extension's own text
-        return query.format(sql.Literal(self.label), sql.Identifier(self.schema, self.name), condition)
 
 
 class PostgresEngine:
@@ -85,20 +62,22 @@ class PostgresEngine:
             with folder.create(ROLES) as file:
                 file.write(roles.roles_sql(connection, belonging).encode())
             facts = _facts(connection) | {"pg_dump_version": version, "roles": named}
+            facts |= catalogs.write(connection, belonging, folder)
             with ThreadPoolExecutor(1) as pool:
-                counting = pool.submit(count_all, connection)
+                counting = pool.submit(rows.digest_all, connection)
                 try:
                     self._dump(endpoint, snapshot, folder)
-                    counts, of_extensions = counting.result()
+                    found = counting.result()
                 except BaseException:
                     connection.cancel_safe()
                     raise
-        return Contents(counts, facts | {"extension_rows": of_extensions})
+        return Contents(found.counts, facts | {"extension_rows": found.of_extensions, "hashes": found.hashes})
 
     def read_back(self, folder: Folder, contents: Contents) -> Counts:
         """Let pg_restore read all of the dump, and count the rows in what it writes."""
-        with folder.open(ROLES):
-            pass
+        for name in {ROLES, catalogs.NAME} & folder.files.keys():
+            with folder.open(name):
+                pass
         counter = RowCounter()
         # Without --data-only a function's body could look like a table's rows; all of the archive is read either way.
         command = [*self._client("pg_restore"), "--data-only", "--file=-"]
@@ -208,6 +187,7 @@ def _facts(connection: psycopg.Connection) -> dict[str, Any]:
         "ledger": migrations.read_ledger(connection),
         "database": _database(connection),
         "size": catalog.database_size(connection, connection.info.dbname),
+        "sequences": catalogs.sequences(connection),  # before the dump, which may find them further on
     }
 
 
@@ -222,22 +202,3 @@ def _database(connection: psycopg.Connection) -> dict[str, Any]:
     row = connection.execute(query).fetchone() or ()
     settings = [asdict(setting) for setting in roles.settings_of(connection)]
     return dict(zip(names, row, strict=True)) | {"settings": settings}
-
-
-def count_all(connection: psycopg.Connection) -> tuple[dict[str, int], dict[str, int]]:
-    """Return the rows by table, and those of extensions' tables; large objects count among the first."""
-    if (
-        catalog.timescale_edition(connection) == "community"
-    ):  # pg_dump reads a compressed chunk without what is compressed
-        connection.execute("SELECT pg_catalog.set_config('timescaledb.enable_transparent_decompression', 'off', false)")
-    text = resources.files(__package__).joinpath("tables.sql").read_bytes()
-    tables = [Table(*row) for row in connection.execute(text).fetchall()]
-    counts: dict[bool, dict[str, int]] = {False: {}, True: {}}
-    for of_extension in counts:
-        wanted = [table for table in tables if table.of_extension is of_extension]
-        for some in (wanted[start : start + TABLES_AT_ONCE] for start in range(0, len(wanted), TABLES_AT_ONCE)):
-            query = sql.SQL(" UNION ALL ").join(table.counted for table in some)
-            counts[of_extension] |= dict(connection.execute(query).fetchall())
-    row = connection.execute("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata").fetchone()
-    large = {LARGE_OBJECTS: row[0]} if row and row[0] else {}
-    return counts[False] | large, counts[True]

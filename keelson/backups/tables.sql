@@ -1,11 +1,14 @@
--- The tables whose rows pg_dump writes, extensions' own where they ask for it (then with their condition).
-SELECT n.nspname, c.relname, '' AS condition, false AS of_extension
+-- The tables whose rows pg_dump writes, extensions' own where they ask for it (then with their condition); columns by their names,
+-- as a restore may give those that a child table inherits another place.
+SELECT n.nspname, c.relname, '' AS condition, false AS of_extension, ARRAY(
+    SELECT a.attname::text FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    ORDER BY a.attname) AS columns
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                   WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 UNION ALL
-SELECT n.nspname, c.relname, u.condition, true
+SELECT n.nspname, c.relname, u.condition, true, '{}'
 FROM pg_catalog.pg_extension e, unnest(e.extconfig, e.extcondition) AS u(relation, condition)
 JOIN pg_catalog.pg_class c ON c.oid = u.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'r'

@@ -20,11 +20,12 @@ MIGRATE = Group(
     },
 )
 BACKUP = Group(
-    "Backups: make one now, list, verify, prune.",
+    "Backups: make one now, list, verify, drill, prune.",
     {
         "run": "backup:run",
         "list": "backup:list_",
         "verify": "backup:verify",
+        "drill": "backup_drill:drill",
         "prune": "backup:prune",
     },
 )

@@ -21,11 +21,12 @@ from pathlib import Path
 
 import psycopg
 
+from keelson import inside
 from keelson.errors import ServerError, UnreachableError
-from keelson.local import root as private_root
 from keelson.local import shared_memory
-from keelson.local.root import DATA, PrivateRoot, plain_environment, telling
-from keelson.paths import SOCKET_PATH_LIMIT
+from keelson.local.root import plain_environment, telling
+from keelson.local.sandbox import Sandbox, in_container, in_private_root
+from keelson.paths import SOCKET_PATH_LIMIT, private_directory
 from keelson.postgres.connection import connect
 
 ADMINISTRATOR = "postgres"
@@ -35,7 +36,6 @@ END_SECONDS = 5
 PREFIX = "keelson-throwaway-"
 PARAMETERS = {
     "listen_addresses": "",
-    "unix_socket_directories": f"{DATA}/run",
     "port": PORT,
     "shared_preload_libraries": "timescaledb,pg_stat_statements",
     "max_worker_processes": "0",  # TimescaleDB's would hold the databases that others are copied from
@@ -70,24 +70,27 @@ class Throwaway:
 
 
 @contextmanager
-def running() -> Iterator[Throwaway]:
-    """Run a server of the private root's version until the block ends.
+def running(base: Path | None = None) -> Iterator[Throwaway]:
+    """Run a server of the private root's version until the block ends; in a container of Keelson's own, one of that.
+
+    Args:
+        base: the directory below which its data lie; by default, and where its name is too long for a socket, the temporary one.
 
     Raises:
         PlatformError: there is no private root.
         ServerError: the server does not start.
     """
-    root = private_root.find()
-    with _directory() as directory, _process(root, directory) as process:
+    make = in_container if inside.here() else in_private_root()
+    with _directory(base) as directory, _process(make(directory), directory) as process:
         server = Throwaway(directory / "run")
         _await_answer(server, process, directory / "log")
         yield server
 
 
 @contextmanager
-def _directory() -> Iterator[Path]:
+def _directory(wanted: Path | None) -> Iterator[Path]:
     """Make a directory for the block, held by a lock; those of killed processes go."""
-    base = Path(tempfile.gettempdir())
+    base = private_directory(wanted) if wanted else Path(tempfile.gettempdir())
     if len(os.fsencode(base / PREFIX)) + len("12345678/run/.s.PGSQL.5432.lock") > SOCKET_PATH_LIMIT:
         base = Path("/tmp")  # noqa: S108  # mkdtemp makes it this user's own
     _sweep(base)
@@ -115,26 +118,26 @@ def _discard(directory: Path) -> None:
 
 
 @contextmanager
-def _process(root: PrivateRoot, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Make data and run the server; process 1 of its sandbox, so that nothing of it outlives it."""
+def _process(sandbox: Sandbox, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Make data and run the server, so that nothing of it outlives this process."""
     options = ["--no-sync", "--username", ADMINISTRATOR, "--auth=trust", "--encoding=UTF8", "--no-instructions"]
     locale = ["--locale=C.UTF-8", "--locale-provider=builtin"]
-    root.run([root.program("initdb"), "-D", f"{DATA}/pgdata", *options, *locale], data=directory)
-    words = [word for name, value in PARAMETERS.items() for word in ("-c", f"{name}={value}")]
-    argv = [root.program("postgres"), "-D", f"{DATA}/pgdata", *words]
-    command = root.command(argv, data=directory, as_first_process=True)
+    sandbox.run("initdb", "-D", f"{sandbox.data}/pgdata", *options, *locale)
+    parameters = PARAMETERS | {"unix_socket_directories": f"{sandbox.data}/run"}
+    words = [word for name, value in parameters.items() for word in ("-c", f"{name}={value}")]
+    command = sandbox.command("postgres", "-D", f"{sandbox.data}/pgdata", *words)
     with ExitStack() as stack:
         log = stack.enter_context((directory / "log").open("wb"))
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=plain_environment())
-        stack.callback(_end, process)
+        stack.callback(_end, process, sandbox)
         yield process
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], sandbox: Sandbox) -> None:
     """End the server at once, in the way that lets it take its shared memory along."""
     with contextlib.suppress(OSError):
-        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split():
-            os.kill(int(child), signal.SIGQUIT)
+        for number in sandbox.postmasters(process.pid):
+            os.kill(number, signal.SIGQUIT)
     try:
         process.wait(timeout=END_SECONDS)
     except subprocess.TimeoutExpired:

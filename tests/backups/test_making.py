@@ -56,7 +56,12 @@ def shell(program: str, script: str) -> list[str]:
 def test_a_backup_is_private_complete_and_says_what_it_holds(filled: Subject) -> None:
     made = filled.back_up()
     assert left(filled) == [made.id]
-    assert sorted(path.name for path in made.path.iterdir()) == ["data.dump", "manifest.json", "roles.sql"]
+    assert sorted(path.name for path in made.path.iterdir()) == [
+        "catalog.json",
+        "data.dump",
+        "manifest.json",
+        "roles.sql",
+    ]
     modes = {stat.S_IMODE(path.stat().st_mode) for path in made.path.iterdir()}
     assert (modes, stat.S_IMODE(made.path.stat().st_mode)) == ({0o600}, 0o700)
     manifest = Backup(made.path).manifest

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from keelson.backups.postgres import count_all
+from keelson.backups.rows import count_all
 from keelson.backups.stream import RowCounter
 from keelson.target import target
 from tests.product import ALICE, BOB, NOBODY, as_application, database

@@ -1,0 +1,101 @@
+"""The rows of a database: how many each table has, and a digest of them, whatever order they lie in.
+
+A digest is the sum of PostgreSQL's own 64-bit hashes of the rows' texts, columns in the order of their names. It is the same after
+a dump and a restore: all that decides how a value is written is pinned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+import psycopg
+from psycopg import sql
+
+from keelson.backups.stream import LARGE_OBJECTS, table_name
+from keelson.postgres import catalog
+
+TABLES_AT_ONCE = 100  # that one statement counts
+_PINNED = {
+    "extra_float_digits": "1",  # the shortest text that reads back as the same number
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "bytea_output": "hex",
+    "lc_monetary": "C",
+    "search_path": "pg_catalog",
+}
+
+Column = Callable[["Table"], sql.Composable]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose rows are in a dump; of an extension's own only those that the extension names."""
+
+    schema: str
+    name: str
+    condition: str
+    of_extension: bool
+    columns: Sequence[str]
+
+    @property
+    def label(self) -> str:
+        """How a manifest names it."""
+        return table_name(self.schema, self.name)
+
+    @property
+    def digest(self) -> sql.Composable:
+        """The expression that makes one number of all its rows; zero where it has none."""
+        row = sql.SQL(", ").join(map(sql.Identifier, self.columns))
+        text = sql.SQL('ROW({})::pg_catalog.text COLLATE "C"').format(row)
+        return sql.SQL("coalesce(sum(pg_catalog.hashtextextended({}, 0)), 0)::pg_catalog.text").format(text)
+
+    def asked(self, further: sql.Composable) -> sql.Composed:
+        """The query that counts its rows, and not those of tables that inherit from it, with a further expression of them."""
+        query = sql.SQL("SELECT {}::pg_catalog.text, count(*), {} FROM ONLY {} {}")
+        condition = sql.SQL(self.condition)  # the extension's own text
+        return query.format(sql.Literal(self.label), further, sql.Identifier(self.schema, self.name), condition)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What was found: rows by table, those of extensions' tables by themselves, and the digests of the first."""
+
+    counts: Mapping[str, int]
+    of_extensions: Mapping[str, int]
+    hashes: Mapping[str, str]
+
+
+def count_all(connection: psycopg.Connection) -> tuple[dict[str, int], dict[str, int]]:
+    """Return the rows by table, and those of extensions' tables; large objects count among the first."""
+    found = _ask(connection, lambda _table: sql.SQL("NULL::pg_catalog.text"))
+    return dict(found.counts), dict(found.of_extensions)
+
+
+def digest_all(connection: psycopg.Connection) -> Rows:
+    """Return the same with digests; the session's settings are changed."""
+    for name, value in _PINNED.items():
+        connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", [name, value])
+    return _ask(connection, lambda table: sql.SQL("NULL") if table.of_extension else table.digest)
+
+
+def _ask(connection: psycopg.Connection, further: Column) -> Rows:
+    if catalog.timescale_edition(connection) == "community":
+        # pg_dump reads a compressed chunk without what is compressed
+        connection.execute("SELECT pg_catalog.set_config('timescaledb.enable_transparent_decompression', 'off', false)")
+    text = resources.files(__package__).joinpath("tables.sql").read_bytes()
+    tables = [Table(*row) for row in connection.execute(text).fetchall()]
+    counts: dict[bool, dict[str, int]] = {False: {}, True: {}}
+    hashes: dict[str, str] = {}
+    for of_extension, counted in counts.items():
+        wanted = [table for table in tables if table.of_extension is of_extension]
+        for some in (wanted[start : start + TABLES_AT_ONCE] for start in range(0, len(wanted), TABLES_AT_ONCE)):
+            query = sql.SQL(" UNION ALL ").join(table.asked(further(table)) for table in some)
+            for label, count, digest in connection.execute(query).fetchall():
+                counted[label] = count
+                hashes |= {} if of_extension else {label: digest}
+    row = connection.execute("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata").fetchone()
+    large = {LARGE_OBJECTS: row[0]} if row and row[0] else {}
+    return Rows(counts[False] | large, counts[True], hashes)
