@@ -80,16 +80,16 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "connection-limits", "Each login may have so many connections, and no more", "STIG V-233522, CIS 5.5",
-        "`connection_limit` in the service's database.yaml, elsewhere ALTER ROLE … CONNECTION LIMIT", logins.connection_limits,
+        "`keelson up` puts it back; `connections` under `bounds` of the service's database.yaml; elsewhere ALTER ROLE … CONNECTION LIMIT", logins.connection_limits,
     ),
     Check(
         "attributes", "No role may make roles or databases, replicate or look past row-level security without need", "STIG V-233593",
-        "ALTER ROLE … NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS; of a stack's roles `keelson up --refresh` does it",
+        "ALTER ROLE … NOCREATEROLE NOCREATEDB NOREPLICATION NOBYPASSRLS; of a stack's roles `keelson up` does it",
         logins.attributes,
     ),
     Check(
         "public-connect", "PUBLIC may neither connect to a service's database nor make temporary tables there", "STIG V-233539",
-        "REVOKE ALL ON DATABASE … FROM PUBLIC, then GRANT CONNECT to the roles of its service", inside.public_connects,
+        "REVOKE ALL ON DATABASE … FROM PUBLIC, then GRANT CONNECT to the roles of its service; of a stack's `keelson up` does it", inside.public_connects,
     ),
     Check(
         "public-schemas", "PUBLIC may neither use nor change a schema of a service", "CIS 4.10",
@@ -119,7 +119,8 @@ CHECKS: tuple[Check, ...] = (
     Check("checksums", "A damaged page is noticed", "CIS 1.4.3", "stop the server and run pg_checksums --enable", upkeep.checksums),
     Check(
         "timeouts", "Nothing that a login does lasts for ever", "STIG V-233613",
-        "ALTER ROLE … SET lock_timeout, idle_in_transaction_session_timeout and statement_timeout, or for all roles: " + _SET,
+        "`keelson up` puts it back, where `bounds` of the settings do not say 0; elsewhere ALTER ROLE … SET lock_timeout, "
+        "idle_in_transaction_session_timeout and statement_timeout",
         logins.timeouts,
     ),
     Check(

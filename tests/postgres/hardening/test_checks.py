@@ -13,6 +13,7 @@ from keelson.postgres.hardening import CHECKS, Expected, Judgement, State, exami
 from tests.postgres.hardening.conftest import EXPECTED, SHOP, Hard
 from tests.servers import PARAMETERS, running
 
+HERE = "host all all 127.0.0.1/32 scram-sha-256"
 ABOUT_ITSELF = "SECURITY DEFINER SET search_path = public AS 'SELECT 1'"
 PARAMETER = {  # check: (line of the configuration, what is found)
     "password-encryption": ("password_encryption = md5", "password_encryption of the server is md5"),
@@ -142,7 +143,7 @@ def test_a_parameter_that_is_worse_is_found(hard: Hard, check: str) -> None:
 @pytest.mark.parametrize("check", RULE)
 def test_a_line_that_lets_in_too_much_is_found(hard: Hard, check: str) -> None:
     line, said = RULE[check]
-    with hard.altered("pg_hba.conf", line):
+    with hard.altered("pg_hba.conf", line, first=True):
         assert said in told(hard, check)
     assert hard.finding(check).judgement.state is State.ok
 
@@ -219,13 +220,15 @@ def test_every_check_has_a_server_that_is_worse() -> None:
 
 
 def test_a_line_that_no_connection_reaches_lets_nobody_in(hard: Hard) -> None:
-    with hard.altered("pg_hba.conf", "host all all all reject\nhost all all all trust\nhostssl all postgres all cert"):
+    lines = f"{HERE}\nhost all all all reject\nhost all all all trust\nhostssl all postgres all cert"
+    with hard.altered("pg_hba.conf", lines, first=True):
         assert hard.finding("encrypted-logins").judgement.state is State.ok
         assert hard.finding("superusers-at-home").judgement.state is State.ok
 
 
 def test_a_superuser_that_is_rejected_first_stays_at_home(hard: Hard) -> None:
-    with hard.altered("pg_hba.conf", "host all postgres all reject\nhostssl all all 10.0.0.0/24 scram-sha-256"):
+    lines = f"{HERE}\nhost all postgres all reject\nhostssl all all 10.0.0.0/24 scram-sha-256"
+    with hard.altered("pg_hba.conf", lines, first=True):
         assert hard.finding("superusers-at-home").judgement.state is State.ok
         assert "everybody into every database" in told(hard, "narrow-logins")
 
@@ -248,6 +251,16 @@ def test_on_a_network_of_its_own_a_server_is_reached_from_private_networks(
     with hard.altered("pg_hba.conf", line, first=True):
         state = hard.finding(check, replace(EXPECTED, behind_a_network=True)).judgement.state
     assert state is (State.failed if is_found else State.ok)
+
+
+def test_a_server_in_a_container_that_lets_in_private_networks_by_name_alone_is_as_it_should_be(hard: Hard) -> None:
+    networks = ("127.0.0.1/32", "10.0.0.0/8", "172.16.0.0/12", "fc00::/7")
+    lines = [f'hostssl all "postgres","backup" {network} scram-sha-256' for network in networks]
+    lines += [f'hostssl "shop" "shop_app_a","shop_app_b" {network} scram-sha-256' for network in networks]
+    expected = replace(EXPECTED, behind_a_network=True)
+    with hard.altered("pg_hba.conf", "\n".join([*lines, "host all all all reject"]), first=True):
+        states = {check: hard.finding(check, expected).judgement.state for check in (*RULE, "addresses")}
+    assert set(states.values()) == {State.ok}, states
 
 
 def test_a_function_with_a_connection_string_is_found_and_one_that_has_a_column_password_is_not(hard: Hard) -> None:
