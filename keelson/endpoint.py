@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlencode
 
 from keelson.postgres.connection import connect
-from keelson.target import Address, target
+from keelson.target import Address, ClientCertificate, target
 
 if TYPE_CHECKING:
     import psycopg
@@ -50,6 +50,7 @@ class Endpoint:
     database: str
     user: str
     password: str = field(repr=False)
+    shown: ClientCertificate | None = None  # what the login shows beside its password, or in its place
 
     def connection_parameters(self) -> dict[str, str]:
         """Return the parameters by libpq's names."""
@@ -89,13 +90,14 @@ class Endpoint:
     def libpq_variables(self) -> dict[str, str]:
         """Return the variables that libpq reads."""
         names = {"host": "PGHOST", "port": "PGPORT", "dbname": "PGDATABASE", "user": "PGUSER", "password": "PGPASSWORD"}
-        names |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}
+        names |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY"}
         return {names[key]: value for key, value in self.connection_parameters().items()}
 
     def _tls(self) -> dict[str, str]:
+        own = {"sslcert": str(self.shown.certificate), "sslkey": str(self.shown.key)} if self.shown else {}
         if self.address.root_certificate is None:
-            return {"sslmode": "require"} if self.address.encrypted else {}
-        return {"sslmode": "verify-full", "sslrootcert": str(self.address.root_certificate)}
+            return {"sslmode": "require"} | own if self.address.encrypted else {}
+        return {"sslmode": "verify-full", "sslrootcert": str(self.address.root_certificate)} | own
 
 
 def _query(arguments: dict[str, str]) -> str:
@@ -114,10 +116,11 @@ def resolve(reference: Reference) -> Endpoint:
 
 def resolve_at(address: Address, reference: Reference) -> Endpoint:
     """Return the endpoint of `reference` at `address`; raises as `resolve` does."""
-    place = target(reference.target)
+    place, who = target(reference.target), (reference.stack, reference.server, reference.role)
     return Endpoint(
         address=address,
         database=reference.database,
         user=reference.role,
-        password=place.password(reference.stack, reference.server, reference.role),
+        password=place.password(*who),
+        shown=place.client_certificate(*who) if reference.role in address.certified else None,
     )

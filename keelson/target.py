@@ -32,6 +32,7 @@ class Address:
         root_certificate: what the server is verified against; without it connections are not encrypted, if not `encrypted`.
         encrypted: that they are encrypted, and whoever answers is believed.
         fleeting: that it ends with this process.
+        certified: logins that show a certificate.
     """
 
     host: str
@@ -39,6 +40,15 @@ class Address:
     root_certificate: Path | None = None
     encrypted: bool = False
     fleeting: bool = False
+    certified: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """What a login shows beside its password or in its place: files that its owner alone may read."""
+
+    certificate: Path
+    key: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +110,9 @@ class Target(Protocol):
 
     def hand_out(self, stack: str, server: str, service: str, generation: int, passwords: Mapping[str, str]) -> Turn:
         """Keep new passwords that the server takes already, and let a generation of a service's logins be in use."""
+
+    def client_certificate(self, stack: str, server: str, login: str) -> ClientCertificate:
+        """Return the files that `login` shows to a server, on this machine; raises UnreachableError where it has none."""
 
     def client(self, program: str) -> list[str]:
         """Return the command that runs a client program of the servers' version (psql, pg_dump, redis-cli).

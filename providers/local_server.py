@@ -31,6 +31,7 @@ class LocalServerInputs:
     avoid_ports: tuple[int, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
     hba: tuple[str, ...] = ()  # the lines of pg_hba.conf; of an older release none
+    certified: tuple[str, ...] = ()  # logins that show a certificate
     discarded: bool = False  # whether the data go with the server
 
     @property
@@ -48,6 +49,7 @@ class LocalServerInputs:
             parameters=self.parameters,
             timescale=self.timescaledb,
             hba=self.hba,
+            certified=self.certified,
         )
 
 
@@ -55,7 +57,17 @@ class LocalServerProvider(Provider[LocalServerInputs]):
     """Started and waited for; reloaded, or restarted where a parameter needs it; stopped cleanly."""
 
     inputs = LocalServerInputs
-    compared: ClassVar = ("version", "data", "timescaledb", "port", "preferred_port", "parameters", "hba", "discarded")
+    compared: ClassVar = (
+        "version",
+        "data",
+        "timescaledb",
+        "port",
+        "preferred_port",
+        "parameters",
+        "hba",
+        "certified",
+        "discarded",
+    )
 
     def identify(self, inputs: LocalServerInputs) -> str:
         """Return `stack/server`."""

@@ -11,6 +11,7 @@ from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import RunningDaemon, RunningServer, pgadmin
 from keelson.endpoint import Reference
+from keelson.settings.client_certificates import of_server
 from keelson.settings.images import ImageName
 from keelson.settings.networks import rules_of
 from keelson.settings.stack import Stack
@@ -69,6 +70,7 @@ class ContainersTarget(ABC):
             "timescaledb": settings.timescaledb,
             "parameters": self._stack.settings.parameters_of(name),
             "hba": list(rules_of(self._stack, name)),
+            **({"certified": certified} if (certified := of_server(self._stack, name)) else {}),
             "version": settings.version,
         }
         return Wanted(name, kind, image, {**values, **(more or {})}, parent)

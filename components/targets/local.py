@@ -10,6 +10,7 @@ from pulumi import Output, Resource, ResourceOptions
 from components.targets import Backups, RunningDaemon, RunningServer, jobs, pgadmin
 from keelson import fingerprint
 from keelson.endpoint import Reference
+from keelson.settings.client_certificates import of_server
 from keelson.settings.networks import rules_of
 from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob
@@ -146,6 +147,7 @@ class LocalTarget:
                 "avoid_ports": self._stack.settings.ports_of_others(name),
                 "parameters": self._stack.settings.parameters_of(name),
                 "hba": list(rules_of(self._stack, name)),
+                **({"certified": certified} if (certified := of_server(self._stack, name)) else {}),
                 "discarded": not self._stack.settings.protected,
             },
             ResourceOptions(parent=parent),

@@ -206,7 +206,8 @@ def _from(chosen: Context, origin: Origin, authority: str | None) -> Context:
         msg = f"stack {chosen.stack_name} answers {where}, not from a {origin.value}; {step}"
         raise SettingsError(msg)
     if authority:
-        return replace(chosen, beside=True, authority=_write_authority(chosen, authority))
+        folder = Path(authority.partition(":")[0]).resolve().parent
+        return replace(chosen, beside=True, authority=_write_authority(chosen, authority), folder=folder)
     note("these connections are encrypted, and believe whoever answers; to verify the server, add --ca FILE")
     return replace(chosen, beside=True)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from keelson import inside
+from keelson import inside, paths
 from keelson.endpoint import Endpoint, Reference, resolve_at
 from keelson.entrances import Entrance
 from keelson.errors import SettingsError
@@ -16,7 +16,7 @@ from keelson.project import Project, find_project
 from keelson.rotation import in_use
 from keelson.settings.stack import Stack
 from keelson.stack import Engine, selected_stack
-from keelson.target import Address, target
+from keelson.target import Address, ClientCertificate, target
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,14 @@ class Context:
         stack_name: the stack's name.
         beside: whether connections are made by containers beside the stack, in place of programs of this machine.
         authority: where those see the certificate that they verify servers against; None: they do not.
+        folder: where that is written on this machine, and what logins show beside it.
     """
 
     project: Project
     stack_name: str
     beside: bool = False
     authority: Path | None = None
+    folder: Path | None = None
 
     @cached_property
     def stack(self) -> Stack:
@@ -68,7 +70,18 @@ class Context:
     def endpoint(self, service: str, role: str, entrance: Entrance = "primary") -> Endpoint:
         """Return the live endpoint of `reference`, as it is reached from where connections are made."""
         reference = self.reference(service, role)
-        return resolve_at(self.locate(reference.server, entrance), reference)
+        found = resolve_at(self.locate(reference.server, entrance), reference)
+        return replace(found, shown=self._beside(found.user, found.shown)) if self.beside and found.shown else found
+
+    def _beside(self, login: str, shown: ClientCertificate) -> ClientCertificate:
+        """Write what a login shows beside the authority's certificate; return where containers see it."""
+        if self.folder is None or self.authority is None:
+            msg = f"{login} shows a certificate, so a container needs its files; add --ca FILE:PATH, and mount the folder of FILE at that of PATH"
+            raise SettingsError(msg)
+        for file in (shown.certificate, shown.key):
+            paths.write_private(self.folder / file.name, file.read_text(encoding="ascii"))
+        seen = self.authority.parent
+        return ClientCertificate(certificate=seen / shown.certificate.name, key=seen / shown.key.name)
 
     def locate(self, server: str, entrance: Entrance = "primary") -> Address:
         """Return where a server or Redis answers, for where connections are made."""

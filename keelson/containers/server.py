@@ -88,6 +88,7 @@ class ServerKind:
         """Return its configuration, the administrator's password, and its certificate."""
         values = configuration.values(server_of(spec), PORT, INSIDE)
         certificates = state.ask(spec.place, spec.key, "certificate", server=spec.name, names=[*spec.known_as])
+        state.ask(spec.place, spec.key, "ensure_clients", server=spec.name, logins=[*certified(spec)])
         return {
             "postgresql.conf": f"include_if_exists '{DATA}/{DIRECTORY}/postgresql.conf'\n{configuration.render(values)}",
             "pg_hba.conf": HBA_HEAD + "".join(f"{rule}\n" for rule in rules(spec)),
@@ -100,6 +101,11 @@ class ServerKind:
 def rules(spec: PartSpec) -> tuple[str, ...]:
     """Return who is let in over the networks, as lines of pg_hba.conf."""
     return tuple(spec.settings.get("hba") or OPEN)
+
+
+def certified(spec: PartSpec) -> tuple[str, ...]:
+    """Return the logins that show a certificate."""
+    return tuple(spec.settings.get("certified") or ())
 
 
 def repair(spec: PartSpec, said: str) -> tuple[str, str] | None:

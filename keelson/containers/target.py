@@ -23,7 +23,7 @@ from keelson.backups import overview
 from keelson.entrances import Entrance
 from keelson.errors import PlatformError, SettingsError, UnreachableError
 from keelson.rotation import Turn
-from keelson.target import Address, Certificate, Part
+from keelson.target import Address, Certificate, ClientCertificate, Part
 
 if TYPE_CHECKING:
     from keelson.agent.jobs import Job
@@ -99,6 +99,16 @@ class ContainerTarget(ABC):
         """Keep new passwords that the server takes already, and let a generation of a service's logins be in use."""
         given = {"generation": generation, "passwords": dict(passwords)}
         return Turn(**self._ask(stack, "hand_out", server=server, service=service, **given))
+
+    def client_certificate(self, stack: str, server: str, login: str) -> ClientCertificate:
+        """Return this machine's copies of a login's files; raises UnreachableError where it has none."""
+        texts = self._ask(stack, "client_certificate", server=server, login=login)
+        folder = authority_file(stack).parent / "clients" / server
+        with _lock:
+            paths.private_directory(folder)
+            for ending, text in texts.items():
+                paths.write_private(folder / f"{login}.{ending}", text)
+        return ClientCertificate(certificate=folder / f"{login}.crt", key=folder / f"{login}.key")
 
     def client(self, program: str) -> list[str]:
         """Return the private root's program, else this machine's own; raises PlatformError where there is none that fits."""

@@ -329,8 +329,10 @@ def _record(spec: DockerSpec, listens_on: int) -> None:
     if spec.kind == "server":
         parameters = {name: str(value) for name, value in spec.settings.get("parameters", {}).items()}
         timescale = bool(spec.settings.get("timescaledb"))
-        version = str(spec.settings.get("version", ""))
-        record = ServerRecord(**common, version_label=version, timescale=timescale, parameters=parameters)
+        version, certified = str(spec.settings.get("version", "")), tuple(spec.settings.get("certified") or ())
+        record = ServerRecord(
+            **common, version_label=version, timescale=timescale, parameters=parameters, certified=certified
+        )
     else:
         record = DaemonRecord(**common, kind=spec.kind, settings=dict(spec.settings))
     operation = "record_server" if spec.kind == "server" else "record_daemon"

@@ -54,11 +54,12 @@ class DockerTarget(ContainerTarget):
         record = self._record(stack, server)
         root = self._authority(stack) if record["kind"] == "server" else None
         host, inner = host_of(record, entrance, stack), int(record["port"])
+        certified = tuple(record.get("certified") or ())
         found = self._reachable(self._running(stack, server).publication(inner))
         if found:
-            return Address(host=found.address, port=found.port, root_certificate=root)
+            return Address(host=found.address, port=found.port, root_certificate=root, certified=certified)
         port = relay.port(self._place, stack, host, inner)
-        return Address(host=relay.LOOPBACK, port=port, root_certificate=root, fleeting=True)
+        return Address(host=relay.LOOPBACK, port=port, root_certificate=root, fleeting=True, certified=certified)
 
     def parts(self, stack: str) -> tuple[Part, ...]:
         """Return the stack's parts as they are now, servers first, with those whose container is gone."""
@@ -123,7 +124,8 @@ class DockerTarget(ContainerTarget):
         """Return the part's name on the stack's network; an application there has no file of ours to verify it by."""
         record = self._record(stack, server)
         host = host_of(record, entrance, stack)
-        return Address(host=host, port=int(record["port"]), encrypted=record["kind"] == "server")
+        certified = tuple(record.get("certified") or ())
+        return Address(host=host, port=int(record["port"]), encrypted=record["kind"] == "server", certified=certified)
 
     def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> int:
         """Run the command in the toolbox."""

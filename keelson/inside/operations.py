@@ -122,6 +122,21 @@ def certificate(key: str, server: str, names: list[str]) -> dict[str, str]:
     return {name: (place / name).read_text(encoding="ascii") for name in ("server.crt", "server.key", "ca.crt")}
 
 
+def ensure_clients(key: str, server: str, logins: list[str]) -> None:
+    """Give logins of a server certificates, made where they are missing or old, and take those of others away."""
+    from keelson.local import tls  # noqa: PLC0415
+
+    tls.ensure_clients(key, server, logins)
+
+
+def client_certificate(key: str, server: str, login: str) -> dict[str, str]:
+    """Return the texts of a login's certificate and key, as `crt` and `key`; raises UnreachableError where there is none."""
+    from keelson.local import tls  # noqa: PLC0415
+
+    found = tls.client_files(key, server, login)
+    return {"crt": found.certificate.read_text(encoding="ascii"), "key": found.key.read_text(encoding="ascii")}
+
+
 def check_parameters(key: str, server: str, parameters: Mapping[str, str], timescale: bool) -> None:  # noqa: FBT001
     """Let PostgreSQL itself read a server's parameters; raises SettingsError where it does not understand one."""
     from keelson.local import configuration  # noqa: PLC0415
@@ -143,9 +158,10 @@ def certificates(key: str) -> list[dict[str, str]]:
     from keelson.local import authorities, registry, tls  # noqa: PLC0415
 
     found = (tls.certificate_of(name, registry.directory(key) / "tls" / name) for name in Registry(key).servers())
+    clients = (each for name in Registry(key).servers() for each in tls.clients_of(key, name))
     return [
         {"server": each.server, "begins": each.begins.isoformat(), "expires": each.expires.isoformat()}
-        for each in (*found, authorities.find(key))
+        for each in (*found, authorities.find(key), *clients)
         if each
     ]
 
@@ -255,6 +271,8 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         certificates,
         first_due,
         authority,
+        ensure_clients,
+        client_certificate,
         check_parameters,
         put_settings,
         put_job,

@@ -38,7 +38,8 @@ class InsideTarget(StateHere):
             msg = f"stack {stack} has no server {server}; run `keelson up`"
             raise UnreachableError(msg)
         host = host_of(asdict(record), entrance, stack)
-        return Address(host=host, port=record.port, root_certificate=tls.authority_file(stack))
+        root = tls.authority_file(stack)
+        return Address(host=host, port=record.port, root_certificate=root, certified=tuple(record.certified))
 
     def instances(self, stack: str, redis: str) -> tuple[Address, ...]:
         """Return where the only instance answers."""
@@ -96,7 +97,8 @@ class InsideTarget(StateHere):
         """Return the certificates of the stack's servers, and the authority's."""
         registry = Registry(stack)
         found = (tls.certificate_of(name, registry.directory / "tls" / name) for name in registry.servers())
-        return tuple(certificate for certificate in (*found, authorities.find(stack)) if certificate)
+        clients = (each for name in registry.servers() for each in tls.clients_of(stack, name))
+        return tuple(certificate for certificate in (*found, authorities.find(stack), *clients) if certificate)
 
     def authority(self, stack: str) -> str:
         """Return the certificate that the stack's servers are verified against."""

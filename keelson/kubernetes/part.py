@@ -314,7 +314,10 @@ def _record(spec: KubernetesSpec, of_kind: Kind) -> None:
     if spec.kind in SERVERS:
         parameters = {name: str(value) for name, value in spec.settings.get("parameters", {}).items()}
         timescale, version = bool(spec.settings.get("timescaledb")), str(spec.settings.get("version", ""))
-        record = ServerRecord(**common, version_label=version, timescale=timescale, parameters=parameters)
+        certified = tuple(spec.settings.get("certified") or ())
+        record = ServerRecord(
+            **common, version_label=version, timescale=timescale, parameters=parameters, certified=certified
+        )
     else:
         record = DaemonRecord(**common, kind=spec.kind, settings=dict(spec.settings))
     operation = "record_server" if spec.kind in SERVERS else "record_daemon"

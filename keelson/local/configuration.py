@@ -177,6 +177,7 @@ def write(spec: ServerSpec, port: int) -> bool:
     """Write a server's configuration and see to its certificate; True if that is a new one."""
     pgdata = spec.directory / "pgdata"
     certified = tls.ensure_server(spec.key, spec.directory / "tls", spec.name)
+    tls.ensure_clients(spec.key, spec.name, spec.certified)
     paths.private_directory(spec.directory / "run")
     _replace(pgdata / "keelson.conf", render(values(spec, port)))
     _replace(pgdata / "pg_hba.conf", HBA_HEAD + "".join(f"{rule}\n" for rule in spec.hba or OPEN))

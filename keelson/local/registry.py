@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shutil
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class ServerRecord:
     timescale: bool = False
     parameters: Mapping[str, str] = field(default_factory=dict)
     hba: tuple[str, ...] = ()
+    certified: tuple[str, ...] = ()  # logins that show a certificate
 
 
 @dataclass(frozen=True)
@@ -178,12 +180,13 @@ class Registry:
             self._write_secrets({**self._secrets(), f"{server}/{role}": password})
 
     def forget_passwords(self, server: str) -> None:
-        """Drop all passwords of a server."""
+        """Drop all passwords of a server, and the keys of its logins."""
         with self._lock():
             known = self._secrets()
             kept = {name: value for name, value in known.items() if not name.startswith(f"{server}/")}
             if kept != known:
                 self._write_secrets(kept)
+        shutil.rmtree(self.directory / "tls" / "clients" / server, ignore_errors=True)  # what its logins show
 
     def _record(self, stack_id: str, table: str, entry: ServerRecord | DaemonRecord) -> None:
         self.claim(stack_id)

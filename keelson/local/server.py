@@ -268,6 +268,7 @@ def _recorded(key: str, name: str) -> ServerSpec:
         parameters=_texts(record.parameters),
         timescale=record.timescale,
         hba=tuple(record.hba),
+        certified=tuple(record.certified),
     )
 
 

@@ -10,7 +10,8 @@ from keelson.agent import jobs
 from keelson.backups import disks
 from keelson.backups.overview import Overview, overview
 from keelson.backups.store import Store
-from keelson.local import turns
+from keelson.local import tls, turns
+from keelson.target import ClientCertificate
 
 if TYPE_CHECKING:
     from keelson.agent.jobs import Job
@@ -33,6 +34,10 @@ class StateHere:
     def hand_out(self, stack: str, server: str, service: str, generation: int, passwords: Mapping[str, str]) -> Turn:
         """Keep new passwords that the server takes already, and let a generation of a service's logins be in use."""
         return turns.hand_out(stack, server, service, generation, passwords)
+
+    def client_certificate(self, stack: str, server: str, login: str) -> ClientCertificate:
+        """Return where a login's certificate and key lie; raises UnreachableError where it has none."""
+        return tls.client_files(stack, server, login)
 
     def put_job(self, stack: str, job: Job) -> None:
         """Write a job down for the agent."""

@@ -32,7 +32,8 @@ class LocalTarget(StateHere):
             msg = f"stack {stack} has no server {server} on this machine; run `keelson up`"
             raise UnreachableError(msg)
         host = host_of(asdict(record), entrance, stack)
-        return Address(host=host, port=record.port, root_certificate=tls.authority_file(stack))
+        root = tls.authority_file(stack)
+        return Address(host=host, port=record.port, root_certificate=root, certified=tuple(record.certified))
 
     def instances(self, stack: str, redis: str) -> tuple[Address, ...]:
         """Return where the only instance answers."""
@@ -109,7 +110,8 @@ class LocalTarget(StateHere):
         """Return the certificates of the stack's servers, and the authority's."""
         servers = Registry(stack).servers().values()
         found = (tls.certificate_of(record.name, Path(record.data_directory) / "tls") for record in servers)
-        return tuple(certificate for certificate in (*found, authorities.find(stack)) if certificate)
+        clients = (each for record in servers for each in tls.clients_of(stack, record.name))
+        return tuple(certificate for certificate in (*found, authorities.find(stack), *clients) if certificate)
 
     def show_log(self, stack: str, part: str, lines: int, *, follow: bool) -> None:
         """Let tail take this process's place."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,15 +14,21 @@ REJECT = "host all all all reject"
 METHOD = "scram-sha-256"
 
 Kind = Literal["host", "hostssl"]  # with or without encryption, or with it alone
+Proof = Literal["with_password", "without_password"]  # of logins that show a certificate for their own name
+SHOWN: Mapping[Proof, str] = {"with_password": f"{METHOD} clientcert=verify-full", "without_password": "cert"}
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Logins that are let into one database from some addresses: networks such as 10.0.0.0/8, or `all`."""
+    """Logins that are let into one database from some addresses: networks such as 10.0.0.0/8, or `all`.
+
+    With a `proof` they show a certificate too, which they can over an encrypted connection alone.
+    """
 
     database: str
     logins: tuple[str, ...]
     addresses: tuple[str, ...]
+    proof: Proof | None = None
 
 
 def rules(kind: Kind, platform: Sequence[str], services: Iterable[Admission]) -> tuple[str, ...]:
@@ -48,12 +54,15 @@ def _platform(kind: Kind, addresses: Sequence[str]) -> Iterator[str]:
 def _services(kind: Kind, services: Iterable[Admission]) -> Iterator[str]:
     for admission in services:
         logins = ",".join(map(_quoted, admission.logins))
+        method = SHOWN[admission.proof] if admission.proof else METHOD
         for address in admission.addresses:
-            yield _line(kind, _quoted(admission.database), logins, address)
+            yield _line(
+                "hostssl" if admission.proof else kind, _quoted(admission.database), logins, address, method=method
+            )
 
 
-def _line(*words: str) -> str:
-    return " ".join((*words, METHOD))
+def _line(*words: str, method: str = METHOD) -> str:
+    return " ".join((*words, method))
 
 
 def _quoted(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from keelson.errors import SettingsError
+from keelson.postgres.admission import Proof
 from keelson.settings.backup import BackupChanges
 from keelson.settings.document import read_mapping
 from keelson.settings.lint import LintRules
@@ -58,6 +59,7 @@ class DatabaseDefinition(Settings):
     connection_limit: Annotated[int, Field(ge=-1)] | None = None  # older name of `connections` of all but the migrator
     bounds: ServiceBounds = ServiceBounds()  # what differs from the stack's
     networks: Networks | None = None  # from where its clients come; None: as the stack says
+    client_certificates: dict[Name, Proof] = Field(default_factory=dict)  # of app, readonly, or a further login
     backup: BackupChanges = BackupChanges()
     lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than the stack says
     migrations: MigrationSettings = MigrationSettings()

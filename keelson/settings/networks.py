@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, BeforeValidator
 
 from keelson.postgres import admission
-from keelson.postgres.admission import LOOPBACK, Admission
+from keelson.postgres.admission import LOOPBACK, Admission, Proof
 from keelson.postgres.names import RoleNames
+from keelson.settings import client_certificates
 
 if TYPE_CHECKING:
     from keelson.settings.database import DatabaseDefinition
@@ -57,11 +59,12 @@ def rules_of(stack: Stack, server: str) -> tuple[str, ...]:
 
 
 def _admissions(settings: StackSettings, service: str, definition: DatabaseDefinition) -> Iterator[Admission]:
-    """Give a service's logins, those together that come from the same networks."""
-    found: dict[tuple[str, ...], list[str]] = {}
+    """Give a service's logins, those together that come from the same networks and prove in the same way who they are."""
+    found: dict[tuple[tuple[str, ...], Proof | None], list[str]] = {}
+    proofs = client_certificates.of_service(service, definition)
     for login, networks in _logins(settings, service, definition):
-        found.setdefault(_addresses(networks), []).append(login)
-    yield from (Admission(service, tuple(logins), addresses) for addresses, logins in found.items())
+        found.setdefault((_addresses(networks), proofs.get(login)), []).append(login)
+    yield from (Admission(service, tuple(logins), *places) for places, logins in found.items())
 
 
 def _logins(
@@ -93,4 +96,4 @@ def _addresses(networks: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _here(each: Admission) -> Admission:
-    return Admission(each.database, each.logins, LOOPBACK[:1])
+    return replace(each, addresses=LOOPBACK[:1])

@@ -16,7 +16,7 @@ from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 from keelson.postgres.names import BACKUP, RoleNames, validate_login_name, validate_service_name
 from keelson.rotation import FIRST
-from keelson.settings import cluster, limits, pgadmin, roles, rotation
+from keelson.settings import client_certificates, cluster, limits, pgadmin, roles, rotation
 from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
@@ -253,6 +253,7 @@ def read_stack(config: Mapping[str, str], project: str, name: str, root: Path) -
     _refuse_rotation(settings, databases, source)
     _refuse_in_a_cluster(settings, databases, source)
     _refuse_too_many_connections(settings, databases, source)
+    _refuse_certificates(settings, databases)
     return Stack(project=project, name=name, root=root, settings=settings, databases=databases)
 
 
@@ -421,3 +422,8 @@ def _refuse_too_many_connections(
     if fault := next(roles.faults(settings, databases), None):
         msg = f"{source}: {fault}"
         raise SettingsError(msg)
+
+
+def _refuse_certificates(settings: StackSettings, databases: Mapping[str, DatabaseDefinition]) -> None:
+    if fault := next(client_certificates.faults(settings, databases), None):
+        raise SettingsError(fault)

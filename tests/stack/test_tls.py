@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import socket
 import ssl
 from collections.abc import Callable
@@ -87,3 +88,54 @@ def test_a_certificate_names_all_by_which_a_server_is_reached(up: StackUnderTest
     assert [str(each) for each in names.get_values_for_type(x509.IPAddress)][:2] == ["127.0.0.1", "::1"]
     known = set(names.get_values_for_type(x509.DNSName))
     assert known >= ({"localhost"} if up.settings["target"] == "local" else {"localhost", "main"})
+
+
+def refusal(url: str) -> str:
+    """Why a URL leads nowhere; nothing where it leads to the server."""
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError as fault:
+        return str(fault)
+    return ""
+
+
+def test_a_service_s_application_shows_a_certificate_once_its_settings_say_so(up: StackUnderTest) -> None:
+    path = up.root / "sql/notes/database.yaml"
+    kept = path.read_text()
+    before = up.url("notes")
+    path.write_text(f"{kept}client_certificates: {{app: with_password}}\n")
+    with up.connect("notes", "admin") as session:
+        up.keelson("up")
+        assert session.execute("SELECT 1").fetchone() == (1,), "no session is ended"
+    assert "connection requires a valid client certificate" in refusal(before)
+    named = up.url("notes")
+    assert "sslcert=" in named
+    assert "sslkey=" in named
+    assert refusal(named) == ""
+    assert refusal(up.url("notes", "migrator")) == ""
+    assert up.keelson("psql", "notes", "--", "-Atc", "SELECT count(*) FROM notes").stdout.strip() == "10"
+    listed = [each["server"] for each in json.loads(up.keelson("status", "--json", check=False).stdout)["certificates"]]
+    assert listed == ["main", "authority", "notes_app_a", "notes_app_b"]
+    words = [line for line in up.read("tls/clients/main/notes_app_a.key").splitlines() if "-----" not in line]
+    assert not [word for word in words if word in str(up.export()) + up.logs()]
+    assert changed(up.keelson("preview").stdout) == set()
+    path.write_text(kept)
+    up.keelson("up")
+    assert refusal(before) == ""
+    assert up.sh('ls "$STATE/tls/clients/main"') == ""
+
+
+@pytest.mark.docker
+def test_a_container_is_given_the_files_that_its_login_shows(up: StackUnderTest, tmp_path: Path) -> None:
+    path = up.root / "sql/notes/database.yaml"
+    kept = path.read_text()
+    path.write_text(f"{kept}client_certificates: {{app: without_password}}\n")
+    up.keelson("up")
+    refused = up.keelson("url", "notes", "--from", "container", check=False)
+    assert refused.returncode == 1
+    assert "add --ca FILE:PATH" in refused.stderr
+    found = up.keelson("env", "notes", "--from", "container", "--ca", f"{tmp_path}/ca.crt:/run/tls/ca.crt").stdout
+    assert "PGSSLKEY=/run/tls/notes_app_a.key" in found
+    assert (tmp_path / "notes_app_a.key").stat().st_mode & 0o777 == 0o600
+    path.write_text(kept)
+    up.keelson("up")
