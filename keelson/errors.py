@@ -13,6 +13,7 @@ KeelsonError
 │   └── LockError      another runner holds the database
 ├── BackupError        a backup could not be made, read or restored
 │   └── DamagedError   a backup is not as it was written
+├── AuditError         an audit trail is missing, or cannot be read or written out
 └── PrivacyError       a person's rows cannot be told, exported or erased
 """
 
@@ -69,6 +70,10 @@ class BackupError(KeelsonError):
 
 class DamagedError(BackupError):
     """A backup is not as it was written."""
+
+
+class AuditError(KeelsonError):
+    """An audit trail is missing, or cannot be read or written out."""
 
 
 class PrivacyError(KeelsonError):

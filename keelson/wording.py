@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_PLURALS = {"index": "indexes", "policy": "policies"}
+_PLURALS = {"index": "indexes", "policy": "policies", "entry": "entries"}
 
 
 def counted(number: int, noun: str) -> str:

@@ -66,6 +66,10 @@ COMMANDS = Group(
         "migrate": MIGRATE,
         "backup": BACKUP,
         "privacy": PRIVACY,
+        "audit": Group(
+            "The audit trail of a database: who changed which row.",
+            {"head": "audit:head", "verify": "audit:verify", "export": "audit:export"},
+        ),
         "service": Group("Services of the product.", {"add": "service:add"}),
         "cache": Group(
             "What all checkouts share: engine, private root, pgAdmin.", {"list": "cache:show", "prune": "cache:prune"}

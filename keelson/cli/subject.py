@@ -51,7 +51,14 @@ def data_of(where: Place) -> Data:
     definition = chosen.stack.databases[service]
     found = seeds.read_seeds(folder / "seeds", definition.seed_folders(environment, folder), root, environment)
     named = belonging(definition.tenants, f"{chosen.stack.directory(service)}/database.yaml")
-    return Data(environment, found, tuple(sorted((folder / "checks").glob("*.sql"))), named, read_privacy(folder, root))
+    return Data(
+        environment,
+        found,
+        tuple(sorted((folder / "checks").glob("*.sql"))),
+        named,
+        read_privacy(folder, root),
+        definition.audit,
+    )
 
 
 def _of_service(where: Place, chosen: Context) -> Subject:

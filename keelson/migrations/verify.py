@@ -8,6 +8,7 @@
 | undo | each undo makes the schema what it was before its migration, and all run again after that |
 | seeds | the seeds of the environment load, and change no row when they run again |
 | checks | each file of checks/ finds no row |
+| audit | changes of each table that database.yaml names so are written to a whole trail that the application cannot touch |
 | privacy | privacy.yaml names all that looks like a person's, where there is one |
 | tenants | policies keep the rows of one user from another, in each table that database.yaml names so |
 """
@@ -23,6 +24,7 @@ from typing import Literal
 import psycopg
 from psycopg import sql
 
+from keelson.audit import trail
 from keelson.errors import KeelsonError, MigrationError
 from keelson.migrations import session, tenants
 from keelson.migrations.applying import tell_nobody
@@ -64,6 +66,7 @@ class Data:
     Attributes:
         tenants: Whose the rows are that policies keep from others.
         privacy: What privacy.yaml says of a database, where there is one.
+        audited: The tables whose changes stand in the audit trail.
     """
 
     environment: str = ""
@@ -71,6 +74,7 @@ class Data:
     checks: tuple[Path, ...] = ()
     tenants: Belonging | None = None
     privacy: PrivacyDefinition | None = None
+    audited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ def _steps(  # noqa: PLR0913, PLR0917 - what `verify` was told, and what it made
         yield Step("checks", "skipped", "the seeds failed")
         return
     yield _timed("checks", lambda: _checks(subject, filled, data))
+    if data.audited:
+        yield _timed("audit", lambda: _audit(subject, filled, data.audited))
     if said := data.privacy:
         yield _timed("privacy", lambda: _privacy(filled, said))
     if (named := data.tenants) and list(named):
@@ -297,6 +303,15 @@ def _checks(subject: Subject, database: ScratchDatabase, data: Data) -> Step:
     if found:
         return Step("checks", "failed", "; ".join(found))
     return Step("checks", "ok", f"{counted(len(data.checks), 'file')} find nothing")
+
+
+def _audit(subject: Subject, database: ScratchDatabase, audited: tuple[str, ...]) -> Step:
+    with database.as_admin() as admin:
+        found = trail.verify(admin, subject.origin.service, audited)
+    if found.faults:
+        return Step("audit", "failed", "; ".join(found.faults))
+    entries = counted(found.entries, "entry")
+    return Step("audit", "ok", f"changes of {counted(len(audited), 'table')} are written, {entries} whole")
 
 
 def _privacy(database: ScratchDatabase, said: PrivacyDefinition) -> Step:

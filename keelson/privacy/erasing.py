@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import psycopg
@@ -20,6 +20,7 @@ from keelson.settings.privacy import KEY
 
 LOCK_KEY = 0x70726976616379  # "privacy" in ASCII
 LOCK_DEADLINE = 60.0  # s
+PASSES = 3
 
 Action = Literal["delete", "anonymise", "keep"]
 Opened = Sequence[tuple[Subject, psycopg.Connection]]
@@ -111,11 +112,21 @@ class _Work:
         """Do it all, or nothing."""
         try:
             with self.connection.transaction():
-                return [self._step(table, self._do(table)) for table in self._order()]
+                return self._passes()
         except psycopg.Error as fault:
             said = fault.diag.message_primary or str(fault)
             msg = f"{self.subject.name}: {said}; nothing of this database was erased: correct {self.subject.source} and run the command again"
             raise PrivacyError(msg) from None
+
+    def _passes(self) -> list[Step]:
+        """Go through the tables until nothing is left: triggers may note elsewhere what was erased, with its values."""
+        done = [self._step(table, self._do(table)) for table in self._order()]
+        for _ in range(PASSES - 1):
+            if not any(step.is_left for step in self.plan()):
+                break
+            more = {table: self._do(table) for table in self._order() if self.subject.tables[table].erase != "keep"}
+            done = [replace(step, rows=step.rows + more.get(step.table, 0)) for step in done]
+        return done
 
     def _order(self) -> list[str]:
         """Return what is anonymised first: rows are found by others that are deleted then."""

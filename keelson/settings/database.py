@@ -63,6 +63,7 @@ class DatabaseDefinition(Settings):
     backup: BackupChanges = BackupChanges()
     lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than the stack says
     migrations: MigrationSettings = MigrationSettings()
+    audit: tuple[TableName, ...] = ()  # whose changes stand in the audit trail
     tenants: dict[TableName, Ways] = Field(default_factory=dict)  # whose each row is that policies keep from others
 
     def seed_folders(self, environment: str, directory: Path) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from keelson.migrations.subject import Subject
 from keelson.migrations.verify import Data, Step, verify
 from keelson.postgres.databases import grant_schemas
 from keelson.postgres.snapshot import as_text
+from keelson.settings.privacy import PrivacyDefinition
 from keelson.settings.ways import belonging
 from tests.services import Service
 
@@ -257,6 +258,21 @@ def test_policies_that_do_not_hold_are_told_with_what_they_let_through(
     step = _tenants(tmp_path, scratch_server, more)
     assert step.outcome == "failed"
     assert told in step.said
+
+
+def test_tables_whose_changes_are_not_written_to_a_trail_fail(tmp_path: Path, scratch_server: Scratch) -> None:
+    _write(tmp_path, {"migrations/001_users.sql": USERS})
+    steps = verify(_subject(tmp_path), scratch_server, Data(audited=("users",)))
+    step = {step.name: step for step in steps}["audit"]
+    assert step.outcome == "failed"
+    assert "has no audit trail; make one by a migration" in step.said
+
+
+def test_tables_of_persons_that_nobody_named_fail(tmp_path: Path, scratch_server: Scratch) -> None:
+    _write(tmp_path, {"migrations/001_users.sql": USERS + "CREATE TABLE visits (user_id int);"})
+    privacy = PrivacyDefinition.read({"tables": {"users": {"of": "id", "erase": "delete"}}}, "privacy.yaml")
+    step = {step.name: step for step in verify(_subject(tmp_path), scratch_server, Data(privacy=privacy))}["privacy"]
+    assert (step.outcome, "does not name public.visits" in step.said) == ("failed", True)
 
 
 def test_a_view_that_reads_as_who_asks_is_right(tmp_path: Path, scratch_server: Scratch) -> None:

@@ -45,7 +45,9 @@ def test_what_is_planned_is_what_is_done(subjects: list[Subject], receipts: Rece
         planned = plan(databases, ALICE)
         done: list[Step] = []
         erase(databases, ALICE, receipts, done.append)
-    assert done == planned
+    erased = {step for step in done if step.table != "audit.details"}  # which grows while others are erased
+    assert erased == {step for step in planned if step.table != "audit.details"}
+    assert [step.table for step in done] == [step.table for step in planned]
     assert [step.database for step in planned][-1] == "auth"
     assert {step.action for step in planned} == {"delete", "anonymise", "keep"}
     assert all(step.because for step in planned if step.action != "delete")
@@ -60,7 +62,9 @@ def test_an_erased_person_is_nowhere_but_in_what_is_kept(
         )
     _run(subjects, receipts)
     for name in ("auth", "notifications"):
-        rows = "\n".join(text for table in _everything(services[name]).values() for text in table)
+        found = _everything(services[name])
+        found.pop("audit.entries", None)  # which keeps keys, and no value
+        rows = "\n".join(text for table in found.values() for text in table)
         assert ALICE not in rows
         assert "alice" not in rows.lower()
     with services["portfolio"].as_admin() as admin:

@@ -18,6 +18,8 @@ TABLES = {
         "public.email_verification_tokens",
         "public.login_attempts",
         "public.user_sessions",
+        "audit.details",
+        "audit.entries",
     ],
     "portfolio": [
         "public.portfolios",
@@ -28,6 +30,8 @@ TABLES = {
         "public.watchlists",
         "public.portfolio_goals",
         "public.allocation_rules",
+        "audit.details",
+        "audit.entries",
     ],
     "analytics": ["public.daily_metrics", "public.report_definitions", "public.report_runs"],
     "notifications": [
@@ -216,6 +220,10 @@ NARROWED = [
     ("signals", "public.events", "UPDATE DELETE"),
     ("nexanest", "public.audit_log", "UPDATE DELETE"),
     ("auth", "public.login_attempts", "INSERT UPDATE DELETE"),
+    ("auth", "audit.entries", "SELECT INSERT UPDATE DELETE"),
+    ("auth", "audit.details", "SELECT INSERT UPDATE DELETE"),
+    ("portfolio", "audit.entries", "SELECT INSERT UPDATE DELETE"),
+    ("portfolio", "audit.details", "SELECT INSERT UPDATE DELETE"),
     ("timeseries", "events.system_events", "UPDATE DELETE"),
     ("timeseries", "events.trading_events", "UPDATE DELETE"),
     ("market", "execution.fills", "UPDATE DELETE"),

@@ -17,7 +17,10 @@ from tests.servers import Server
 from tests.services import PASSWORD, Service
 from tests.sql import facts
 
-OWNED = {name: [t for t in facts.TABLES[name] if t != "public.benchmarks"] for name in ("auth", "portfolio")}
+OWNED = {
+    name: [t for t in facts.TABLES[name] if t.startswith("public.") and t != "public.benchmarks"]
+    for name in ("auth", "portfolio")
+}
 EACH = [(name, table) for name, tables in OWNED.items() for table in tables]
 
 
@@ -165,6 +168,6 @@ def test_login_that_passes_by_row_security_counts_and_dumps_all_rows(made: dict[
             assert expected[0]["public.transactions"] > 0
             nothing, said = _dump(service, "short")
             assert "query would be affected by row-level security policy" in said
-            assert not any(nothing.values())
+            assert not any(rows for table, rows in nothing.items() if table.startswith("public."))
         finally:
             admin.execute("REVOKE CONNECT ON DATABASE portfolio FROM dumper, short; DROP ROLE dumper, short")

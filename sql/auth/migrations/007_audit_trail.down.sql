@@ -1,0 +1,10 @@
+DROP TRIGGER audit_truncate ON api_keys;
+DROP TRIGGER audit ON api_keys;
+DROP TRIGGER audit_truncate ON user_profiles;
+DROP TRIGGER audit ON user_profiles;
+DROP TRIGGER audit_truncate ON users;
+DROP TRIGGER audit ON users;
+DROP FUNCTION audit.record();
+DROP TABLE audit.details;
+DROP TABLE audit.entries;
+DROP SCHEMA audit;

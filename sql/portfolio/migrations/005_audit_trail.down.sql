@@ -1,0 +1,10 @@
+DROP TRIGGER audit_truncate ON transactions;
+DROP TRIGGER audit ON transactions;
+DROP TRIGGER audit_truncate ON holdings;
+DROP TRIGGER audit ON holdings;
+DROP TRIGGER audit_truncate ON portfolios;
+DROP TRIGGER audit ON portfolios;
+DROP FUNCTION audit.record();
+DROP TABLE audit.details;
+DROP TABLE audit.entries;
+DROP SCHEMA audit;
