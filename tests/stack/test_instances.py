@@ -99,7 +99,7 @@ def test_a_second_up_changes_nothing_and_all_commands_work(stack: KubernetesStac
     assert json.loads(stack.keelson("status", "--json").stdout)["well"]
     query = ("psql", "notes", "--", "-Atc", "SELECT count(*), current_user FROM notes")
     assert stack.keelson(*query).stdout.strip().endswith("|notes_app_a")
-    assert "database system is ready" in stack.keelson("logs", "main", "--lines", "1000").stdout
+    assert "connection authorized" in stack.keelson("logs", "main", "--lines", "1000").stdout
     stack.keelson("backup", "run", "notes")
     assert listed(stack, "notes")
 
