@@ -6,11 +6,14 @@ other one gets a new password and is handed out, and the one of before ends afte
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
 
 from keelson.postgres.names import RoleNames
 
+ROLES = "pulumi-python:dynamic/keelson:Roles"  # the type of the resource of a service's roles
 FIRST = 1  # the generation of a service that was never rotated
 
 
@@ -58,3 +61,30 @@ def in_use(service: str, generation: int) -> Pair:
 def set_aside(service: str, generation: int) -> Pair:
     """Return the other ones."""
     return in_use(service, generation + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """Since when a service's logins are in use, as the engine's state knows it; None for one of an older release."""
+
+    generation: int
+    since: datetime | None
+
+    def is_over(self, days: int, now: datetime) -> bool:
+        """Say whether that is some days ago; what nobody wrote down is taken for long ago."""
+        return self.since is None or now - self.since >= timedelta(days=days)
+
+    def told(self) -> str:
+        """Return it for people."""
+        return f"since {self.since:%Y-%m-%d}" if self.since else "longer than anybody knows"
+
+
+def ages(resources: Iterable[Mapping[str, Any]]) -> dict[str, Age]:
+    """Return the age of each service's logins by the resources of the engine's state."""
+    found = (resource.get("outputs") or {} for resource in resources if resource["type"] == ROLES)
+    return {str(each["service"]): _age(each) for each in found if "service" in each}
+
+
+def _age(outputs: Mapping[str, Any]) -> Age:
+    since = outputs.get("since")
+    return Age(int(outputs.get("generation", FIRST)), datetime.fromisoformat(since) if since else None)

@@ -110,9 +110,10 @@ class Engine:
         )
         return "" if done.returncode == 0 else next(_sentences(done.stderr or done.stdout), "no reason given")
 
-    def configure(self, path: str, value: str) -> None:
-        """Set a key of the stack file, where the rest stays as it is; raises EngineError where the engine refuses."""
-        run(self.project, "config", "set", "--path", path, value, "--stack", self.stack, stack=self.stack)
+    def configure(self, path: str, value: str, file: Path | None = None) -> None:
+        """Set a key of the stack file, or of a copy, where the rest stays as it is; raises EngineError where the engine refuses."""
+        copy = ["--config-file", str(file)] if file else []
+        run(self.project, "config", "set", "--path", path, value, "--stack", self.stack, *copy, stack=self.stack)
 
     def set_ledger(self, service: str, ledger: Mapping[str, str]) -> None:
         """Have the state say that a service's database has these migrations, {file: sha256}; nothing where it has none.

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from keelson.cli.context import Context, context
+from keelson.cli.due import raise_due
 from keelson.cli.options import StackOption
 from keelson.cli.output import note, print_table, say
 from keelson.cli.progress import working
@@ -38,6 +39,7 @@ def up(stack: StackOption = None, *, yes: Yes = False, new_port: NewPort = False
     began = time.monotonic()
     chosen.stack  # noqa: B018 - wrong settings are told before anything runs
     chosen.engine.prepare()
+    raise_due(chosen)
     _wake(chosen, new_port=new_port)
     if not _apply(chosen, _consent(yes), [*_repairs(chosen, new_port=new_port), *(extra or [])]):
         raise typer.Exit(1)

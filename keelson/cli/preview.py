@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from keelson.cli.context import Context, context
+from keelson.cli.due import as_raised
 from keelson.cli.lifecycle import QUIET, Extra
 from keelson.cli.options import StackOption
 from keelson.cli.output import as_json_text, complain
@@ -63,7 +64,8 @@ def preview(
 def _on_the_terminal(chosen: Context, arguments: list[str]) -> int:
     if not chosen.engine.exists():
         chosen.engine.prepare()
-    return min(chosen.engine.run("preview", QUIET, *arguments), 1)
+    with as_raised(chosen) as raised:
+        return min(chosen.engine.run("preview", QUIET, *raised, *arguments), 1)
 
 
 def _document(stack: str | None, arguments: list[str]) -> Document:
@@ -90,8 +92,8 @@ def look_ahead(chosen: Context, arguments: Sequence[str]) -> tuple[Events, str]:
     """Return what a preview finds, and what the engine said where it failed."""
     with tempfile.TemporaryDirectory(prefix="keelson-preview-") as folder:
         log = Path(folder) / "events"
-        with working(f"preview of {chosen.stack_name}"):
-            said = chosen.engine.preview_silently(log, *arguments)
+        with as_raised(chosen) as raised, working(f"preview of {chosen.stack_name}"):
+            said = chosen.engine.preview_silently(log, *raised, *arguments)
         return read_events(log), said
 
 

@@ -9,6 +9,7 @@ import typer
 
 from keelson.cli import lifecycle
 from keelson.cli.context import Context, context
+from keelson.cli.due import raise_generation
 from keelson.cli.lifecycle import Yes
 from keelson.cli.options import StackOption
 from keelson.cli.output import note
@@ -43,15 +44,10 @@ def rotate(
         for name in names:
             _refuse_early(chosen, name, turns[name])
     for name, generation in wanted.items():
-        write_generation(chosen, name, generation)
+        if generation != chosen.stack.settings.rotation.get(name):
+            raise_generation(chosen, name, generation)
         note(f"{name}: {in_use(name, generation)} come into use (keelson:rotation.{name} is {generation})")
     lifecycle.up(stack, yes=yes)
-
-
-def write_generation(chosen: Context, service: str, generation: int) -> None:
-    """Write a service's generation into the stack file, whose comments and other keys stay as they are."""
-    if generation != chosen.stack.settings.rotation.get(service):
-        chosen.engine.configure(f"{chosen.project.name}:rotation.{service}", str(generation))
 
 
 def _turn(chosen: Context, service: str) -> Turn:

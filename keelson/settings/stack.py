@@ -38,7 +38,7 @@ from keelson.settings.parts import (
 from keelson.settings.pooler import PoolerSettings
 from keelson.settings.quantities import Quantity, count_quantity
 from keelson.settings.roles import ServiceBounds
-from keelson.settings.rotation import OVERLAP, Generation, Hours
+from keelson.settings.rotation import OVERLAP, Days, Generation, Hours
 
 Environment = Literal["dev", "test", "demo", "staging", "prod"]
 
@@ -92,6 +92,7 @@ class StackSettings(Settings):
     postgres: dict[str, str] = Field(default_factory=dict)  # for every server
     passwords: dict[Name, SecretStr] = Field(default_factory=dict)
     rotation: dict[Name, Generation] = Field(default_factory=dict)  # of a service: which of its logins is in use
+    rotate_after: Days | None = None  # None: when somebody asks for it
     rotate_overlap: Hours = OVERLAP  # that the logins of before work beside the new ones
     redis: dict[Name, RedisSettings] = Field(default_factory=lambda: {"redis": RedisSettings()})
     pgadmin: PgAdminSettings = PgAdminSettings()

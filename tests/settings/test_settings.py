@@ -48,6 +48,11 @@ def test_keys_of_other_packages_are_not_ours(root: Path) -> None:
         ({"keelson:target": "moon"}, "Pulumi.dev.yaml: the setting 'keelson:target' is wrong: input should be 'local'"),
         ({"keelson:rotation": '{"auth": 0}'}, "the setting 'keelson:rotation.auth' is wrong: input should be greater"),
         ({"keelson:rotation": '{"quth": 2}'}, "'keelson:rotation.quth' names no service of the stack; take it out"),
+        ({"keelson:rotate_after": "0"}, "the setting 'keelson:rotate_after' is wrong: input should be greater"),
+        (
+            {"keelson:rotate_after": "1"},
+            "'keelson:rotate_overlap' is 24 hours, and 'keelson:rotate_after' comes round every 24; make it less",
+        ),
         ({"keelson:rotate_overlap": "-1"}, "the setting 'keelson:rotate_overlap' is wrong: input should be greater"),
         ({"keelson:environment": "qa"}, "the setting 'keelson:environment' is wrong"),
         (

@@ -183,6 +183,34 @@ def test_an_update_that_is_killed_is_finished_by_the_next_one_and_nobody_is_refu
     assert ends(running).keys() == {"notes_app_a", "notes_readonly_a"}
 
 
+def set_back(stack: StackUnderTest, since: str) -> None:
+    """Have the engine's state say that the logins of notes are in use since then."""
+    state = stack.export()
+    for resource in state["deployment"]["resources"]:
+        if resource["urn"].endswith("::notes-roles"):
+            resource["outputs"]["since"] = since
+    file = stack.home / "state.json"
+    file.write_text(json.dumps(state))
+    stack.pulumi("stack", "import", "--file", str(file))
+
+
+def test_logins_that_are_old_are_rotated_by_up_and_the_preview_shows_that(running: StackUnderTest) -> None:
+    before = generation(running)["notes"]
+    running.pulumi("config", "set", "keelson:rotate_after", "90")
+    assert "come into use" not in running.keelson("preview").stdout, "they are of today"
+    set_back(running, "2020-01-01T00:00:00+00:00")
+    seen = running.keelson("preview")
+    assert "notes: its logins are in use since 2020-01-01, and keelson:rotate_after is 90 days" in seen.stderr
+    assert f"come into use; {'notes_app_a' if before % 2 else 'notes_app_b'} and" in seen.stdout
+    assert generation(running) == {"notes": before}, "a preview changes nothing"
+    old = from_env(running)
+    running.keelson("up")
+    assert generation(running) == {"notes": before + 1}
+    assert from_env(running) != old
+    assert not is_refused(old)
+    assert "come into use" not in running.keelson("preview").stdout
+
+
 def test_no_password_of_any_turn_stands_in_state_previews_or_logs(running: StackUnderTest) -> None:
     shown = running.said + running.pulumi("preview", "--diff").stdout + running.pulumi("stack", "export").stdout
     shown += running.shown() + running.logs()
