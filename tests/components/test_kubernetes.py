@@ -767,6 +767,26 @@ def test_an_application_is_given_what_its_services_need_once_all_is_open(stacks:
         assert made.urn_of(f"{service}-access") in made.waits_for(made.urn_of(name))
 
 
+def test_logins_of_before_end_when_applications_and_pgadmin_have_the_new_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "sql" / "auth_service"
+    (folder / "migrations").mkdir(parents=True)
+    (folder / "database.yaml").write_text("server: main\n")
+    clients = SMALLEST["kubernetes"] | {"clients": {"shop": ["auth_service"]}}
+    made = make(
+        read(tmp_path, "rotated", SMALLEST | {"rotation": {"auth_service": 2}, "pgadmin": {}, "kubernetes": clients})
+    )
+    assert made.inputs["shop-auth_service"]["login"] == "auth_service_app_b"
+    (entry,) = [each for each in made.inputs["pgadmin-files"]["settings"]["entries"] if each.get("database")]
+    assert entry["role"] == "auth_service_readonly_b"
+    waited_for = made.waits_for(made.urn_of("auth_service-rotation"))
+    for name in ("auth_service-roles", "shop-auth_service", "pgadmin-process"):
+        assert made.urn_of(name) in waited_for, name
+    before = make(read(tmp_path, "before", SMALLEST | {"kubernetes": clients}))
+    assert "login" not in before.inputs["shop-auth_service"], (
+        "a service that was never rotated has the inputs of before"
+    )
+
+
 # Settings of resources
 
 
