@@ -15,8 +15,9 @@ from pulumi import ComponentResource, Output, Resource, ResourceOptions
 
 from components import rotation
 from components.server import Server
-from components.targets import Backups, Target
+from components.targets import Backups, Drills, Target
 from keelson import migrations
+from keelson.backups.drills.checks import read_checks
 from keelson.endpoint import Reference
 from keelson.migrations import seeds
 from keelson.migrations.lint.place import as_input, place_of
@@ -53,7 +54,8 @@ class ServiceDatabase(ComponentResource):
     """One service's database on a server.
 
     Makes: Roles <name>-roles, Database <name>, Schema <name>-schema, Seeds <name>-seeds, Policies <name>-policies where
-    there is a timescale.yaml, Access <name>-access, Rotation <name>-rotation where the settings name it, and its target's backup job <name>-backup.
+    there is a timescale.yaml, Access <name>-access, Rotation <name>-rotation where the settings name it, and its target's jobs
+    <name>-backup and <name>-drill.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class ServiceDatabase(ComponentResource):
         self.policies = self._policies()
         self.access = self._access()
         self.backup = self._backup()
+        self.drill = self._drill()
         self._announce()
         self.register_outputs({"database": name, "version": self.schema.version})
 
@@ -185,6 +188,16 @@ class ServiceDatabase(ComponentResource):
         settings, reference = self._place.stack.backup_of(self._service), self._administrator.to(database=self._service)
         opts = ResourceOptions(parent=self, depends_on=[self.database])  # no part of the volume: deleted by itself
         return self._place.target.backup_job(Backups(self._service, reference, "postgres", settings), opts)
+
+    def _drill(self) -> Resource | None:
+        stack = self._place.stack
+        settings, reference = stack.backup_of(self._service), self._administrator.to(database=self._service)
+        schedule = settings.drill_schedule(stack.settings.environment)
+        if not schedule:
+            return None
+        checks = read_checks(stack.root / self._directory / "checks")
+        drills = Drills(self._service, reference, schedule, settings, checks)
+        return self._place.target.drill_job(drills, ResourceOptions(parent=self, depends_on=[self.database]))
 
     def _described(self) -> str:
         """Return digits for all that makes the database's catalog."""

@@ -42,6 +42,17 @@ class Backups:
     settings: BackupSettings
 
 
+@dataclass(frozen=True)
+class Drills:
+    """Whose backups are restored on a schedule to prove them: a database by its name, and the project's checks."""
+
+    name: str
+    reference: Reference
+    schedule: str
+    settings: BackupSettings
+    checks: Mapping[str, str]
+
+
 class Target(Protocol):
     """Makes a stack's parts in one place."""
 
@@ -72,6 +83,9 @@ class Target(Protocol):
 
     def backup_job(self, backups: Backups, opts: pulumi.ResourceOptions) -> pulumi.Resource:
         """Make what backs something up on its schedule."""
+
+    def drill_job(self, drills: Drills, opts: pulumi.ResourceOptions) -> pulumi.Resource | None:
+        """Make what proves backups on its schedule; nothing where nobody would run it."""
 
 
 def target_for(stack: Stack, parent: pulumi.Resource) -> Target:

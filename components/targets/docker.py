@@ -9,7 +9,7 @@ from typing import Any
 import pulumi_docker as docker
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, RunningServer, jobs
+from components.targets import Backups, Drills, RunningDaemon, RunningServer, jobs
 from components.targets.containers import ContainersTarget, Wanted, depending_on
 from keelson.containers import toolbox
 from keelson.containers.model import ContainerSettings, Healthcheck
@@ -23,6 +23,7 @@ from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob
 from providers.docker_part import DockerFiles, DockerPart, DockerPartImage
 from providers.docker_stack import DockerEntry, DockerGround, DockerIdentity, DockerSettings
+from providers.drill_job import DrillJob
 
 LOGS = {"max-size": "10m", "max-file": "5"}
 
@@ -73,6 +74,11 @@ class DockerTarget(ContainersTarget):
         """Make the job that the agent runs."""
         beside = ResourceOptions.merge(opts, ResourceOptions(deleted_with=self._state))
         return jobs.backup_job(backups, beside, self.marks)
+
+    def drill_job(self, drills: Drills, opts: ResourceOptions) -> DrillJob:
+        """Make the drill that the agent runs."""
+        beside = ResourceOptions.merge(opts, ResourceOptions(deleted_with=self._state))
+        return jobs.drill_job(drills, beside, self.marks)
 
     def _part(self, wanted: Wanted) -> tuple[docker.Volume, DockerPart]:
         """Make a part with a volume for its data and one for its configuration."""

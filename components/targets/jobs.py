@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from pulumi import Output, ResourceOptions
 
-from components.targets import Backups
+from components.targets import Backups, Drills
 from providers.backup_job import BackupJob
+from providers.drill_job import DrillJob
 
 
 def backup_job(backups: Backups, opts: ResourceOptions, marks: Mapping[str, Output[str]]) -> BackupJob:
@@ -16,8 +17,22 @@ def backup_job(backups: Backups, opts: ResourceOptions, marks: Mapping[str, Outp
         "reference": backups.reference.as_input(),
         "name": backups.name,
         "engine": backups.engine,
-        **backups.settings.model_dump(mode="json", exclude={"directory"}),
+        **backups.settings.model_dump(mode="json", exclude={"directory", "drill"}),
         "directory": str(backups.settings.directory or ""),
         **marks,
     }
     return BackupJob(f"{backups.name}-backup", inputs, opts)
+
+
+def drill_job(drills: Drills, opts: ResourceOptions, marks: Mapping[str, Output[str]]) -> DrillJob:
+    """Make DrillJob <name>-drill, which the agent runs."""
+    inputs = {
+        "reference": drills.reference.as_input(),
+        "name": drills.name,
+        "schedule": drills.schedule,
+        "time_zone": drills.settings.time_zone,
+        "checks": drills.checks,
+        "directory": str(drills.settings.directory or ""),
+        **marks,
+    }
+    return DrillJob(f"{drills.name}-drill", inputs, opts)

@@ -13,6 +13,7 @@ from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import (
     Backups,
+    Drills,
     RunningDaemon,
     RunningServer,
     accounts,
@@ -150,6 +151,9 @@ class KubernetesTarget(ContainersTarget):
             workshop = monitoring.Workshop(self._stack, *made_with, self._workload, self._named, self._options)
             inside = ResourceOptions(parent=parent)
             monitoring.Monitoring(self._settings.monitoring, workshop, servers, redis, inside)
+
+    def drill_job(self, drills: Drills, opts: ResourceOptions) -> None:
+        """Make nothing: drills are begun by hand here."""
 
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> Resource:
         """Make the CronJob that backs something up, and write it down for those who ask whether a backup is due."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, RunningDaemon, RunningServer, jobs, pgadmin
+from components.targets import Backups, Drills, RunningDaemon, RunningServer, jobs, pgadmin
 from keelson import fingerprint
 from keelson.endpoint import Reference
 from keelson.settings.client_certificates import of_server
@@ -15,6 +15,7 @@ from keelson.settings.networks import rules_of
 from keelson.settings.stack import Stack
 from providers.backup_job import BackupJob
 from providers.data_directory import DataDirectory
+from providers.drill_job import DrillJob
 from providers.identity import Identity
 from providers.local_daemon import LocalDaemon
 from providers.local_server import LocalServer
@@ -111,6 +112,10 @@ class LocalTarget:
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> BackupJob:
         """Make the job that the agent runs."""
         return jobs.backup_job(backups, opts, self.marks)
+
+    def drill_job(self, drills: Drills, opts: ResourceOptions) -> DrillJob:
+        """Make the drill that the agent runs."""
+        return jobs.drill_job(drills, opts, self.marks)
 
     def _volume(self, name: str, parent: Resource) -> Volume:
         protected = self._stack.settings.protected

@@ -11,6 +11,8 @@ from pathlib import Path
 from psycopg.rows import class_row
 
 from keelson.agent.jobs import Job
+from keelson.backups.drills import evidence
+from keelson.backups.drills.evidence import Drill
 from keelson.backups.engines import name_of
 from keelson.backups.store import Store
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
@@ -63,11 +65,12 @@ class RedisFigures:
 
 @dataclass(frozen=True)
 class BackupFigures:
-    """The newest good backup, whoever asked for it."""
+    """The newest good backup, whoever asked for it, and the newest drill."""
 
     size: int
     begun: float
     ended: float
+    drill: Drill | None = None
 
 
 def of_server(reference: Reference, databases: Collection[str]) -> list[DatabaseFigures]:
@@ -103,11 +106,12 @@ def of_redis(reference: Reference) -> RedisFigures:
 
 def of_backups(job: Job) -> BackupFigures | None:
     """Return the figures of the newest good backup of what `job` backs up, None where there is none; raises KeelsonError."""
-    backup = Store.of_job(job).last(name_of(job.engine, job.reference))
+    store, name = Store.of_job(job), name_of(job.engine, job.reference)
+    backup = store.last(name)
     if backup is None:
         return None
-    manifest = backup.manifest
-    return BackupFigures(manifest.bytes, manifest.begun.timestamp(), manifest.ended.timestamp())
+    manifest, drill = backup.manifest, evidence.last(store, name)
+    return BackupFigures(manifest.bytes, manifest.begun.timestamp(), manifest.ended.timestamp(), drill)
 
 
 @cache

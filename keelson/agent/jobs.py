@@ -23,7 +23,7 @@ class Job:
 
     Attributes:
         name: the job's name in the stack, for example `backup-auth`.
-        kind: what is done: `backup`.
+        kind: what is done: `backup` or `drill`.
         reference: the database or Redis that it is done with, as its administrator.
         engine: what answers there: `postgres` or `redis`.
         schedule: a cron expression of five fields.
@@ -56,6 +56,11 @@ def from_values(values: Mapping[str, Any]) -> Job:
 def backup_of(name: str) -> str:
     """Return the name of the job that backs up the database or Redis `name`."""
     return f"backup-{name}"
+
+
+def drill_of(name: str) -> str:
+    """Return the name of the job that drills the backups of the database `name`."""
+    return f"drill-{name}"
 
 
 def put(key: str, job: Job) -> None:

@@ -203,6 +203,10 @@ def _of_backups(found: list[tuple[Labels, BackupFigures]]) -> Iterator[Metric]:
     labels = ["name"]
     yield _gauge("keelson_backup_size_bytes", "Size of the newest good backup.", labels, found, lambda b: b.size)
     yield _gauge("keelson_backup_timestamp_seconds", "When that was complete.", labels, found, lambda b: b.ended)
+    drills = [(label, each.drill) for label, each in found if each.drill]
+    yield _gauge("keelson_drill_timestamp_seconds", "The last drill.", labels, drills, lambda d: d.begun.timestamp())
+    yield _gauge("keelson_drill_well", "Whether that found nothing wrong.", labels, drills, lambda d: d.well)
+    yield _gauge("keelson_drill_recovery_seconds", "How long its restore took.", labels, drills, lambda d: d.recovery_seconds)  # fmt: skip
 
 
 def _gauge(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from keelson.agent import jobs, state
 from keelson.agent.jobs import Job
 from keelson.agent.state import JobState
+from keelson.backups.drills import evidence
+from keelson.backups.drills.evidence import Drill
 from keelson.backups.store import Store
 from keelson.errors import KeelsonError
 
@@ -27,6 +29,9 @@ class Kept:
         fault: why the backups cannot be looked at.
         job: what makes them; None where nothing does.
         state: what became of its runs.
+        drill: the newest drill; None where there was none.
+        drill_job: what makes drills; None where nothing does.
+        drill_state: what became of its runs.
     """
 
     last: str = ""
@@ -36,6 +41,9 @@ class Kept:
     fault: str = ""
     job: Job | None = None
     state: JobState = field(default_factory=JobState)
+    drill: Drill | None = None
+    drill_job: Job | None = None
+    drill_state: JobState = field(default_factory=JobState)
 
 
 @dataclass(frozen=True)
@@ -53,8 +61,10 @@ class Overview:
     def values(self) -> dict[str, Any]:
         """Return all of it as JSON has it."""
         entry = asdict(self)
-        for kept in entry["kept"].values():
+        for name, kept in entry["kept"].items():
+            drill = self.kept[name].drill
             kept["begun"] = kept["begun"] and kept["begun"].isoformat()
+            kept["drill"] = drill and drill.values()
         return entry
 
 
@@ -63,8 +73,8 @@ def overview(key: str, names: Iterable[str], directory: Path | None) -> Overview
     store = Store(key, directory)
     found, faults = jobs.read(key)
     made = {job.name: job for job in found}
-    every = dict.fromkeys([*names, *(name.removeprefix(jobs.backup_of("")) for name in made)])
-    kept = {name: _kept(key, store, name, made.get(jobs.backup_of(name))) for name in every}
+    every = dict.fromkeys([*names, *(job.name.removeprefix(f"{job.kind}-") for job in found)])
+    kept = {name: _kept(key, store, name, made) for name in every}
     return Overview(str(store.directory), kept, tuple(faults))
 
 
@@ -74,15 +84,23 @@ def from_values(values: Mapping[str, Any]) -> Overview:
     return Overview(values["directory"], kept, tuple(values["faults"]))
 
 
-def _kept(key: str, store: Store, name: str, job: Job | None) -> Kept:
-    known = state.read(key, job.name) if job else JobState()
+def _kept(key: str, store: Store, name: str, made: Mapping[str, Job]) -> Kept:
+    job, drill_job = made.get(jobs.backup_of(name)), made.get(jobs.drill_of(name))
+    known = Kept(
+        job=job,
+        state=state.read(key, job.name) if job else JobState(),
+        drill_job=drill_job,
+        drill_state=state.read(key, drill_job.name) if drill_job else JobState(),
+    )
     try:
+        known = replace(known, drill=evidence.last(store, name))
         last = store.last(name)
         if last is None:
-            return Kept(job=job, state=known)
-        return Kept(last.id, last.begun, last.manifest.bytes, last.manifest.reason, job=job, state=known)
+            return known
+        made_of = last.manifest
+        return replace(known, last=last.id, begun=last.begun, bytes=made_of.bytes, reason=made_of.reason)
     except KeelsonError as fault:
-        return Kept(fault=str(fault), job=job, state=known)
+        return replace(known, fault=str(fault))
 
 
 def _from_values(values: Mapping[str, Any]) -> Kept:
@@ -90,5 +108,8 @@ def _from_values(values: Mapping[str, Any]) -> Kept:
         "begun": datetime.fromisoformat(values["begun"]) if values["begun"] else None,
         "job": jobs.from_values(values["job"]) if values["job"] else None,
         "state": JobState(**values["state"]),
+        "drill": evidence.from_values(values["drill"]) if values.get("drill") else None,
+        "drill_job": jobs.from_values(values["drill_job"]) if values.get("drill_job") else None,
+        "drill_state": JobState(**values.get("drill_state", {})),
     }
     return Kept(**{**values, **known})

@@ -57,7 +57,7 @@ def status(
 
 def screen(found: StackStatus) -> RenderableType:
     """Return what a person sees, on 80 columns."""
-    blocks: list[RenderableType] = [_head(found), _parts(found), Text(), _databases(found)]
+    blocks: list[RenderableType] = [_head(found), _parts(found), Text(), _databases(found), *_drills(found)]
     if lines := [*_lines("error: ", found.faults, "red"), *_lines("warning: ", found.warnings, "yellow")]:
         blocks += [Text(), *lines]
     return Group(*blocks)
@@ -147,6 +147,19 @@ def _cells(database: DatabaseStatus) -> Iterator[str]:
     yield _age(database.backup)
 
 
+def _drills(found: StackStatus) -> Iterator[RenderableType]:
+    """Say in a line how old the proofs are, and how long the longest recovery took."""
+    drilled = [(each.drill.last, each) for each in found.databases if each.drill.last]
+    if not drilled:
+        return
+    oldest, longest = (
+        min(last for last, _ in drilled),
+        max(drilled, key=lambda pair: pair[1].drill.recovery_seconds or 0)[1],
+    )
+    proven = f"{len(drilled)} of {counted(len(found.databases), 'database')}, the oldest {_since(oldest)}"
+    yield Text(f"drills of {proven}; recovery up to {longest.drill.recovery_seconds:.1f} s ({longest.name})")
+
+
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
@@ -169,9 +182,13 @@ def _known(number: int | None) -> str:
 def _age(backup: BackupStatus) -> str:
     if backup.last is None:
         return "overdue" if backup.fault else "none yet"
-    seconds = (datetime.now(UTC) - backup.last).total_seconds()
-    age = next((f"{seconds / size:.0f} {unit} ago" for size, unit in _AGES if seconds >= size), "now")
+    age = _since(backup.last)
     return f"{age}!" if backup.fault else age
+
+
+def _since(moment: datetime) -> str:
+    seconds = (datetime.now(UTC) - moment).total_seconds()
+    return next((f"{seconds / size:.0f} {unit} ago" for size, unit in _AGES if seconds >= size), "now")
 
 
 def _cut(name: str) -> str:

@@ -13,6 +13,8 @@ from keelson.settings.model import AbsolutePath, Settings
 
 Days = Annotated[int, Field(ge=1)]
 USUAL = "0 2 * * *"
+AFTER_BACKUP, WEEKLY, NEVER = "after-backup", "weekly", "never"
+WEEK = "0 4 * * 0"  # what weekly means
 SPREAD = 30  # minutes over which those of one cluster are spread that nobody gave a time
 
 
@@ -23,10 +25,12 @@ class BackupChanges(Settings):
     time_zone: str | None = None
     keep_days: Days | None = None
     keep_at_least: Days | None = None
+    drill: str | None = None  # of databases alone
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
         _read(self.schedule or USUAL, self.time_zone or "UTC")
+        _read_drill(self.drill, self.time_zone or "UTC")
         return self
 
 
@@ -38,11 +42,21 @@ class BackupSettings(Settings):
     keep_days: Days = 30
     keep_at_least: Days = 3
     directory: AbsolutePath | None = None  # None: below the user's data directory
+    drill: str | None = None  # five fields, after-backup, weekly or never; None: after each backup in dev, else weekly
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
         _read(self.schedule, self.time_zone)
+        _read_drill(self.drill, self.time_zone)
         return self
+
+    def drill_schedule(self, environment: str) -> str:
+        """Return when backups are drilled, as five fields; nothing where they are not.
+
+        A drill that is due with a backup comes after it: the agent begins jobs that are due together in the order of their names.
+        """
+        said = self.drill or (AFTER_BACKUP if environment == "dev" else WEEKLY)
+        return {AFTER_BACKUP: self.schedule, WEEKLY: WEEK, NEVER: ""}.get(said, said)
 
     def changed(self, changes: BackupChanges) -> BackupSettings:
         """Return these settings with what one part changes."""
@@ -53,6 +67,15 @@ def spread(name: str) -> str:
     """Return the usual schedule at a minute that `name` always has, so that the backups of a stack do not all begin in the same one."""
     minute = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % SPREAD
     return f"{minute} {USUAL.partition(' ')[2]}"
+
+
+def _read_drill(drill: str | None, time_zone: str) -> None:
+    if drill not in {None, AFTER_BACKUP, WEEKLY, NEVER}:
+        try:
+            _read(str(drill), time_zone)
+        except ValueError as fault:
+            msg = f"of drills: {fault}, or {AFTER_BACKUP}, {WEEKLY} or {NEVER}"
+            raise ValueError(msg) from None
 
 
 def _read(schedule: str, time_zone: str) -> None:

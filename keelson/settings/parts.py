@@ -62,6 +62,13 @@ class RedisSettings(ReplicatedSettings):
     backup: BackupChanges = BackupChanges()
 
     @model_validator(mode="after")
+    def _is_not_drilled(self) -> Self:
+        if self.backup.drill is not None:
+            msg = "backup.drill is for databases; `keelson restore` into another Redis shows that a backup is good"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
     def _numbers_differ(self) -> Self:
         numbers = sorted(self.databases.values())
         if repeated := [number for number, other in itertools.pairwise(numbers) if number == other]:

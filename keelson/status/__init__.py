@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         BackupStatus,
         CertificateStatus,
         DatabaseStatus,
+        DrillStatus,
         PartStatus,
         RedisStatus,
         StackStatus,
@@ -21,6 +22,7 @@ __all__ = [
     "BackupStatus",
     "CertificateStatus",
     "DatabaseStatus",
+    "DrillStatus",
     "PartStatus",
     "RedisStatus",
     "StackStatus",
@@ -31,6 +33,14 @@ __getattr__ = exports(
     __name__,
     {
         "looking": ("look",),
-        "model": ("BackupStatus", "CertificateStatus", "DatabaseStatus", "PartStatus", "RedisStatus", "StackStatus"),
+        "model": (
+            "BackupStatus",
+            "CertificateStatus",
+            "DatabaseStatus",
+            "DrillStatus",
+            "PartStatus",
+            "RedisStatus",
+            "StackStatus",
+        ),
     },
 )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from keelson.backups.drills.overdue import failure as drill_failure
+from keelson.backups.drills.overdue import lateness
 from keelson.backups.overdue import overdue
 from keelson.backups.overview import Kept, Overview
 from keelson.errors import KeelsonError
 from keelson.settings.stack import Stack
-from keelson.status.model import BackupStatus
+from keelson.status.model import BackupStatus, DrillStatus
 from keelson.target import target
 
 
@@ -30,6 +32,19 @@ class Backups:
         now = now or datetime.now(UTC)
         wrong = (failure(name, kept) or overdue(kept.job, kept.begun, now)) if self._made else ""
         return BackupStatus(kept.begun, kept.bytes, kept.job.due.after(now), wrong)
+
+    def drills_of(self, name: str, now: datetime | None = None) -> DrillStatus:
+        """Return how the drills of a database's backups are."""
+        kept = self._found.of(name)
+        last, job = kept.drill, kept.drill_job
+        now = now or datetime.now(UTC)
+        fault = drill_failure(name, last)
+        if job and self._made:
+            fault = fault or lateness(name, last, job, kept.drill_state, now)
+        due = job.due.after(now) if job else None
+        if last is None:
+            return DrillStatus(due=due, fault=fault)
+        return DrillStatus(last.begun, round(last.recovery_seconds, 3), due, fault)
 
 
 def _overview(stack: Stack) -> Overview:

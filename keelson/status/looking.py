@@ -153,7 +153,7 @@ def _part(part: Part) -> PartStatus:
 
 def _database(stack: Stack, name: str, asked: _Questions, silent: set[str], kept: backups.Backups) -> DatabaseStatus:
     server = stack.databases[name].server
-    status = DatabaseStatus(name, server, backup=kept.of(name))
+    status = DatabaseStatus(name, server, backup=kept.of(name), drill=kept.drills_of(name))
     if server in silent:
         return replace(status, fault=f"{server} does not answer, and holds databases")
     try:

@@ -59,6 +59,23 @@ class BackupStatus:
 
 
 @dataclass(frozen=True)
+class DrillStatus:
+    """The drills of one database's backups.
+
+    Attributes:
+        last: when the newest one was made; None where there was none.
+        recovery_seconds: how long its restore took; None where there was none.
+        due: when the next one is due; None where no job makes any.
+        fault: that the last one found something or could not be made, or that one is overdue.
+    """
+
+    last: datetime | None = None
+    recovery_seconds: float | None = None
+    due: datetime | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
 class DatabaseStatus:
     """One database; its figures are None where it could not be asked."""
 
@@ -70,12 +87,13 @@ class DatabaseStatus:
     connections: int | None = None
     cache_hit_ratio: float | None = None
     backup: BackupStatus = BackupStatus()
+    drill: DrillStatus = DrillStatus()
     fault: str = ""
 
     @property
     def well(self) -> bool:
-        """Whether it answers, all its migrations are applied, and its backups are in time."""
-        return not (self.fault or self.pending or self.backup.fault)
+        """Whether it answers, all its migrations are applied, its backups are in time, and they were proven."""
+        return not (self.fault or self.pending or self.backup.fault or self.drill.fault)
 
     @property
     def faults(self) -> Iterator[str]:
@@ -85,8 +103,7 @@ class DatabaseStatus:
         if self.pending:
             many = f"{len(self.pending)} migrations are" if len(self.pending) > 1 else "1 migration is"
             yield f"{self.name}: {many} pending ({', '.join(self.pending)}); run `keelson up`"
-        if self.backup.fault:
-            yield self.backup.fault
+        yield from filter(None, (self.backup.fault, self.drill.fault))
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 from keelson import paths
+from keelson.agent import kinds
+from keelson.agent.jobs import Job
 from keelson.backups import manifest as manifests
 from keelson.backups.drills import evidence
 from keelson.backups.drills.drilling import PHASES, Plan, drill
@@ -218,6 +220,22 @@ def test_hypertables_come_back_as_hypertables(subject: Subject) -> None:
     )
     assert done.differences == ()
     assert done.compared["rows"] == 3000
+
+
+def test_what_the_agent_runs_tells_how_long_a_recovery_takes_or_why_it_failed(filled: Subject) -> None:
+    settings = {
+        "directory": str(filled.store.directory.parent),
+        "checks": {"few.sql": "SELECT a FROM t WHERE a > 20000"},
+    }
+    job = Job(f"drill-{filled.name}", "drill", filled.reference, "0 4 * * 0", settings=settings)
+    with pytest.raises(BackupError, match="there is no good backup of"):
+        kinds.function("drill")(job)
+    made = filled.back_up()
+    assert kinds.function("drill")(job)["recovery_seconds"] > 0
+    failing = replace(job, settings=settings | {"checks": {"few.sql": "SELECT a FROM t WHERE a > 19999"}})
+    with pytest.raises(BackupError, match=f"found 1 difference to its backup {made.id}: the check few.sql finds 1 row"):
+        kinds.function("drill")(failing)
+    assert [each.well for each in map(evidence.read, sorted((filled.folder / "drills").iterdir()))] == [True, False]
 
 
 KILLED = """

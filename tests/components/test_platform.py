@@ -156,6 +156,9 @@ def test_a_stack_has_redis_pgadmin_an_agent_and_a_backup_job_for_all_that_holds_
                 7,
                 3,
             )
+        drill = recorder.resources["notes-drill"].inputs
+        assert (drill["schedule"], drill["time_zone"], drill["checks"]) == ("0 3 * * *", "UTC", {})
+        assert "redis-drill" not in recorder.resources
         assert recorder.resources["redis-users"].inputs["services"] == ["notes"]
         entries = recorder.resources["pgadmin-process"].inputs["settings"]["entries"]
         assert [(entry["name"], entry["role"]) for entry in entries if entry["group"] == "main"] == [

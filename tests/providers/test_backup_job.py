@@ -14,6 +14,7 @@ from keelson.agent import jobs
 from keelson.endpoint import Reference
 from keelson.local import registry
 from providers.backup_job import BackupJobProvider
+from providers.drill_job import DrillJobProvider
 from tests.providers.process import ProviderProcess
 
 KEY = "jobs-dev"
@@ -94,3 +95,22 @@ def test_a_damaged_file_of_another_job_is_no_obstacle(provider: ProviderProcess)
     identity, state = provider.create(KIND, GIVEN)
     assert provider.read(KIND, identity, state)[0] == identity
     assert [job.name for job in jobs.read(KEY)[0]] == ["backup-notes"]
+
+
+def test_a_drill_is_written_down_with_its_checks_and_changed_with_them(provider: ProviderProcess) -> None:
+    kind = DrillJobProvider()
+    given = {name: GIVEN[name] for name in ("reference", "name", "schedule", "time_zone", "directory")}
+    inputs, failures = provider.check(kind, {}, given | {"checks": {"a.sql": "SELECT 1 WHERE false"}})
+    assert not failures
+    identity, state = provider.create(kind, inputs)
+    [job] = jobs.every(KEY)
+    assert identity == "jobs-dev/drill-notes"
+    assert (job.name, job.kind, job.settings["checks"]) == ("drill-notes", "drill", {"a.sql": "SELECT 1 WHERE false"})
+    assert not provider.diff(kind, identity, state, inputs)
+    assert provider.read(kind, identity, state) == (identity, state)
+    changed = inputs | {"checks": {"a.sql": "SELECT 2 WHERE false"}}
+    assert provider.diff(kind, identity, state, changed)
+    state = provider.update(kind, identity, state, changed)
+    assert jobs.every(KEY)[0].settings["checks"] == {"a.sql": "SELECT 2 WHERE false"}
+    provider.delete(kind, identity, state)
+    assert jobs.every(KEY) == []

@@ -91,7 +91,13 @@ def test_the_whole_stack_comes_up_well_with_nothing_missed(stack: StackUnderTest
     page = _health(stack)
     assert page["well"], page
     assert {part["name"] for part in page["parts"]} == {"main", "redis", "agent"}
-    assert {job["name"] for job in page["jobs"]} == {"backup-notes", "backup-memos", "backup-redis"}
+    assert {job["name"] for job in page["jobs"]} == {
+        "backup-notes",
+        "backup-memos",
+        "backup-redis",
+        "drill-notes",
+        "drill-memos",
+    }
     assert not any(job["last_success"] or job["running"] for job in page["jobs"])
     assert "unchanged" in stack.keelson("up").stdout
 

@@ -1,0 +1,78 @@
+"""A drill of a stack's backups: what the agent runs on its schedule."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from keelson.agent import jobs
+from keelson.endpoint import Reference
+from keelson.schedule import Schedule
+from keelson.target import target
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class DrillJobInputs:
+    """The database (as its administrator), when its backups are drilled, where they lie, and the project's checks by name."""
+
+    reference: Reference
+    name: str
+    schedule: str
+    time_zone: str
+    checks: Mapping[str, str] = field(default_factory=dict)
+    directory: str = ""  # "": below the user's data directory
+    mark: str = ""  # another one where the jobs were lost
+
+    @property
+    def job(self) -> jobs.Job:
+        """What the agent takes."""
+        return jobs.Job(
+            name=jobs.drill_of(self.name),
+            kind="drill",
+            reference=self.reference,
+            schedule=self.schedule,
+            time_zone=self.time_zone,
+            settings={"checks": dict(self.checks), "directory": self.directory},
+            registered=time.time(),
+        )
+
+
+class DrillJobProvider(Provider[DrillJobInputs]):
+    """Written where the agent reads it; the evidence of drills stays when it goes."""
+
+    inputs = DrillJobInputs
+    compared: ClassVar = ("reference", "schedule", "time_zone", "checks", "directory", "mark")
+
+    def identify(self, inputs: DrillJobInputs) -> str:
+        """Return `stack/job`."""
+        return f"{inputs.reference.stack}/{jobs.drill_of(inputs.name)}"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:  # noqa: ARG002 - the base's signature
+        """Refuse a schedule that cannot be read."""
+        Schedule(inputs["schedule"], inputs["time_zone"])
+        return inputs
+
+    def make(self, inputs: DrillJobInputs) -> Bag:
+        """Write the job down."""
+        target(inputs.reference.target).put_job(inputs.reference.stack, inputs.job)
+        return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Return what is written down; nothing where that is lost, or damaged."""
+        reference = Reference(**state["reference"])
+        job = target(reference.target).find_job(reference.stack, jobs.drill_of(state["name"]))
+        return None if job is None else {"schedule": job.schedule, "time_zone": job.time_zone, **job.settings}
+
+    def remove(self, state: Bag) -> None:
+        """Strike the job out."""
+        reference = Reference(**state["reference"])
+        target(reference.target).drop_job(reference.stack, jobs.drill_of(state["name"]))
+
+
+class DrillJob(Managed, module="keelson", name="DrillJob"):
+    """The drills of one database's backups."""
+
+    provider = DrillJobProvider
