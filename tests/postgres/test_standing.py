@@ -58,7 +58,7 @@ def test_a_service_that_is_not_there_yet_is_not_altered(service: Service, admin:
     assert altered(admin, [wanted_of(service)]) == ()
 
 
-def test_five_hundred_roles_are_looked_at_within_a_second(service: Service, admin: psycopg.Connection) -> None:
+def test_five_hundred_roles_are_looked_at_within_two_seconds(service: Service, admin: psycopg.Connection) -> None:
     many = [replace(service, name=f"{service.name}_{number}") for number in range(MANY)]
     try:
         for one in many:
@@ -67,7 +67,7 @@ def test_five_hundred_roles_are_looked_at_within_a_second(service: Service, admi
             admin.execute(f"REVOKE ALL ON DATABASE {one.name} FROM PUBLIC")
         began = time.monotonic()
         found = altered(admin, [wanted_of(one) for one in many])
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2
         assert len(found) == MANY * 5, "no login begins as it should yet, and no group is altered"
     finally:
         for one in many:
