@@ -36,8 +36,8 @@ def test_a_backup_is_proven_and_a_failing_check_is_told(notes: StackUnderTest) -
     assert found["differences"] == ["the check none.sql finds 10 rows in the restored database"]
     assert found["compared"]["rows"] >= 10
     assert found["recovery_seconds"] > 0
-    refused = notes.keelson("backup", "drill", "redis", check=False)
-    assert "drills are for databases" in refused.stderr
+    refused = notes.keelson("backup", "drill", "nothing", check=False)
+    assert "has no service 'nothing'; it has notes" in refused.stderr
 
 
 def test_ten_databases_are_proven(ten: StackUnderTest) -> None:
