@@ -408,12 +408,19 @@ def _ports_of_others(spec: DockerSpec) -> dict[int, str]:
         )
         numbers = {port["PublicPort"] for port in each.get("Ports") or () if port.get("PublicPort")}
         if names.STACK_LABEL in labels and each["State"] != "running":
-            numbers = _bound_ports(client.api.inspect_container(each["Id"]))
+            numbers = _bound_ports(client, each["Id"])
         found |= dict.fromkeys(numbers, phrase)
     return found
 
 
-def _bound_ports(inspected: Mapping[str, Any]) -> set[int]:
+def _bound_ports(client: DockerClient, container_id: str) -> set[int]:
+    """Return the ports that a container was asked to publish; none of one that has just been removed."""
+    from docker.errors import NotFound  # noqa: PLC0415
+
+    try:
+        inspected = client.api.inspect_container(container_id)
+    except NotFound:
+        return set()
     bindings = (inspected["HostConfig"].get("PortBindings") or {}).values()
     return {int(each["HostPort"]) for several in bindings for each in several or () if each.get("HostPort")}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,10 +10,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.output import Unknown
 
-from keelson.docker import images, names, part
+from keelson.docker import daemon, images, names, part
 from keelson.docker.part import DockerSpec
 from keelson.errors import KeelsonError, PlatformError, PortInUseError
 from providers.docker_part import DockerFilesProvider, DockerPartImageProvider, DockerPartProvider
@@ -65,6 +67,25 @@ def test_a_port_of_another_part_is_kept_for_it_while_that_is_down(on: Ground, sp
             part.take_ground(replace(spec, port=wanted))
     finally:
         stopped.remove(v=True)
+
+
+def test_a_container_that_goes_while_ports_are_compared_has_none(
+    on: Ground, spec: DockerSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, labels = names.container(on.key, "leaver"), names.labels(on.key, "leaver")
+    leaver = on.client.containers.create(images.reference_of("postgres"), name=name, labels=labels)
+    api = daemon.connect(spec.place).api
+    listed = api.containers
+
+    def list_and_remove(**options: Any) -> Any:
+        found = listed(**options)
+        with contextlib.suppress(NotFound):
+            leaver.remove(v=True)
+        return found
+
+    monkeypatch.setattr(api, "containers", list_and_remove)
+    assert part.take_ground(spec).port
+    assert leaver.id not in {each["Id"] for each in listed(all=True)}
 
 
 def test_an_image_that_cannot_be_had_is_one_sentence(spec: DockerSpec) -> None:

@@ -117,8 +117,8 @@ def test_metrics_of_databases_and_redis(stack: StackUnderTest) -> None:
 def test_a_schedule_that_changes_is_an_update_that_the_agent_notices(stack: StackUnderTest) -> None:
     _schedule(stack, "30 3 * * 0", time_zone="America/New_York")
     said = stack.keelson("preview").stdout
-    assert changed(said) == {"BackupJob"}
-    assert f"{1 + ('DockerSettings' in said)} to update" in said
+    assert changed(said) == {"BackupJob", "DrillJob"}  # a drill follows each backup
+    assert f"{2 + ('DockerSettings' in said)} to update" in said
     registered = _job(stack)["registered"]
     stack.keelson("up")
     job = _job(stack)
@@ -185,7 +185,7 @@ def test_a_killed_agent_is_back_within_five_seconds(stack: StackUnderTest) -> No
 def test_a_service_that_is_taken_out_takes_its_job_along(stack: StackUnderTest) -> None:
     (stack.root / "sql/memos").rename(stack.home / "memos")
     stack.keelson("up")
-    assert stack.sh('ls "$STATE/jobs"').split() == ["backup-notes.json", "backup-redis.json"]
+    assert stack.sh('ls "$STATE/jobs"').split() == ["backup-notes.json", "backup-redis.json", "drill-notes.json"]
     wait_until(lambda: not _known_job(stack, "memos"), "the agent knows", seconds=10)
 
 
