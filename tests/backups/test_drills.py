@@ -86,6 +86,23 @@ def test_a_good_backup_is_all_there_after_a_drill(subject: Subject) -> None:
     assert subject.databases() == {subject.name}
 
 
+EXPRESSIONS = """
+CREATE TABLE orders (id int PRIMARY KEY, state varchar(9) NOT NULL CHECK (state IN ('new', 'it''s', 'filled')), kind char(3), price real
+    CHECK (price NOT IN (1, 2.5) OR kind NOT IN ('a,b', ']::', E'\\\\')), made date DEFAULT now(),
+    known boolean GENERATED ALWAYS AS (state IN ('new', 'old') OR kind = ANY ('{abc,def}')) STORED);
+CREATE INDEX open_orders ON orders (id) WHERE state IN ('new', 'held') AND made BETWEEN '2020-01-01' AND '2030-01-01';
+CREATE VIEW weights AS SELECT id, CASE WHEN state IN ('new', 'held') THEN 1 ELSE 2.0 END AS weight FROM orders WHERE state LIKE 'n%' OR state NOT IN ('x', 'y');
+CREATE MATERIALIZED VIEW kept AS SELECT count(*) FROM orders WHERE state SIMILAR TO 'n(ew|o)' OR (id, state) IN ((1, 'new'), (2, 'old'));
+CREATE POLICY new_ones ON orders USING (state IN ('new', 'held') AND kind::text IN ('abc', 'def'));
+"""
+
+
+def test_an_expression_that_postgresql_writes_down_otherwise_after_a_restore_is_no_difference(filled: Subject) -> None:
+    with filled.connect() as admin:
+        admin.execute(EXPRESSIONS)
+    assert drilled(filled, filled.back_up()).differences == ()
+
+
 def test_evidence_is_kept_for_this_user_alone(filled: Subject) -> None:
     made = filled.back_up()
     first, second = drilled(filled, made), drilled(filled, made)
