@@ -177,7 +177,7 @@ def test_several_hold_a_database_each_and_destroy_leaves_nothing(running: StackU
             policies.append(admin.config_get("maxmemory-policy")["maxmemory-policy"])
     assert policies == ["allkeys-lru", "noeviction"]
     assert all(running.pid(name) for name in SPLIT)
-    assert _jobs(running) == {"backup-notes", *(f"backup-{name}" for name in SPLIT)}
+    assert _jobs(running) == {"backup-notes", "drill-notes", *(f"backup-{name}" for name in SPLIT)}
     running.keelson("destroy", "--yes")
     assert not running.running()
     assert not any(running.has_data(name) for name in SPLIT)
