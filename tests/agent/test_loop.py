@@ -312,10 +312,10 @@ def test_how_a_run_failed_is_one_sentence(stack: Jobs, do: str, error: str) -> N
 
 
 def test_an_unknown_kind_is_named(stack: Jobs) -> None:
-    stack.put(kind="drill")
+    stack.put(kind="polish")
     stack.settle()
     stack.move_to("2026-05-02T02:00Z")
-    assert "does not know the kind of job 'drill'" in stack.state().error
+    assert "does not know the kind of job 'polish'" in stack.state().error
 
 
 def test_a_program_that_cannot_be_started_is_a_failure(stack: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
