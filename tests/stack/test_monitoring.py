@@ -94,7 +94,7 @@ def test_the_login_of_an_exporter_reads_no_row(stack: KubernetesStack) -> None:
         assert monitor.execute("SELECT pg_database_size('notes') > 0").fetchone() == (True,)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             monitor.execute("SELECT * FROM keelson.ownership")
-    with pytest.raises(UnreachableError, match="pg_hba.conf rejects connection"):
+    with pytest.raises(UnreachableError, match=r"pg_hba\.conf rejects connection"):
         stack.connect("notes", "monitor")
 
 

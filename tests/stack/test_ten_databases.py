@@ -42,7 +42,7 @@ def test_a_second_up_is_all_unchanged(ten: StackUnderTest) -> None:
 def test_a_login_cannot_reach_another_services_database(ten: StackUnderTest) -> None:
     url = ten.url("auth")
     for name in ("portfolio", "nexanest", "postgres"):
-        with pytest.raises(psycopg.OperationalError, match="pg_hba.conf rejects connection"):
+        with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf rejects connection"):
             psycopg.connect(url.replace("/auth?", f"/{name}?"))
 
 
