@@ -274,4 +274,4 @@ def _daemon(values: dict[str, Any]) -> DaemonRecord:
 
 def _known(kind: type[ServerRecord | DaemonRecord], values: dict[str, Any]) -> dict[str, Any]:
     known = {name: value for name, value in values.items() if name in kind.__dataclass_fields__}
-    return {**known, "avoid_ports": tuple(values.get("avoid_ports", ()))}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in known.items()}
