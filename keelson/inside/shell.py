@@ -11,6 +11,7 @@ import sys
 import tarfile
 import termios
 import threading
+import time
 import tty
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +28,7 @@ from keelson.inside.stream import STDERR, ExecStream
 
 INTERRUPT, END_OF_INPUT = b"\x03", b"\x04"  # as keys
 _BLOCK = 65536
+_BETWEEN_KEYS, _LAST_WORDS = 0.5, 20.0  # seconds
 _GIVEN = f"{DATA_PATH}/keelson"  # beside the backups, on their volume
 
 
@@ -117,16 +119,36 @@ def _hanging_up(stream: ExecStream) -> Iterator[None]:
     """Where this terminal goes, let the inner command end: its own terminal stays, so it reads an interrupt and an end of input."""
 
     def end(number: int, _frame: object) -> None:
-        with contextlib.suppress(OSError):
-            stream.write(INTERRUPT + END_OF_INPUT)
         sys.exit(128 + number)
 
     before = {number: signal.signal(number, end) for number in (signal.SIGHUP, signal.SIGTERM)}
     try:
         yield
+    except SystemExit:
+        _let_end(stream)
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _let_end(stream: ExecStream) -> None:
+    """Interrupt the inner command and end its input, until it has ended: an end that comes before it reads lines is lost on it."""
+    ended = threading.Event()
+
+    def drain() -> None:
+        with contextlib.suppress(OSError, ValueError, PlatformError):  # the connection is gone too
+            for _ in _blocks(stream):
+                pass
+        ended.set()
+
+    threading.Thread(target=drain, daemon=True).start()
+    until = time.monotonic() + _LAST_WORDS
+    with contextlib.suppress(OSError):  # it has ended
+        stream.write(INTERRUPT)
+        while not ended.is_set() and time.monotonic() < until:
+            stream.write(END_OF_INPUT)
+            ended.wait(_BETWEEN_KEYS)
 
 
 @contextmanager
