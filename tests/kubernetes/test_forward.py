@@ -12,6 +12,7 @@ import pytest
 
 from keelson.kubernetes import cluster, credentials, forward, names
 from keelson.kubernetes import toolbox as boxes
+from keelson.kubernetes.faults import ForbiddenError
 from tests.kubernetes.ground import Ground, await_until
 
 pytestmark = pytest.mark.kubernetes
@@ -165,5 +166,13 @@ def limited_place(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
     other = credentials.Link("as somebody", known.configuration, known.tls, known.pool)
     monkeypatch.setitem(cluster._links, "somebody", other)
     limited = Ground(f"{ground.place}@somebody", ground.key)
-    assert boxes.find(limited.place, limited.key)
+    await_until(lambda: found_by(limited))
     return limited
+
+
+def found_by(ground: Ground) -> bool:
+    """Whether the toolbox is found: a Role is heeded a moment after it was made."""
+    try:
+        return bool(boxes.find(ground.place, ground.key))
+    except ForbiddenError:
+        return False
