@@ -47,6 +47,7 @@ bench: setup ## the side-by-side benchmarks
 	@$(IN) python -m bench.stack
 	@$(IN) python -m bench.docker
 	@$(IN) python -m bench.migrations
+	@$(IN) python -m bench.backups
 
 soak: setup ## long fault runs
 	@$(IN) pytest -n 0 -m soak $(ARGS)

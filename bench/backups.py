@@ -1,0 +1,214 @@
+"""How long backups and restores of one database take, and how large they are, beside what others do with PostgreSQL's own programs.
+
+Usage: python -m bench.backups [--megabytes N] [--runs N] [--only WORD,…]
+
+Prints a table in Markdown: medians over the runs, in seconds, of whole processes, start-up included. The database is generated: half of
+it wide rows, half a time series. Keelson's figure holds reading all of it back and a hash of every row; the others write, and nothing more.
+Memory is that of the largest process, and never less than that of this one, which starts them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.migrations import _load, _machine
+from keelson.backups.copies import drop_copies
+from keelson.backups.engines import Destination
+from keelson.backups.making import MANUAL, Source, back_up, restore
+from keelson.backups.store import Store
+from keelson.endpoint import Reference, resolve
+from keelson.local import stack
+from keelson.postgres.databases import ensure_database
+from keelson.postgres.names import RoleNames
+from keelson.postgres.roles import ensure_roles
+from keelson.target import target
+from tests.local.conftest import LocalStack
+
+KEY, SERVICE, COPY = "bench-dev", "ledger", "ledger_copy"
+ADMINISTRATOR = Reference(stack=KEY, target="local", server="main")
+WIDE_ROW, READING = 640, 68  # bytes of a row on disk, about
+DATA = """
+    CREATE TABLE accounts AS
+        SELECT id, 'account ' || id AS name, md5(id::text) || md5((id + 1)::text) AS token,
+            jsonb_build_object('plan', id % 7, 'tags', array['a' || id % 13, 'b' || id % 17], 'note', repeat(md5((id % 1000)::text), 6)) AS settings,
+            now() - id * interval '1 minute' AS created_at, (random() * 1e6)::numeric(12, 2) AS balance, repeat(chr(65 + (id % 26)::int), 40) AS filler
+        FROM generate_series(1::bigint, {wide}) AS id;
+    ALTER TABLE accounts ADD PRIMARY KEY (id);
+    CREATE TABLE readings AS
+        SELECT timestamptz '2026-01-01' + id * interval '1 second' AS at, (id % 500)::int AS sensor,
+            (20 + 5 * sin(id / 3600.0) + random())::float8 AS value, (random() * 100)::numeric(6, 3) AS quality
+        FROM generate_series(1::bigint, {readings}) AS id;
+    CREATE INDEX ON readings (sensor, at);
+"""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to make a backup and to restore it: command lines of a shell, `{out}` where it lies, `{into}` a new database."""
+
+    name: str
+    write: str
+    read: str
+
+
+WAYS = (
+    Way(
+        "pg_dump \\| gzip",
+        "pg_dump {db} | gzip > {out}",
+        "gunzip < {out} | psql -q -v ON_ERROR_STOP=1 -d {into} > /dev/null",
+    ),
+    Way("pg_dump -Fc", "pg_dump -Fc -f {out} {db}", "pg_restore -d {into} {out}"),
+    Way("pg_dump -Fd -j2 zstd", "pg_dump -Fd -j2 --compress=zstd -f {out} {db}", "pg_restore -j2 -d {into} {out}"),
+)
+KEELSON = "keelson"
+
+
+@dataclass
+class Measured:
+    """What was found for one way: seconds of each run, bytes, and the memory of its largest process in kB."""
+
+    write: list[float] = field(default_factory=list)
+    read: list[float] = field(default_factory=list)
+    size: int = 0
+    memory: int = 0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=int, default=2000)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--only", default="", help="ways, by words that their names contain")
+    parser.add_argument("--do", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.do:
+        _do(arguments.do[0], Store(KEY, Path(arguments.do[1])))
+        return
+    began = _load()
+    with tempfile.TemporaryDirectory(prefix="keelson-bench-") as folder, _server(Path(folder)) as owner:
+        size = _generate(owner, arguments.megabytes)
+        words = [word for word in arguments.only.split(",") if word]
+        names = [KEELSON, *(way.name for way in WAYS)]
+        measured = {name: Measured() for name in names if not words or any(word in name for word in words)}
+        for run in range(arguments.runs):
+            for name, found in measured.items():
+                _measure(name, found, Path(folder) / "out", owner)
+                print(f"{run + 1}: {name} {found.write[-1]:.1f} s, {found.read[-1]:.1f} s", file=sys.stderr, flush=True)
+    _print(measured, size)
+    print(f"\n{_machine()}; load average before {began}, after {_load()}; medians of {arguments.runs} runs")
+
+
+@contextmanager
+def _server(home: Path) -> Iterator[str]:
+    """Run a server of target local whose stack lies below `home`; gives the stack's id."""
+    for name in ("STATE_HOME", "DATA_HOME", "CONFIG_HOME", "RUNTIME_DIR"):
+        os.environ[f"XDG_{name}"] = str(home / name.lower())
+    local = LocalStack(KEY, stack.register(KEY, "dev"))
+    try:
+        local.up(timescale=False, parameters={"max_wal_size": "4GB"})
+        yield local.stack_id
+    finally:
+        local.end()
+
+
+def _generate(owner: str, megabytes: int) -> int:
+    """Make the service's database and fill it; returns its size in bytes."""
+    with resolve(ADMINISTRATOR).connect() as admin:
+        ensure_roles(admin, owner, SERVICE, dict.fromkeys(RoleNames(SERVICE).logins, "a password of 24 letters"))
+        ensure_database(
+            admin,
+            lambda name: resolve(ADMINISTRATOR.to(database=name)).connect(),
+            owner,
+            SERVICE,
+            RoleNames(SERVICE).owner,
+            (),
+        )
+    half = megabytes * 500_000
+    with resolve(ADMINISTRATOR.to(database=SERVICE)).connect() as connection:
+        connection.execute(DATA.format(wide=half // WIDE_ROW, readings=half // READING))
+        connection.execute("VACUUM ANALYZE")
+        row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _measure(name: str, found: Measured, out: Path, owner: str) -> None:
+    way = next((way for way in WAYS if way.name == name), None)
+    itself = f"{sys.executable} -m bench.backups --do {{}} {out}"
+    write, read = (way.write, way.read) if way else (itself.format("write"), itself.format("read"))
+    shutil.rmtree(out, ignore_errors=True)
+    out.unlink(missing_ok=True)
+    words = {"db": SERVICE, "out": out, "into": COPY}
+    found.write.append(_timed(write.format(**words), found))
+    found.size = sum(path.stat().st_size for path in [out, *out.rglob("*")] if path.is_file())
+    if way:
+        _new_database()
+    try:
+        found.read.append(_timed(read.format(**words), found))
+    finally:
+        _drop(way, owner)
+
+
+def _timed(command: str, found: Measured) -> float:
+    """Run a command line to its end and return its seconds; PostgreSQL's programs are those of the private root."""
+    client = target("local").client
+    named = "".join(
+        f'{name}() {{ {subprocess.list2cmdline(client(name))} "$@"; }}\n' for name in ("pg_dump", "pg_restore", "psql")
+    )
+    variables = os.environ | resolve(ADMINISTRATOR).libpq_variables()
+    os.sync()
+    begun = time.monotonic()
+    process = subprocess.Popen(["/bin/bash", "-o", "pipefail", "-ec", named + command], env=variables)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{command} ended with {process.returncode}")
+    found.memory = max(found.memory, usage.ru_maxrss)
+    return seconds
+
+
+def _do(what: str, store: Store) -> None:
+    """Do one thing with Keelson, as its commands do."""
+    if what == "write":
+        back_up(Source("postgres", ADMINISTRATOR.to(database=SERVICE)), store, MANUAL)
+        return
+    last = store.last(SERVICE)
+    if last is None:
+        sys.exit(f"there is no backup of {SERVICE} in {store.directory}")
+    restore(last, Destination(SERVICE, ADMINISTRATOR.to(database=COPY)))
+
+
+def _new_database() -> None:
+    with resolve(ADMINISTRATOR).connect() as admin:
+        admin.execute(f"CREATE DATABASE {COPY} TEMPLATE template0")
+
+
+def _drop(way: Way | None, owner: str) -> None:
+    with resolve(ADMINISTRATOR).connect() as admin:
+        if way is None:
+            drop_copies(admin, owner, SERVICE)
+        else:
+            admin.execute(f"DROP DATABASE {COPY} WITH (FORCE)")
+        admin.execute("CHECKPOINT")
+
+
+def _print(measured: dict[str, Measured], size: int) -> None:
+    print(f"| {size / 1e6:.0f} MB | backup, s | restore, s | size, MB | memory, MB |\n|---|---|---|---|---|")
+    for name, found in measured.items():
+        times = f"{statistics.median(found.write):.1f} | {statistics.median(found.read):.1f}"
+        print(f"| {name} | {times} | {found.size / 1e6:.0f} | {found.memory / 1024:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
