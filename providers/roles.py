@@ -12,8 +12,8 @@ from keelson.local.registry import new_password
 from keelson.postgres.catalog import has_role
 from keelson.postgres.names import RoleNames
 from keelson.postgres.roles import ExtraLogin, altered_roles, drop_roles, ensure_roles
-from keelson.postgres.rotation import keep_open
-from keelson.rotation import FIRST, in_use
+from keelson.postgres.rotation import keep_open, take_away
+from keelson.rotation import FIRST, in_use, set_aside
 from keelson.target import target
 from providers import rotation, values
 from providers.base import Bag, Managed, Provider
@@ -74,6 +74,7 @@ class RolesProvider(Provider[RolesInputs]):
                 limits=inputs.limits,
             )
             keep_open(admin, tuple(coming))
+            take_away(admin, set_aside(inputs.service, inputs.generation))
         turn = place.hand_out(at.stack, at.server, inputs.service, inputs.generation, fresh)
         return {"since": turn.since, "rotated": ""}
 

@@ -12,6 +12,7 @@ from components.targets import pods
 from components.targets.instances import as_kept
 from keelson.docker.images.traits import Traits
 from keelson.kubernetes import names, poolers
+from keelson.local.configuration import NEWEST_TLS
 from keelson.settings.limits import CPUS
 from keelson.settings.pooler import PoolerSettings
 from keelson.settings.stack import Stack
@@ -32,6 +33,10 @@ STEADY = {  # parameters whatever the settings say
     "log_connections": "0",
     "log_disconnections": "0",
 }
+TLS = {  # where the server speaks TLS 1.3 alone
+    "server_tls_protocols": "tlsv1.3",
+    "client_tls_ciphers": "PSK-AES256-GCM-SHA384",  # of 1.2, and never agreed on: the operator refuses client_tls_protocols
+}
 HBA = [f"host all postgres {addresses} reject" for addresses in ("0.0.0.0/0", "::/0")]  # it is for applications
 
 
@@ -50,7 +55,7 @@ def spec(stack: Stack, server: str, image: Traits) -> Json:
             "poolMode": settings.mode,
             "clientTLSSecret": certificate,
             "serverCASecret": certificate,
-            "parameters": _parameters(settings),
+            "parameters": _parameters(settings) | _tls(stack, server),
             "pg_hba": HBA,
         },
     }
@@ -72,6 +77,12 @@ def _parameters(settings: PoolerSettings) -> dict[str, str]:
     size = str(settings.pool_size)
     sizes = {"default_pool_size": size, "max_db_connections": size, "max_client_conn": str(settings.max_client_conn)}
     return dict(sorted((STEADY | sizes).items()))
+
+
+def _tls(stack: Stack, server: str) -> dict[str, str]:
+    """Return what holds its clients and itself to the versions of TLS that the server speaks."""
+    oldest = stack.settings.parameters_of(server).get("ssl_min_protocol_version", NEWEST_TLS)
+    return TLS if oldest == NEWEST_TLS else {}
 
 
 def _template(stack: Stack, server: str, settings: PoolerSettings) -> Json:

@@ -35,6 +35,7 @@ OPEN = (  # where nobody says which services a server holds: one that no update 
     "host replication postgres 127.0.0.1/32 scram-sha-256",
 )
 PRELOADED = ("pg_stat_statements",)
+NEWEST_TLS = "TLSv1.3"
 DEFAULTS = {
     "shared_buffers": SHARED_BUFFERS,
     "max_connections": "200",
@@ -54,9 +55,9 @@ DEFAULTS = {
     "track_io_timing": "on",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "ssl_min_protocol_version": "TLSv1.3",  # or 1.2, for clients that know no better
+    "ssl_min_protocol_version": NEWEST_TLS,  # or 1.2, for clients that know no better
 }
-PROTOCOLS = ("TLSv1.2", "TLSv1.3")
+PROTOCOLS = ("TLSv1.2", NEWEST_TLS)
 TIMESCALE_DEFAULTS = {
     "max_locks_per_transaction": "256",  # a statement locks every chunk that it touches
     "timescaledb.max_background_workers": "8",

@@ -40,4 +40,11 @@ def end(admin: psycopg.Connection, logins: Collection[str], hours: int) -> str:
     for name, when in found:
         query = sql.SQL("ALTER ROLE {} VALID UNTIL {}").format(sql.Identifier(name), sql.Literal(f"{when}+00"))
         admin.execute(query)
+    take_away(admin, logins)
     return max((str(when) for _, when in found), default="")
+
+
+def take_away(admin: psycopg.Connection, logins: Iterable[str]) -> None:
+    """Take passwords that have ended from their logins: a pooler asks for the password alone, and has connections to lend without the server."""
+    for name in sorted(ended(admin, logins)):
+        admin.execute(sql.SQL("ALTER ROLE {} PASSWORD NULL").format(sql.Identifier(name)))

@@ -23,7 +23,7 @@ _SIZE = re.compile(r"(\d+)\s*(kB|MB|GB|TB)?")
 _UNITS = {"kB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40, None: 2**20}  # of max_wal_size
 _OPERATORS = re.compile(
     r"hot_standby|primary_(conninfo|slot_name)|recovery_.*|restore_command|restart_after_crash|shared_preload_libraries"
-    r"|ssl_.*|syn(chronous_standby_names|chronized_standby_slots)|log_(directory|file.*|rotation.*|truncate_on_rotation)|syslog_.*"
+    r"|ssl_(?!min_protocol_version).*|syn(chronous_standby_names|chronized_standby_slots)|log_(directory|file.*|rotation.*|truncate_on_rotation)|syslog_.*"
     r"|temp_tablespaces|unix_socket_.*|allow_system_table_mods|bonjour.*|data_sync_retry|event_source|jit_provider"
     r"|archive_cleanup_command|promote_trigger_file|stats_temp_directory"
 )  # beside those that are the platform's own everywhere

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from components.targets import network
@@ -61,6 +63,16 @@ def test_it_shows_our_certificate_and_verifies_the_server(spec: Json) -> None:
     assert bouncer["clientTLSSecret"] == bouncer["serverCASecret"] == {"name": "time-scale-tls"}
     modes = {name: bouncer["parameters"][f"{name}_tls_sslmode"] for name in ("client", "server")}
     assert modes == {"client": "require", "server": "verify-full"}
+
+
+def test_it_speaks_the_versions_of_tls_that_its_server_does(tmp_path: Path, spec: Json) -> None:
+    assert spec["pgbouncer"]["parameters"]["server_tls_protocols"] == "tlsv1.3"
+    assert spec["pgbouncer"]["parameters"]["client_tls_ciphers"].startswith("PSK-"), "which is of 1.2, and has no key"
+    older = SETTINGS | {"postgres": {"ssl_min_protocol_version": "TLSv1.2"}}
+    older_stack = make(read(write_project(tmp_path, {"ticks": "time_scale"}), "pooled", older))
+    (found,), (server,) = older_stack.of_kind("Pooler"), older_stack.of_kind("Cluster")
+    assert not [name for name in found["spec"]["pgbouncer"]["parameters"] if name.endswith(("protocols", "ciphers"))]
+    assert server["spec"]["postgresql"]["parameters"]["ssl_min_protocol_version"] == "TLSv1.2"
 
 
 def test_its_pods_ask_for_what_they_may_take_and_stand_apart(spec: Json, made: Made) -> None:

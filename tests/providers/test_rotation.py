@@ -117,6 +117,27 @@ def test_a_login_whose_time_is_over_is_refused_while_its_sessions_live_on(rotate
     assert who(rotated.url(names.readonly_b)) == names.readonly_b
 
 
+def test_a_password_that_has_ended_is_no_longer_on_the_server_as_a_pooler_would_still_take_it(
+    rotated: Rotated, admin: psycopg.Connection
+) -> None:
+    names = rotated.service.roles
+    known = "SELECT rolname FROM pg_authid WHERE rolpassword IS NOT NULL AND rolname = ANY(%s) ORDER BY 1"
+    pair = [names.app_a, names.app_b]
+
+    def kept() -> list[str]:
+        return [name for (name,) in admin.execute(known, [pair])]
+
+    rotated.up(2)
+    assert kept() == pair, "both work"
+    rotated.end(2, overlap=0)
+    assert kept() == [names.app_b]
+    rotated.roles(2, limits={names.app_b: 7})
+    assert kept() == [names.app_b]
+    rotated.up(3)
+    assert kept() == pair
+    assert who(rotated.url(names.app_a)) == names.app_a
+
+
 def test_a_step_back_within_the_overlap_hands_out_the_login_of_before_with_its_password(
     rotated: Rotated, admin: psycopg.Connection
 ) -> None:

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from keelson.entrances import Entrance
 from keelson.kubernetes import applications, names
 from keelson.kubernetes.applications import Application
 from keelson.kubernetes.cluster import Json
@@ -24,7 +25,9 @@ from keelson.local.locks import exclusive
 from tests import cluster as shared
 from tests.stack.harness import changed, wait_until
 from tests.stack.kubernetes_stack import KubernetesStack
+from tests.stack.shop import Shop
 from tests.stack.test_backups import listed
+from tests.stack.writers import Writer, at_work
 from tools.kubernetes import operator
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.thorough, pytest.mark.timeout(900)]
@@ -63,6 +66,14 @@ def rows(stack: KubernetesStack) -> Iterator[None]:
     wait_until(lambda: _well(stack), "the stack is well", SECONDS_TO_HEAL)
     with stack.connect("notes") as connection:
         assert connection.execute("SELECT count(*) FROM notes").fetchone() == (before,)
+
+
+@pytest.fixture(scope="module")
+def shop(stack: KubernetesStack) -> Iterator[Shop]:
+    """An application that uses the service."""
+    with contextlib.closing(Shop(stack)) as made:
+        stack.keelson("up")
+        yield made
 
 
 def _well(stack: KubernetesStack) -> bool:
@@ -242,6 +253,40 @@ def test_applications_share_the_connections_of_a_pool(stack: KubernetesStack) ->
     assert len({each[2] for each in found}) <= POOL_SIZE
 
 
+def test_a_rotation_refuses_nobody_at_the_server_or_the_pooler(stack: KubernetesStack, shop: Shop) -> None:
+    old = shop.told()
+    anew, constant = Writer(lambda: shop.log_in(shop.told())), Writer(lambda: shop.log_in(old))
+    pooled, pooled_constant = (
+        Writer(lambda: shop.log_in(shop.told(), "pooler")),
+        Writer(lambda: shop.log_in(old, "pooler")),
+    )
+    with at_work(anew, constant, pooled, pooled_constant):
+        shop.rotate()
+    assert [each.failed for each in (anew, constant, pooled, pooled_constant)] == [[], [], [], []]
+    for each in (anew, pooled):
+        assert list(dict.fromkeys(each.users)) == ["notes_app_a", "notes_app_b"]
+    for each in (constant, pooled_constant):
+        assert set(each.users) == {"notes_app_a"}
+    assert not changed(stack.keelson("up").stdout)
+
+
+def test_a_login_that_is_ended_early_is_refused_by_the_pooler_too_and_its_next_password_is_not(
+    stack: KubernetesStack, shop: Shop
+) -> None:
+    ended = shop.told()
+    with shop.log_in(ended, "pooler") as pooled:
+        pooled.execute("SELECT 1")  # so that the pooler has a connection of this login to lend
+    stack.write_settings(rotate_overlap=0)
+    shop.rotate("--early")
+    new = shop.told()
+    assert (ended["PGUSER"], new["PGUSER"]) == ("notes_app_b", "notes_app_a")
+    for entrance in ("primary", "pooler"):
+        with pytest.raises(psycopg.OperationalError, match="authentication failed"):
+            shop.log_in(ended, entrance)
+        with shop.log_in(new, entrance) as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("notes_app_a",)
+
+
 @pytest.mark.parametrize(
     ("role", "sslmode", "said"), [("admin", "require", "reject"), ("app", "disable", "SSL required")]
 )
@@ -251,6 +296,14 @@ def test_the_pooler_refuses_the_administrator_and_who_does_not_encrypt(
     parameters = stack.endpoint("notes", role, "pooler").connection_parameters() | {"sslmode": sslmode}
     with pytest.raises(psycopg.OperationalError, match=said):
         psycopg.connect(**parameters)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("entrance", ["primary", "pooler"])
+def test_a_client_that_speaks_an_old_tls_is_refused(stack: KubernetesStack, entrance: Entrance) -> None:
+    parameters = stack.endpoint("notes", "app", entrance).connection_parameters()
+    psycopg.connect(**parameters | {"ssl_min_protocol_version": "TLSv1.3"}).close()  # type: ignore[arg-type]
+    with pytest.raises(psycopg.OperationalError, match="alert"):
+        psycopg.connect(**parameters | {"ssl_max_protocol_version": "TLSv1.2"})  # type: ignore[arg-type]
 
 
 def test_the_poolers_pods_are_hardened_by_their_operator(stack: KubernetesStack) -> None:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.stack.harness import StackUnderTest, changed, wait_until
+from tests.stack.harness import StackUnderTest, changed
 from tests.stack.test_faults import kill_up_after
+from tests.stack.writers import Writer, at_work
 
 OVERLAP = "SELECT rolname, extract(epoch FROM rolvaliduntil - now())::float8 FROM pg_roles WHERE rolname LIKE 'notes%' AND isfinite(rolvaliduntil)"
 HOURS = 3600
@@ -29,45 +27,8 @@ def running(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     return made
 
 
-@dataclass
-class Writer:
-    """Logs in anew all the time, and writes a row each time."""
-
-    told: Callable[[], str]
-    failed: list[str] = field(default_factory=list)
-    users: list[str] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
-
-    def work(self) -> None:
-        while not self.over.is_set():
-            try:
-                with psycopg.connect(self.told(), autocommit=True) as connection:
-                    connection.execute("INSERT INTO notes (body) VALUES ('of a writer')")
-                    self.users.append(connection.execute("SELECT current_user").fetchone()[0])
-            except (psycopg.Error, AssertionError) as fault:
-                self.failed.append(str(fault))
-
-
-@contextlib.contextmanager
-def at_work(*writers: Writer) -> Iterator[None]:
-    threads = [threading.Thread(target=each.work) for each in writers]
-    for thread in threads:
-        thread.start()
-    try:
-        wait_until(lambda: all(each.users or each.failed for each in writers), "the writers write")
-        yield
-        seen = [len(each.users) for each in writers]
-        wait_until(
-            lambda: all(
-                len(each.users) > before + 1 or each.failed for each, before in zip(writers, seen, strict=True)
-            ),
-            "the writers go on",
-        )
-    finally:
-        for each in writers:
-            each.over.set()
-        for thread in threads:
-            thread.join()
+def writer(told: Callable[[], str]) -> Writer:
+    return Writer(lambda: psycopg.connect(told(), autocommit=True))
 
 
 def from_env(stack: StackUnderTest) -> str:
@@ -93,7 +54,7 @@ def is_refused(url: str) -> bool:
 
 def test_no_login_fails_while_a_service_is_rotated_and_a_session_lives_on(running: StackUnderTest) -> None:
     old = from_env(running)
-    anew, constant = Writer(lambda: from_env(running)), Writer(lambda: old)
+    anew, constant = writer(lambda: from_env(running)), writer(lambda: old)
     with psycopg.connect(old, autocommit=True) as session, at_work(anew, constant):
         running.said = running.keelson("rotate", "notes").stdout
         assert session.execute("SELECT current_user").fetchone() == ("notes_app_a",)
@@ -147,7 +108,7 @@ def test_the_preview_tells_of_a_rotation_and_asks_no_server(running: StackUnderT
 
 def test_the_logins_of_before_come_back_within_the_overlap_and_no_login_fails(running: StackUnderTest) -> None:
     second = from_env(running)
-    anew, constant = Writer(lambda: from_env(running)), Writer(lambda: second)
+    anew, constant = writer(lambda: from_env(running)), writer(lambda: second)
     with at_work(anew, constant):
         running.keelson("rotate", "notes", "--back")
     assert anew.failed == []
@@ -169,7 +130,7 @@ def test_an_update_that_is_killed_is_finished_by_the_next_one_and_nobody_is_refu
     running.pulumi("config", "set", "keelson:rotate_overlap", "24")
     running.keelson("rotate", "notes", "--early")
     old = from_env(running)
-    anew, constant = Writer(lambda: from_env(running)), Writer(lambda: old)
+    anew, constant = writer(lambda: from_env(running)), writer(lambda: old)
     with at_work(anew, constant):
         for number, seconds in enumerate((1.0, 1.4, 1.8, 2.2)):  # into the start, the roles, pgAdmin, the end
             running.pulumi("config", "set", "--path", "keelson:rotation.notes", str(4 - number % 2))
