@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from keelson.agent import jobs
 from keelson.endpoint import Reference
@@ -25,12 +26,14 @@ class BackupJobInputs:
     keep_days: int
     keep_at_least: int
     directory: str = ""  # "": below the user's data directory
+    terms: Mapping[str, Any] = field(default_factory=dict)  # how backups are kept, where that is otherwise than usual
     mark: str = ""  # another one where the jobs were lost
 
     @property
     def job(self) -> jobs.Job:
         """What the agent takes."""
         settings = {"keep_days": self.keep_days, "keep_at_least": self.keep_at_least, "directory": self.directory}
+        settings |= {"terms": self.terms} if self.terms else {}
         return jobs.Job(
             name=jobs.backup_of(self.name),
             kind="backup",
@@ -55,6 +58,7 @@ class BackupJobProvider(Provider[BackupJobInputs]):
         "keep_days",
         "keep_at_least",
         "directory",
+        "terms",
         "mark",
     )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from pulumi import Output, ResourceOptions
 
 from components.targets import Backups, Drills
+from keelson.backups.terms import Terms
 from providers.backup_job import BackupJob
 from providers.drill_job import DrillJob
 
@@ -17,8 +19,9 @@ def backup_job(backups: Backups, opts: ResourceOptions, marks: Mapping[str, Outp
         "reference": backups.reference.as_input(),
         "name": backups.name,
         "engine": backups.engine,
-        **backups.settings.model_dump(mode="json", exclude={"directory", "drill"}),
+        **backups.settings.model_dump(mode="json", exclude={"directory", "drill", "recipients"}),
         "directory": str(backups.settings.directory or ""),
+        **({"terms": asdict(backups.settings.terms)} if backups.settings.terms != Terms() else {}),
         **marks,
     }
     return BackupJob(f"{backups.name}-backup", inputs, opts)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from keelson import paths
+from keelson.backups import keys, terms
+from keelson.backups.terms import Terms
 from keelson.endpoint import Reference
 from keelson.errors import PlatformError, SettingsError
 from keelson.local import registry
@@ -69,6 +71,9 @@ def put(key: str, job: Job) -> None:
     entry = asdict(job) | {"registered": old.registered if old else job.registered}
     paths.private_directory(directory(key))
     paths.write_private(_file(key, job.name), json.dumps(entry, indent=2) + "\n")
+    if job.kind == "backup":
+        terms.keep(key, Terms.of(job.settings.get("terms", {})))
+        keys.ensure(key)
 
 
 def drop(key: str, name: str) -> None:

@@ -47,7 +47,7 @@ def stored(folder: Folder) -> Snapshot | None:
     Raises:
         DamagedError: it is not as it was written.
     """
-    if NAME not in folder.files:
+    if NAME not in folder.names:
         return None
     blocks = []
     with folder.open(NAME) as file:

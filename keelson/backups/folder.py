@@ -1,31 +1,40 @@
 """The files of one backup: each is hashed while it is written, and again while it is read.
 
-All that engines write and read passes through here, so a filter (encryption, for one) has one place.
+All that engines write and read passes through here, encrypted on its way where the stack says so. Sizes and hashes are those of
+what is kept, so anybody can compare them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import IO
 
-from keelson.errors import BackupError, DamagedError, KeelsonError
-
-BLOCK = 1 << 20  # bytes
+from keelson.backups import sealing
+from keelson.backups.places import Directory, Place
+from keelson.backups.sealing import BLOCK, SUFFIX, Passing
+from keelson.errors import DamagedError, KeelsonError
 
 Watch = Callable[[int], None]  # is told how many bytes were written or read
 
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """What a file of a backup is like."""
+    """What a file of a backup is like, as it is kept."""
 
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Whom new files are encrypted to, nobody where there are no recipients; and what opens those that are."""
+
+    recipients: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
 
 
 class Stream:
@@ -57,78 +66,98 @@ class Stream:
 
 
 class Folder:
-    """The directory of one backup.
+    """The files of one backup, by the names that engines give them.
 
     Attributes:
-        path: the directory, mode 0700.
-        files: what each file is like: those that were written here, or those that the manifest names.
+        path: where they are, for messages; its last part is the backup's id.
+        files: what each file is like, by the name under which it is kept: those that were written here, or that the manifest names.
     """
 
     def __init__(
-        self, path: Path, files: Mapping[str, FileFacts] | None = None, watch: Watch = lambda _bytes: None
+        self,
+        place: Place | Path,
+        files: Mapping[str, FileFacts] | None = None,
+        watch: Watch = lambda _bytes: None,
+        seal: Seal = Seal(),
     ) -> None:
-        self.path, self.files, self._watch = path, dict(files or {}), watch
+        self._place: Place = Directory(place) if isinstance(place, Path) else place
+        self.files, self._watch, self.seal = dict(files or {}), watch, seal
+
+    @property
+    def path(self) -> PurePath:
+        """Where they are."""
+        return self._place.path
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that engines know."""
+        return frozenset(name.removesuffix(SUFFIX) for name in self.files)
+
+    def facts(self, name: str) -> FileFacts:
+        """Return what a file is like; raises DamagedError where there is none."""
+        return self._expected(self._kept_as(name))
 
     @contextmanager
-    def create(self, name: str) -> Iterator[Stream]:
-        """Give the new file `name`, mode 0600, to be written; at the end of the block it is on the disk.
+    def create(self, name: str) -> Iterator[Passing]:
+        """Give the new file `name`, for this user alone, to be written; at the end of the block it is kept for good.
 
         Raises:
             BackupError: it cannot be written, for example because the disk is full.
         """
-        path = self.path / name
-        try:
-            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                stream = Stream(file, self._watch)
-                yield stream
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as fault:
-            msg = f"cannot write {name} of the backup to {path.parent.parent}: {fault.strerror}; make room or give write access"
-            raise BackupError(msg) from None
-        self.files[name] = stream.finish()
+        kept = f"{name}{SUFFIX}" if self.seal.recipients else name
+        with self._place.create(kept) as file:
+            stream = Stream(file, self._watch)
+            with self._sealed(stream) as outer:
+                yield outer
+        self.files[kept] = stream.finish()
 
     @contextmanager
-    def open(self, name: str) -> Iterator[Stream]:
+    def open(self, name: str) -> Iterator[Passing]:
         """Give the file `name` to be read to its end; its size and hash are compared when the block ends, however it ends.
 
         Raises:
             DamagedError: it is missing, or it is not as the manifest says.
+            MissingKeyError: it is encrypted, and no key here opens it.
             BackupError: it cannot be read.
         """
-        path = self.path / name
-        try:
-            with path.open("rb") as file:
-                self._refuse_other_size(path, os.fstat(file.fileno()).st_size)
-                stream = Stream(file, self._watch)
-                try:
-                    yield stream
-                except KeelsonError:
-                    self._refuse_other_content(path, stream)
-                    raise
-                self._refuse_other_content(path, stream)
-        except FileNotFoundError:
-            msg = f"{path} is missing; use another backup"
-            raise DamagedError(msg) from None
-        except OSError as fault:
-            msg = f"{path} cannot be read: {fault.strerror}; use another backup"
-            raise BackupError(msg) from None
+        kept = self._kept_as(name)
+        with self._place.open(kept) as (file, size):
+            self._refuse_other_size(kept, size)
+            stream = Stream(file, self._watch)
+            try:
+                with self._opened(stream, kept) as outer:
+                    yield outer
+            except KeelsonError:
+                self._refuse_other_content(kept, stream)
+                raise
+            self._refuse_other_content(kept, stream)
 
-    def _refuse_other_content(self, path: Path, stream: Stream) -> None:
+    def _sealed(self, stream: Stream) -> AbstractContextManager[Passing]:
+        return sealing.sealed(stream, self.seal.recipients) if self.seal.recipients else nullcontext(stream)
+
+    def _opened(self, stream: Stream, kept: str) -> AbstractContextManager[Passing]:
+        if not kept.endswith(SUFFIX):
+            return nullcontext(stream)
+        return sealing.opened(stream, self.seal.identities, str(self.path / kept))
+
+    def _kept_as(self, name: str) -> str:
+        return f"{name}{SUFFIX}" if f"{name}{SUFFIX}" in self.files else name
+
+    def _refuse_other_content(self, kept: str, stream: Stream) -> None:
         while stream.read():  # what the reader did not want
             pass
-        if stream.finish() != self._expected(path):
-            msg = f"{path} is damaged: its SHA-256 is not the manifest's; use another backup"
+        if stream.finish() != self._expected(kept):
+            msg = f"{self.path / kept} is damaged: its SHA-256 is not the manifest's; use another backup"
             raise DamagedError(msg)
 
-    def _expected(self, path: Path) -> FileFacts:
+    def _expected(self, kept: str) -> FileFacts:
         try:
-            return self.files[path.name]
+            return self.files[kept]
         except KeyError:
-            msg = f"the manifest of {path.parent} names no file {path.name}; use another backup"
+            msg = f"the manifest of {self.path} names no file {kept}; use another backup"
             raise DamagedError(msg) from None
 
-    def _refuse_other_size(self, path: Path, found: int) -> None:
-        if found != (expected := self._expected(path).bytes):
-            msg = f"{path} is damaged: it has {found} bytes in place of {expected}; use another backup"
+    def _refuse_other_size(self, kept: str, found: int) -> None:
+        if found != (expected := self._expected(kept).bytes):
+            msg = f"{self.path / kept} is damaged: it has {found} bytes in place of {expected}; use another backup"
             raise DamagedError(msg)

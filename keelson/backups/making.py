@@ -8,10 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from keelson.backups import manifest as manifests
 from keelson.backups.engines import Contents, Destination, engine, name_of, refuse_difference
-from keelson.backups.folder import Folder, Watch
+from keelson.backups.folder import Folder, Seal, Watch
 from keelson.backups.manifest import Manifest
 from keelson.backups.store import Backup, Store
 from keelson.endpoint import Reference
@@ -47,15 +48,16 @@ def back_up(source: Source, store: Store, reason: str, watch: Watch = ignore) ->
     """
     begun = datetime.now(UTC)
     of_kind = engine(source.engine, source.reference.target)
+    keys, seal = store.seal()
     with store.writing(source.name) as folder:
         _refuse_small_disk(folder, _expected(source, store))
         identity = store.new_id(source.name, begun)
         partial = folder / f".{identity}.partial"
         try:
             partial.mkdir(mode=0o700)
-            written = Folder(partial, watch=watch)
+            written = Folder(partial, watch=watch, seal=seal)
             contents = of_kind.write(source.reference, written)
-            _read_back(source, Folder(partial, written.files, watch), contents)
+            _read_back(source, Folder(partial, written.files, watch, seal), contents)
             manifest = Manifest(
                 id=identity,
                 stack=store.key,
@@ -66,9 +68,10 @@ def back_up(source: Source, store: Store, reason: str, watch: Watch = ignore) ->
                 ended=datetime.now(UTC),
                 files=written.files,
                 counts=contents.counts,
-                facts=contents.facts,
+                **_kept_facts(contents, seal),
             )
-            manifests.write(partial, manifest)
+            manifests.write(partial, manifest, keys)
+            store.note_signed(source.name, identity)
             _name(partial, folder / identity)
         except OSError as fault:
             msg = f"cannot write the backup of {source.name} to {folder}: {fault.strerror}; make room or give write access"
@@ -76,7 +79,7 @@ def back_up(source: Source, store: Store, reason: str, watch: Watch = ignore) ->
         finally:
             with suppress(OSError):
                 shutil.rmtree(partial, ignore_errors=True)
-    return Backup(folder / identity)
+    return Backup(folder / identity, keys, source.name)
 
 
 def verify(backup: Backup, place: str, watch: Watch = ignore) -> None:
@@ -119,6 +122,13 @@ def restore(backup: Backup, destination: Destination, watch: Watch = ignore) -> 
         except BaseException:
             of_kind.discard(destination)
             raise
+
+
+def _kept_facts(contents: Contents, seal: Seal) -> dict[str, Any]:
+    if not seal.recipients:
+        return {"facts": contents.facts}
+    facts = {**contents.facts, manifests.ENCRYPTION: {"with": "age", "recipients": list(seal.recipients)}}
+    return {"facts": facts, "format": manifests.ENCRYPTED}
 
 
 def _read_back(source: Source, folder: Folder, contents: Contents) -> None:

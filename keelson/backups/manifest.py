@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -13,10 +12,14 @@ from typing import Any
 
 from keelson.backups.engines import Contents
 from keelson.backups.folder import FileFacts
+from keelson.backups.keys import Keys
+from keelson.backups.places import MANIFEST, Directory, MissingError, Place
 from keelson.errors import BackupError, DamagedError
 
-NAME = "manifest.json"
-FORMAT = 1
+NAME = MANIFEST
+FORMAT, ENCRYPTED = 1, 2  # versions of Keelson that know of no encryption read the first alone
+FORMATS = (FORMAT, ENCRYPTED)
+ENCRYPTION, SIGNATURE = "encryption", "signature"  # among the facts
 
 
 @dataclass(frozen=True)
@@ -60,45 +63,49 @@ class Manifest:
         """The size of its files."""
         return sum(file.bytes for file in self.files.values())
 
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Whom its files are encrypted to; nobody where they are kept in clear."""
+        return tuple(self.facts.get(ENCRYPTION, {}).get("recipients", ()))
 
-def write(folder: Path, manifest: Manifest) -> None:
-    """Write the manifest, down to the disk; raises BackupError."""
+
+def write(place: Place | Path, manifest: Manifest, keys: Keys = Keys()) -> None:  # noqa: B008 - they cannot be changed
+    """Write the manifest, signed where there is a key, and kept for good; raises BackupError."""
     values = asdict(manifest) | {"begun": manifest.begun.isoformat(), "ended": manifest.ended.isoformat()}
-    text = json.dumps(values | {"sha256": _digest(values)}, indent=1, ensure_ascii=False)
-    try:
-        with os.fdopen(os.open(folder / NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(text.encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as fault:
-        msg = f"cannot write the backup's manifest to {folder.parent}: {fault.strerror}; make room or give write access"
-        raise BackupError(msg) from None
+    if signature := keys.signature(_text(values)):
+        values["facts"] = {**values["facts"], SIGNATURE: signature}
+    text = json.dumps(values | {"sha256": hashlib.sha256(_text(values)).hexdigest()}, indent=1, ensure_ascii=False)
+    with (Directory(place) if isinstance(place, Path) else place).create(NAME) as file:
+        file.write(text.encode() + b"\n")
 
 
-def read(folder: Path) -> Manifest:
-    """Return the manifest of the backup in `folder`.
+def read(place: Place | Path, keys: Keys = Keys()) -> tuple[Manifest, str]:  # noqa: B008 - as above
+    """Return the manifest of a backup, and what a reader should know of its signature; nothing where that is the stack's.
 
     Raises:
         DamagedError: there is none, or it is not as it was written.
         BackupError: it cannot be read, or a later version of Keelson wrote it.
     """
-    path = folder / NAME
+    place = Directory(place) if isinstance(place, Path) else place
+    path = place.path / NAME
     try:
-        values = json.loads(path.read_bytes())
+        with place.open(NAME) as (file, _):
+            values = json.loads(file.read())
         said = values.pop("sha256")
-        if values["format"] != FORMAT:
-            msg = f"{path} has the format {values['format']}, and this version reads {FORMAT}; update Keelson"
+        if values["format"] not in FORMATS:
+            msg = (
+                f"{path} has the format {values['format']}, and this version reads {ENCRYPTED} at most; update Keelson"
+            )
             raise BackupError(msg)
-        if said != _digest(values):
+        if said != hashlib.sha256(_text(values)).hexdigest():
             msg = f"{path} was changed after the backup was made; use another backup"
             raise DamagedError(msg)
-        return _decoded(values)
-    except FileNotFoundError:
-        msg = f"{folder} is no backup: it has no {NAME}"
+        found = _decoded(values)
+        signature = values["facts"].pop(SIGNATURE, {})
+        return found, keys.remark(str(path), found.database, found.id, _text(values), signature)
+    except MissingError:
+        msg = f"{place.path} is no backup: it has no {NAME}"
         raise DamagedError(msg) from None
-    except OSError as fault:
-        msg = f"{path} cannot be read: {fault.strerror}; give read access"
-        raise BackupError(msg) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         msg = f"{path} is damaged: it cannot be understood; use another backup"
         raise DamagedError(msg) from None
@@ -109,6 +116,6 @@ def _decoded(values: dict[str, Any]) -> Manifest:
     return Manifest(**{**values, **times, "files": {name: FileFacts(**file) for name, file in values["files"].items()}})
 
 
-def _digest(values: Mapping[str, Any]) -> str:
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _text(values: Mapping[str, Any]) -> bytes:
+    """Return the text that is hashed and signed."""
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()

@@ -5,6 +5,7 @@
 | data.dump | pg_dump's custom format, compressed with zstd |
 | roles.sql | roles, memberships and role settings that the database names; no password |
 | catalog.json | the catalog as `keelson.postgres.snapshot` reads it, for a drill to compare |
+| hashes.json | of an encrypted backup alone, whose manifest is not: the hashes of each table's rows |
 """
 
 from __future__ import annotations
@@ -71,11 +72,12 @@ class PostgresEngine:
                 except BaseException:
                     connection.cancel_safe()
                     raise
-        return Contents(found.counts, facts | {"extension_rows": found.of_extensions, "hashes": found.hashes})
+        facts |= rows.keep_hashes(found.hashes, folder)
+        return Contents(found.counts, facts | {"extension_rows": found.of_extensions})
 
     def read_back(self, folder: Folder, contents: Contents) -> Counts:
         """Let pg_restore read all of the dump, and count the rows in what it writes."""
-        for name in {ROLES, catalogs.NAME} & folder.files.keys():
+        for name in {ROLES, catalogs.NAME, rows.NAME} & folder.names:
             with folder.open(name):
                 pass
         counter = RowCounter()

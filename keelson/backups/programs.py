@@ -15,7 +15,7 @@ from typing import IO, Any
 from psycopg import pq
 
 from keelson import inside
-from keelson.backups.folder import BLOCK, Stream
+from keelson.backups.sealing import BLOCK, Passing
 from keelson.errors import BackupError
 
 # The server ends the work of a program that is gone within a second.
@@ -32,7 +32,7 @@ def run(
     what: str,
     *,
     environment: Mapping[str, str] | None = None,
-    source: Stream | None = None,
+    source: Passing | None = None,
     sink: Sink | None = None,
 ) -> None:
     """Run a program to its end; give it `source` to read and hand what it writes to `sink`.
@@ -83,7 +83,7 @@ def environment(parameters: Mapping[str, str]) -> dict[str, str]:
 def _started(
     command: Sequence[str],
     environment: Mapping[str, str] | None,
-    source: Stream | None,
+    source: Passing | None,
     sink: Sink | None,
     errors: IO[bytes],
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -123,7 +123,7 @@ def tied(command: Sequence[str]) -> list[str]:
 
 
 @contextmanager
-def _feeding(process: subprocess.Popen[bytes], source: Stream | None) -> Iterator[Future[None] | None]:
+def _feeding(process: subprocess.Popen[bytes], source: Passing | None) -> Iterator[Future[None] | None]:
     """Hand `source` to the program while the block reads what it writes."""
     if not (source and process.stdin):
         yield None
@@ -137,7 +137,7 @@ def _feeding(process: subprocess.Popen[bytes], source: Stream | None) -> Iterato
             raise
 
 
-def _feed(pipe: IO[bytes], source: Stream) -> None:
+def _feed(pipe: IO[bytes], source: Passing) -> None:
     with suppress(BrokenPipeError), pipe:  # a program that ends early says why by its status
         while block := source.read():
             pipe.write(block)

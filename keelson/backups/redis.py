@@ -72,7 +72,7 @@ class RedisEngine:
         with loaded(partial(_copy_out, folder)) as snapshot:
             refuse_difference(contents.counts, counts(snapshot), f"the backup {folder.path}")
             with _sentences(destination.reference):
-                _Restore(snapshot, destination.reference, folder.files[SNAPSHOT].sha256.encode()).run()
+                _Restore(snapshot, destination.reference, folder.facts(SNAPSHOT).sha256.encode()).run()
         return contents.counts
 
     def discard(self, destination: Destination) -> None:

@@ -6,16 +6,20 @@ a dump and a restore: all that decides how a value is written is pinned.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
+from typing import Any
 
 import psycopg
 from psycopg import sql
 
+from keelson.backups.folder import Folder
 from keelson.backups.stream import LARGE_OBJECTS, table_name
 from keelson.postgres import catalog
 
+NAME = "hashes.json"
 TABLES_AT_ONCE = 100  # that one statement counts
 _PINNED = {
     "extra_float_digits": "1",  # the shortest text that reads back as the same number
@@ -99,3 +103,25 @@ def _ask(connection: psycopg.Connection, further: Column) -> Rows:
     row = connection.execute("SELECT count(*) FROM pg_catalog.pg_largeobject_metadata").fetchone()
     large = {LARGE_OBJECTS: row[0]} if row and row[0] else {}
     return Rows(counts[False] | large, counts[True], hashes)
+
+
+def keep_hashes(hashes: Mapping[str, str], folder: Folder) -> dict[str, Any]:
+    """Return hashes as facts of a manifest; of an encrypted backup they are a file, as who guesses a small table's rows could tell by them."""
+    if not folder.seal.recipients:
+        return {"hashes": hashes}
+    with folder.create(NAME) as file:
+        file.write(json.dumps(hashes, ensure_ascii=False).encode())
+    return {}
+
+
+def kept_hashes(facts: Mapping[str, Any], folder: Folder) -> Mapping[str, str] | None:
+    """Return the hashes of a backup; None where it has none, being of an earlier version.
+
+    Raises:
+        DamagedError: they are not as they were written.
+    """
+    if NAME not in folder.names:
+        return facts.get("hashes")
+    with folder.open(NAME) as file:
+        text = b"".join(iter(file.read, b""))
+    return dict(json.loads(text))

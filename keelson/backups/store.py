@@ -12,17 +12,23 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from keelson import paths
 from keelson.agent.jobs import Job
+from keelson.backups import keys, terms
 from keelson.backups import manifest as manifests
-from keelson.backups.folder import Folder, Watch
+from keelson.backups.folder import Folder, Seal, Watch
+from keelson.backups.keys import Keys
 from keelson.backups.manifest import Manifest
-from keelson.errors import BackupError, KeelsonError
+from keelson.backups.places import Directory, Place, locked, opened
+from keelson.backups.sealing import MissingKeyError, missing_key
+from keelson.backups.terms import Terms
+from keelson.errors import BackupError, DamagedError, KeelsonError
 
 LOCK = ".lock"
 CHECK = "verified.json"  # what later verifications found
@@ -32,19 +38,37 @@ _ID = re.compile(r"\d{8}T\d{6}Z")
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup; its manifest is read when it is asked for."""
+    """One backup; its manifest is read when it is asked for.
 
-    path: Path
+    Attributes:
+        place: where it lies; a path is one of a directory.
+        keys: what its signature is held against, and what opens it.
+        name: whose backup it must be, by where it lies; empty for one that was brought from elsewhere.
+    """
+
+    place: Place | Path
+    keys: Keys = field(default_factory=Keys, compare=False, repr=False)
+    name: str = field(default="", compare=False)
+
+    @property
+    def path(self) -> PurePath:
+        """Where it lies, for messages."""
+        return self._place.path
 
     @property
     def id(self) -> str:
         """Its name; later ones sort later."""
         return self.path.name
 
-    @cached_property
+    @property
     def manifest(self) -> Manifest:
         """Its manifest; raises BackupError."""
-        return manifests.read(self.path)
+        return self._read[0]
+
+    @property
+    def remark(self) -> str:
+        """What a reader should know of its signature; nothing where that is the stack's. Raises BackupError."""
+        return self._read[1]
 
     @property
     def begun(self) -> datetime:
@@ -52,13 +76,13 @@ class Backup:
         try:
             return self.manifest.begun
         except BackupError:
-            return _time_of(self.id)
+            return time_of(self.id)
 
     @property
     def fault(self) -> str:
         """Why it does not count as a good one; nothing for one that does."""
         try:
-            return self._checked().get("fault", "") if self.manifest else ""
+            return self._checked.get("fault", "") if self.manifest else ""
         except KeelsonError as fault:
             return str(fault)
 
@@ -67,50 +91,55 @@ class Backup:
         """When it was last read back and was well; None for one that is not."""
         if self.fault:
             return None
-        at = self._checked().get("at")
+        at = self._checked.get("at")
         return datetime.fromisoformat(at) if at else self.manifest.ended
 
     def folder(self, watch: Watch = lambda _bytes: None) -> Folder:
-        """Return its files, for reading; `watch` is told how many bytes were read."""
-        return Folder(self.path, self.manifest.files, watch)
+        """Return its files, for reading; `watch` is told how many bytes were read.
+
+        Raises:
+            MissingKeyError: they are encrypted, and no key here opens them.
+        """
+        recipients = self.manifest.recipients
+        if recipients and not {*recipients} & {*self.keys.recipients}:
+            raise MissingKeyError(missing_key(f"the backup {self.path}"))
+        return Folder(self._place, self.manifest.files, watch, Seal(identities=self.keys.identities))
 
     def note(self, fault: str = "") -> None:
         """Keep what a verification found, where one may write."""
         with contextlib.suppress(KeelsonError):
             entry = {"at": datetime.now(UTC).isoformat(), "fault": fault}
-            paths.write_private(self.path / CHECK, json.dumps(entry) + "\n")
+            self._place.keep_note(CHECK, json.dumps(entry) + "\n")
 
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> AbstractContextManager[None]:
         """Keep it from being removed while it is read; several may hold it.
 
         Raises:
             BackupError: it is being removed, or is gone.
         """
-        with _opened(self.path / manifests.NAME, os.O_RDONLY) as descriptor:
-            if descriptor is not None and not _locked(descriptor, fcntl.LOCK_SH):
-                msg = f"the backup {self.path} is being removed; use another one"
-                raise BackupError(msg)
-            yield
+        return self._place.held()
 
     def remove(self) -> bool:
         """Remove it; False says that somebody is reading it, so it stays."""
-        with _opened(self.path / manifests.NAME, os.O_RDWR) as descriptor:
-            if descriptor is not None and not _locked(descriptor, fcntl.LOCK_EX):
-                return False
-            hidden = self.path.with_name(f".{self.id}.removed")
-            try:
-                self.path.rename(hidden)
-                shutil.rmtree(hidden)
-            except OSError as fault:
-                msg = f"cannot remove the backup {self.path}: {fault.strerror}; give write access"
-                raise BackupError(msg) from None
-        return True
+        return self._place.remove()
 
+    @cached_property
+    def _place(self) -> Place:
+        return Directory(self.place) if isinstance(self.place, Path) else self.place
+
+    @cached_property
+    def _read(self) -> tuple[Manifest, str]:
+        found, remark = manifests.read(self._place, self.keys)
+        if self.name and (found.database, found.id) != (self.name, self.id):
+            msg = f"{self.path} holds the backup {found.id} of {found.database}, so somebody moved it; move it back, or use another one"
+            raise DamagedError(msg)
+        return found, remark
+
+    @property
     def _checked(self) -> dict[str, str]:
         try:
-            return dict(json.loads((self.path / CHECK).read_bytes()))
-        except (OSError, ValueError, TypeError):
+            return dict(json.loads(self._place.note(CHECK) or b"{}"))
+        except (ValueError, TypeError):
             return {}
 
 
@@ -120,10 +149,24 @@ class Store:
     Args:
         key: the stack's key.
         directory: the settings' backup.directory; below the user's data directory where it is None.
+        terms: how the settings say that backups are kept; None where only what the last update wrote down is known.
+        identities: what opens encrypted backups beside the stack's own key.
     """
 
-    def __init__(self, key: str, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        key: str,
+        directory: Path | None = None,
+        terms: Terms | None = None,
+        identities: tuple[str, ...] = (),
+    ) -> None:
+        self._terms, self._identities = terms, identities
         self.key, self.directory = key, (directory or paths.data() / "backups") / key
+
+    @cached_property
+    def keys(self) -> Keys:
+        """What signs the stack's backups, and opens those that are encrypted; raises PlatformError."""
+        return keys.read(self.key).with_identities(self._identities)
 
     @classmethod
     def of_job(cls, job: Job) -> Store:
@@ -138,7 +181,7 @@ class Store:
     def all(self, name: str) -> list[Backup]:
         """Return the backups of `name`, the newest first; no manifest is read."""
         found = (path for path in _entries(self.directory / name) if _ID.fullmatch(path.name))
-        return [Backup(path) for path in sorted(found, reverse=True)]
+        return [Backup(path, self.keys, name) for path in sorted(found, reverse=True)]
 
     def last(self, name: str) -> Backup | None:
         """Return the newest good backup of `name`, or None where there is none."""
@@ -165,8 +208,8 @@ class Store:
             BackupError: another process has it.
         """
         folder = paths.private_directory(self.directory / name)
-        with _opened(folder / LOCK, os.O_RDWR | os.O_CREAT) as descriptor:
-            if descriptor is None or not _locked(descriptor, fcntl.LOCK_EX):
+        with opened(folder / LOCK, os.O_RDWR | os.O_CREAT) as descriptor:
+            if descriptor is None or not locked(descriptor, fcntl.LOCK_EX):
                 raise BackupError(self._who_writes(name))
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} since {datetime.now(UTC):%H:%M:%S} UTC".encode())
@@ -175,9 +218,30 @@ class Store:
                     shutil.rmtree(path, ignore_errors=True)
             yield folder
 
+    def seal(self) -> tuple[Keys, Seal]:
+        """Return the keys for a new backup, made first where there are none, and whom it is encrypted to: the stack itself, too.
+
+        Raises:
+            BackupError: it is to be encrypted, and the stack has no key to read it back with.
+        """
+        own, recipients = keys.ensure(self.key), self.terms.recipients
+        if recipients and not own.identities:
+            msg = f"backups of {self.key} are encrypted, and it has no key of its own yet to read them back with; run `keelson up`"
+            raise BackupError(msg)
+        return own, Seal((*own.recipients, *recipients), own.identities) if recipients else Seal()
+
+    def note_signed(self, name: str, identity: str) -> None:
+        """Note that the backup `identity` of `name` is signed, and so are all later ones."""
+        keys.note_first(self.key, name, identity)
+
+    @cached_property
+    def terms(self) -> Terms:
+        """How new backups are kept; raises PlatformError."""
+        return terms.read(self.key) if self._terms is None else self._terms
+
     def new_id(self, name: str, now: datetime) -> str:
         """Return the id of a backup that begins now: later than all that are there, whatever the clock says."""
-        after = [_time_of(backup.id) + timedelta(seconds=1) for backup in self.all(name)[:1]]
+        after = [time_of(backup.id) + timedelta(seconds=1) for backup in self.all(name)[:1]]
         return f"{max([now, *after]):{ID_FORMAT}}"
 
     def _who_writes(self, name: str) -> str:
@@ -197,34 +261,9 @@ def _entries(folder: Path) -> list[Path]:
         raise BackupError(msg) from None
 
 
-def _time_of(identity: str) -> datetime:
+def time_of(identity: str) -> datetime:
+    """Return when a backup was begun, by its id."""
     try:
         return datetime.strptime(identity, ID_FORMAT).replace(tzinfo=UTC)
     except ValueError:
         return datetime.now(UTC)
-
-
-@contextlib.contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int | None]:
-    """Give an open file to be locked, None where it is missing; the lock ends with the block."""
-    try:
-        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
-    except FileNotFoundError:
-        yield None
-        return
-    except OSError as fault:
-        msg = f"cannot open {path}: {fault.strerror}; give access to it"
-        raise BackupError(msg) from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int, kind: int) -> bool:
-    """Take a lock without waiting, and say whether it was had and the file still has its name."""
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return os.fstat(descriptor).st_nlink > 0

@@ -27,6 +27,7 @@ BACKUP = Group(
         "verify": "backup:verify",
         "drill": "backup_drill:drill",
         "prune": "backup:prune",
+        "key": "backup_key:key",
     },
 )
 PRIVACY = Group(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from keelson.backups.folder import Watch
+from keelson.backups.keys import read_identities
 from keelson.backups.making import MANUAL, Source, back_up
 from keelson.backups.making import verify as read_back
 from keelson.backups.retention import Retention, removable
@@ -15,13 +17,17 @@ from keelson.backups.retention import prune as remove_old
 from keelson.backups.store import Backup, Store
 from keelson.cli.context import Context, context
 from keelson.cli.options import JsonOption, StackOption
-from keelson.cli.output import complain, print_json, print_table, say
+from keelson.cli.output import complain, note, print_json, print_table, say
 from keelson.cli.place import run_where_files_lie
 from keelson.cli.progress import transfer
 from keelson.endpoint import Reference
 from keelson.errors import KeelsonError, SettingsError
 
 ServicesArgument = Annotated[list[str] | None, typer.Argument(help="Services or Redis servers, for example auth.")]
+IdentityOption = Annotated[
+    Path | None,
+    typer.Option("--identity", help="A file of age with the key of a recipient, where the stack's own is lost."),
+]
 BackupOption = Annotated[str | None, typer.Option("--backup", help="The backup's ID; by default the newest good one.")]
 
 
@@ -77,6 +83,7 @@ def verify(
     stack: StackOption = None,
     backup: BackupOption = None,
     *,
+    identity: IdentityOption = None,
     everything: Annotated[bool, typer.Option("--all", help="All backups, not the newest alone.")] = False,
 ) -> None:
     """Read backups back from the first byte to the last; one that is damaged no longer counts.
@@ -85,8 +92,8 @@ def verify(
     """
     chosen = context(stack)
     options = [*(["--backup", backup] if backup else ()), *(["--all"] if everything else ())]
-    run_where_files_lie(chosen, "backup", "verify", *options, *(services or ()))
-    store = store_of(chosen)
+    run_where_files_lie(chosen, "backup", "verify", *options, *identity_words(identity), *(services or ()))
+    store = store_of(chosen, identity)
     failed = False
     with transfer("verify") as begin:
         for name in services or store.names():
@@ -125,9 +132,16 @@ def prune(
     raise typer.Exit(1 if failed else 0)
 
 
-def store_of(chosen: Context) -> Store:
-    """Return where the backups of a stack lie."""
-    return Store(chosen.stack.key, chosen.stack.settings.backup.directory)
+def store_of(chosen: Context, identity: Path | None = None) -> Store:
+    """Return where the backups of a stack lie; `identity` names a file with a key of one of their recipients."""
+    settings = chosen.stack.settings.backup
+    more = read_identities(identity) if identity else ()
+    return Store(chosen.stack.key, settings.directory, settings.terms, more)
+
+
+def identity_words(identity: Path | None) -> list[str | Path]:
+    """Return the option as a command inside the stack takes it: the file travels with it."""
+    return ["--identity", identity] if identity else []
 
 
 def names(chosen: Context) -> list[str]:
@@ -170,6 +184,8 @@ def _verified(chosen: Context, name: str, backup: Backup, watch: Watch) -> bool:
         complain(f"{name}: {fault}")
         return False
     say(f"{name}: {backup.id} reads back, {sum(backup.manifest.counts.values())} rows")
+    if backup.remark:
+        note(f"{name}: {backup.id} is {backup.remark}")
     return True
 
 
@@ -180,7 +196,16 @@ def _rows(found: Iterable[tuple[str, Backup]]) -> Iterator[tuple[object, ...]]:
             continue
         made = backup.manifest
         version = made.facts.get("schema_version") or ""
-        yield name, backup.id, f"{made.begun:%Y-%m-%d %H:%M:%S}", made.reason, size(made.bytes), version, ""
+        remarks = [*(["encrypted"] if made.recipients else ()), *filter(None, [backup.remark])]
+        yield (
+            name,
+            backup.id,
+            f"{made.begun:%Y-%m-%d %H:%M:%S}",
+            made.reason,
+            size(made.bytes),
+            version,
+            "; ".join(remarks),
+        )
 
 
 def _entry(name: str, backup: Backup) -> dict[str, object]:
@@ -197,6 +222,8 @@ def _entry(name: str, backup: Backup) -> dict[str, object]:
         "rows": sum(made.counts.values()),
         "schema_version": made.facts.get("schema_version"),
         "verified": backup.verified,
+        "recipients": list(made.recipients),
+        "remark": backup.remark,
     }
 
 

@@ -14,7 +14,8 @@ from keelson.backups.drills.checks import read_checks
 from keelson.backups.drills.drilling import Plan
 from keelson.backups.drills.drilling import drill as drill_backup
 from keelson.backups.drills.evidence import Drill
-from keelson.cli.backup import BackupOption, size, store_of
+from keelson.backups.store import Store
+from keelson.cli.backup import BackupOption, IdentityOption, identity_words, size, store_of
 from keelson.cli.context import Context, context
 from keelson.cli.options import JsonOption, StackOption
 from keelson.cli.output import complain, note, print_json, say
@@ -35,6 +36,7 @@ def drill(  # noqa: PLR0913 - the options of a command
         typer.Option("--checks", help="A directory with <service>/*.sql to run in place of sql/<service>/checks/."),
     ] = None,
     *,
+    identity: IdentityOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Every database of the stack.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -61,8 +63,12 @@ def drill(  # noqa: PLR0913 - the options of a command
     _refuse_others(chosen, names)
     with _gathered(chosen, names, checks) as gathered:
         options = [*(["--backup", backup] if backup else ()), *(["--json"] if as_json else ()), "--checks", gathered]
-        run_where_files_lie(chosen, "backup", "drill", *options, *names)
-        done = list(_drilled(chosen, names, backup, gathered, as_json=as_json))
+        run_where_files_lie(chosen, "backup", "drill", *options, *identity_words(identity), *names)
+        done = []
+        for each in _drilled(chosen, store_of(chosen, identity), names, backup, gathered):
+            done.append(each)
+            if not as_json:
+                _tell(each)
     if as_json:
         print_json([each.values() for each in done])
     raise typer.Exit(0 if len(done) == len(names) and all(each.well for each in done) else 1)
@@ -91,10 +97,8 @@ def _gathered(chosen: Context, names: Iterable[str], given: Path | None) -> Iter
         yield Path(directory)
 
 
-def _drilled(
-    chosen: Context, names: Iterable[str], backup: str | None, checks: Path, *, as_json: bool
-) -> Iterator[Drill]:
-    store, place = store_of(chosen), chosen.stack.settings.place
+def _drilled(chosen: Context, store: Store, names: Iterable[str], backup: str | None, checks: Path) -> Iterator[Drill]:
+    place = chosen.stack.settings.place
     with transfer("drill") as begin:
         for name in names:
             try:
@@ -104,8 +108,6 @@ def _drilled(
             except KeelsonError as fault:
                 complain(f"{name}: {fault}")
                 continue
-            if not as_json:
-                _tell(done)
             yield done
 
 

@@ -12,10 +12,19 @@ from keelson.backups.copies import copies, discard_copy
 from keelson.backups.engines import Destination
 from keelson.backups.making import restore as restore_backup
 from keelson.backups.store import Backup
-from keelson.cli.backup import BackupOption, names, redis_reference, size, source_of, store_of
+from keelson.cli.backup import (
+    BackupOption,
+    IdentityOption,
+    identity_words,
+    names,
+    redis_reference,
+    size,
+    source_of,
+    store_of,
+)
 from keelson.cli.context import Context, context
 from keelson.cli.options import JsonOption, ServiceArgument, StackOption
-from keelson.cli.output import print_json, print_table, say
+from keelson.cli.output import note, print_json, print_table, say
 from keelson.cli.place import run_where_files_lie
 from keelson.cli.progress import transfer
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
@@ -33,6 +42,7 @@ def restore(  # noqa: PLR0913 - the options of a command
     into: Annotated[str | None, typer.Option("--into", help="The new database; for a Redis, another Redis.")] = None,
     backup: BackupOption = None,
     *,
+    identity: IdentityOption = None,
     with_roles: Annotated[
         bool, typer.Option("--with-roles", help="Make roles that the server lacks, without passwords.")
     ] = False,
@@ -56,10 +66,14 @@ def restore(  # noqa: PLR0913 - the options of a command
     if path and not path.is_dir():
         msg = f"{path} is no directory; name a backup's own"
         raise BackupError(msg)
-    run_where_files_lie(chosen, "restore", *options, *flags, service, *([path] if path else ()))
+    run_where_files_lie(
+        chosen, "restore", *options, *flags, *identity_words(identity), service, *([path] if path else ())
+    )
     if into:
         destination = replace(_destination(chosen, service, into), with_roles=with_roles)
-        _restore(chosen, destination, into, Backup(path.resolve()) if path else store_of(chosen).find(service, backup))
+        store = store_of(chosen, identity)
+        found = Backup(path.resolve(), store.keys.foreign()) if path else store.find(service, backup)
+        _restore(chosen, destination, into, found)
     elif discard:
         discard_copy(_database(chosen, service), service, discard)
         say(f"{discard} is dropped")
@@ -71,6 +85,8 @@ def _restore(chosen: Context, destination: Destination, into: str, found: Backup
     service = destination.service
     with transfer("restore") as begin:
         restore_backup(found, destination, begin(into, found.manifest.bytes))
+    if found.remark:
+        note(f"the backup {found.id} is {found.remark}")
     counts, (units, things) = found.manifest.counts, _COUNTED[found.manifest.engine]
     say(
         f"{into} holds the backup {found.id} of {service}: {len(counts)} {units}, {sum(counts.values())} {things}, as backed up"

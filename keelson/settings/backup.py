@@ -7,6 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from keelson.backups.sealing import refuse_recipient
+from keelson.backups.terms import Terms
 from keelson.errors import SettingsError
 from keelson.schedule import Schedule
 from keelson.settings.model import AbsolutePath, Settings
@@ -42,13 +44,23 @@ class BackupSettings(Settings):
     keep_days: Days = 30
     keep_at_least: Days = 3
     directory: AbsolutePath | None = None  # None: below the user's data directory
+    recipients: tuple[
+        str, ...
+    ] = ()  # whom backups are encrypted to, beside the stack itself; nobody: they are kept in clear
     drill: str | None = None  # five fields, after-backup, weekly or never; None: after each backup in dev, else weekly
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
         _read(self.schedule, self.time_zone)
         _read_drill(self.drill, self.time_zone)
+        for recipient in self.recipients:
+            refuse_recipient(recipient)
         return self
+
+    @property
+    def terms(self) -> Terms:
+        """How all backups of the stack are kept."""
+        return Terms(recipients=self.recipients)
 
     def drill_schedule(self, environment: str) -> str:
         """Return when backups are drilled, as five fields; nothing where they are not.

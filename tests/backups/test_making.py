@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import resource
 import signal
@@ -13,19 +12,22 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from keelson.agent.jobs import Job
-from keelson.backups import making, postgres, programs, scheduled
+from keelson.backups import keys, making, postgres, programs, scheduled
+from keelson.backups import manifest as manifests
 from keelson.backups.making import BEFORE_DROP, back_up, verify
 from keelson.backups.store import Backup
 from keelson.endpoint import resolve
 from keelson.errors import BackupError, KeelsonError
 from keelson.local import client
-from tests.backups.conftest import PASSWORD, Subject
+from tests.backups.conftest import KEY, PASSWORD, Subject
 from tests.stack.harness import wait_until
 
 Wrap = Callable[[str], list[str]]
@@ -386,18 +388,12 @@ def test_a_scheduled_run_backs_up_and_then_prunes(filled: Subject, tmp_path: Pat
         assert scheduled.run(job)["bytes"] > 10_000
     made = filled.store.all(filled.name)
     assert [backup.manifest.reason for backup in made] == ["scheduled"] * 3
-    oldest = made[-1].path / "manifest.json"
-    oldest.write_text(_begun_long_ago(oldest))
+    manifest, path = made[-1].manifest, Path(made[-1].path)
+    (path / "manifest.json").unlink()
+    manifests.write(path, replace(manifest, begun=datetime(2020, 1, 1, tzinfo=UTC)), keys.read(KEY))
     scheduled.run(job)
     assert made[-1] not in filled.store.all(filled.name)
     assert len(filled.store.all(filled.name)) == 3
-
-
-def _begun_long_ago(path: Path) -> str:
-    values = json.loads(path.read_text()) | {"begun": "2020-01-01T00:00:00+00:00"}
-    del values["sha256"]
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return json.dumps(values | {"sha256": hashlib.sha256(text.encode()).hexdigest()})
 
 
 def test_a_backup_needs_no_more_than_three_programs(filled: Subject, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from pyrage import x25519
 from typer.testing import CliRunner
 
 from keelson.backups import manifest as manifests
@@ -80,6 +81,33 @@ def test_the_list_shows_good_and_damaged_ones_of_removed_services_too(down: Stac
     assert "DAMAGED" in printed
     assert "\x1b" not in printed
     assert "gone" not in down.keelson("backup", "list", "notes").stdout
+
+
+def test_the_list_tells_signed_from_unsigned_and_the_stacks_key_is_printed_for_a_safe_place(
+    down: StackUnderTest, folder: Path
+) -> None:
+    put(folder, "notes", datetime.now(UTC))
+    assert "not signed: made before the stack had a key" in down.keelson("backup", "list").stdout
+    told = down.keelson("backup", "key", check=False)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "stack dev has no key for its backups yet; `keelson up` makes it" in told.stderr
+    state = down.home / "state/keelson/stacks/keelson-dev"
+    state.mkdir(parents=True)
+    identity = x25519.Identity.generate()
+    (state / "backup-keys.json").write_text(json.dumps({"identity": str(identity), "signing": "00" * 32}))
+    try:
+        printed = down.keelson("backup", "key").stdout.splitlines()
+    finally:
+        shutil.rmtree(state)
+    assert printed == ["# the backups of keelson-dev", f"# public key: {identity.to_public()}", str(identity)]
+
+
+def test_a_key_that_cannot_be_read_is_told_before_anything_is_done(down: StackUnderTest, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("no key\n")
+    for command in (["verify"], ["drill", "notes"]):
+        done = down.keelson("backup", *command, "--identity", str(tmp_path / "key"), check=False)
+        assert done.returncode == 1
+        assert "holds no identity of age that can be read" in done.stderr
 
 
 def test_pruning_says_what_goes_before_it_goes(down: StackUnderTest, folder: Path) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from keelson import paths
 from keelson.agent import jobs
+from keelson.backups import keys, terms
+from keelson.backups.terms import Terms
 from keelson.endpoint import Reference
 from keelson.local import registry
 from providers.backup_job import BackupJobProvider
@@ -57,6 +59,19 @@ def test_a_job_is_written_down_changed_and_struck_out(provider: ProviderProcess)
     for _ in range(2):
         provider.delete(KIND, identity, state)
         assert jobs.every(KEY) == []
+
+
+def test_whom_backups_are_encrypted_to_is_a_change_and_is_written_down_for_all(provider: ProviderProcess) -> None:
+    identity, state = provider.create(KIND, GIVEN)
+    assert terms.read(KEY) == Terms()
+    assert keys.read(KEY).signing
+    changed = GIVEN | {"terms": {"recipients": ["age1someone"]}}
+    assert provider.diff(KIND, identity, state, changed)
+    state = provider.update(KIND, identity, state, changed)
+    assert not provider.diff(KIND, identity, state, changed)
+    assert terms.read(KEY) == Terms(recipients=("age1someone",))
+    provider.update(KIND, identity, state, GIVEN)
+    assert terms.read(KEY) == Terms()
 
 
 @pytest.mark.parametrize(

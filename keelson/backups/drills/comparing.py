@@ -11,7 +11,7 @@ from keelson.backups import catalogs
 from keelson.backups.drills.deparsed import as_restored
 from keelson.backups.engines import Contents
 from keelson.backups.folder import Folder
-from keelson.backups.rows import digest_all
+from keelson.backups.rows import digest_all, kept_hashes
 from keelson.migrations import ledger
 from keelson.postgres.snapshot import Difference, Snapshot, compare, read
 from keelson.wording import counted
@@ -54,14 +54,15 @@ def compare_all(
     found.differences.extend(row[0] for row in connection.execute(_BROKEN).fetchall())
     row = connection.execute(_COUNTED).fetchone() or (0, 0)
     found.compared.update({"constraints": row[0], "indexes": row[1]})
-    _compare_rows(connection, contents, found)
+    _compare_rows(connection, contents, folder, found)
     return found
 
 
-def _compare_rows(connection: psycopg.Connection, contents: Contents, found: Comparison) -> None:
+def _compare_rows(connection: psycopg.Connection, contents: Contents, folder: Folder, found: Comparison) -> None:
     here = digest_all(connection)
-    hashes: Mapping[str, str] = contents.facts.get("hashes", {})
-    if "hashes" not in contents.facts:
+    known = kept_hashes(contents.facts, folder)
+    hashes = known or {}
+    if known is None:
         found.notes.append(OLDER.format("hashes of rows"))
     for name in sorted({*contents.counts, *here.counts}):
         was, count = contents.counts.get(name), here.counts.get(name)
