@@ -6,6 +6,7 @@ is empty where a part has none, and missing in the state of a release that wrote
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,12 +15,23 @@ from providers import values
 from providers.base import Bag
 
 RELYING = frozenset({"server", "cluster", "pgadmin", "postgres-exporter"})  # kinds whose files have certificates
+ENCRYPTED = frozenset({"redis", "redis-exporter"})  # kinds whose files have some where their settings say so
 OUTPUT = "certificate"
 
 
-def of_part(place: str, key: str, name: str, kind: str) -> dict[str, str]:
+def encrypted(kind: str, settings: Mapping[str, Any]) -> bool:
+    """Say whether a part is a Redis that speaks TLS, or asks one."""
+    return kind in ENCRYPTED and bool(settings.get("tls"))
+
+
+def relies(kind: str, settings: Mapping[str, Any]) -> bool:
+    """Say whether the files of a part that is a container have certificates."""
+    return kind in RELYING or encrypted(kind, settings)
+
+
+def of_part(place: str, key: str, name: str, kind: str, settings: Mapping[str, Any]) -> dict[str, str]:
     """Return the output of a part that is a container; empty where its files have no certificate."""
-    if kind not in RELYING:
+    if not relies(kind, settings):
         return {}
     found: dict[str, str] = stored.ask(place, key, "first_due", server=name)
     return found

@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 from pulumi import Output
 from pulumi.output import Unknown
 
-from keelson.local import daemon
+from keelson.local import daemon, tls, volume
 from keelson.local.daemon import DaemonSpec
 from keelson.local.registry import Registry
-from providers import values
+from providers import certificates, values
 from providers.base import Bag, Managed, Provider
 
 
@@ -55,6 +55,11 @@ class LocalDaemonProvider(Provider[LocalDaemonInputs]):
         """Return `stack/daemon`."""
         return f"{inputs.key}/{inputs.name}"
 
+    def differs(self, state: Bag, new: Bag) -> bool:
+        """Also say so once its certificate is to be renewed."""
+        has_one = certificates.encrypted(new["kind"], new.get("settings") or {})
+        return super().differs(state, new) or (has_one and certificates.due(new["name"], state))
+
     def examine(self, inputs: Bag, old: Bag) -> Bag:
         """Let its kind look at settings that changed; nothing runs for that."""
         if not isinstance(inputs.get("settings"), Unknown) and inputs.get("settings") != old.get("settings"):
@@ -67,12 +72,14 @@ class LocalDaemonProvider(Provider[LocalDaemonInputs]):
         state = daemon.start(inputs.spec, inputs.passwords)
         for note in state.notes:
             print(f"{inputs.name}: {note}", flush=True)  # noqa: T201 - the engine shows what a provider prints
-        return {"listens_on": state.port}
+        return {"listens_on": state.port, certificates.OUTPUT: _certificate(inputs.key, inputs.name)}
 
     def look(self, state: Bag) -> Bag | None:
         """Read where it listens."""
         record = Registry(state["key"]).daemon(state["name"])
-        return {"listens_on": record.port} if record else None
+        if record is None:
+            return None
+        return {"listens_on": record.port, certificates.OUTPUT: _certificate(state["key"], state["name"])}
 
     def remove(self, state: Bag) -> None:
         """Stop it."""
@@ -80,9 +87,16 @@ class LocalDaemonProvider(Provider[LocalDaemonInputs]):
 
 
 class LocalDaemon(Managed, module="keelson", name="LocalDaemon"):
-    """A daemon of this machine; `listens_on` is its port."""
+    """A daemon of this machine; `listens_on` is its port, `certificate` when its certificate is renewed, if it has one."""
 
     provider = LocalDaemonProvider
-    computed = ("listens_on",)
+    computed = ("listens_on", certificates.OUTPUT)
 
     listens_on: Output[int]
+    certificate: Output[dict[str, str]]
+
+
+def _certificate(key: str, name: str) -> dict[str, str]:
+    if name not in Registry(key).encrypted():
+        return {}
+    return tls.first_due(key, name, volume.directory(key, name) / "tls")

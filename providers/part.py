@@ -49,19 +49,19 @@ class FilesProvider(Provider[Inputs]):
 
     def differs(self, state: Bag, new: Bag) -> bool:
         """Also say so once a certificate among them is to be renewed."""
-        relies = new["kind"] in certificates.RELYING
+        relies = certificates.relies(new["kind"], new.get("settings") or {})
         return super().differs(state, new) or (relies and certificates.due(new["name"], state))
 
     @staticmethod
     def certificate(inputs: Inputs) -> dict[str, str]:
         """Return which of their certificates is renewed first; nothing where they have none."""
-        return certificates.of_part(inputs.place, inputs.key, inputs.name, inputs.kind)
+        return certificates.of_part(inputs.place, inputs.key, inputs.name, inputs.kind, inputs.settings)
 
     @staticmethod
     def look_at_certificate(state: Bag) -> Bag:
         """Return the output `certificate` as it is now."""
         place, key, name, kind = (str(state[each]) for each in ("place", "key", "name", "kind"))
-        return {certificates.OUTPUT: certificates.of_part(place, key, name, kind)}
+        return {certificates.OUTPUT: certificates.of_part(place, key, name, kind, state.get("settings") or {})}
 
     def examine(self, inputs: Bag, old: Bag) -> Bag:
         """Let its kind look at settings that changed; its platform is not asked."""

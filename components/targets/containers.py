@@ -84,6 +84,7 @@ class ContainersTarget(ABC):
         values = settings.model_dump(
             include={"maxmemory", "maxmemory_policy", "databases", "notify_keyspace_events", "append_only"}
         )
+        values |= self._stack.settings.encryption_of(name)
         passwords = {user: text.get_secret_value() for user, text in settings.passwords.items()}
         volume, process = self._part(Wanted(name, "redis", "redis", values, parent, passwords))
         reference = Reference(stack=self._key, target=self._place, server=name, database="0", role="admin")

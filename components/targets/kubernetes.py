@@ -118,7 +118,11 @@ class KubernetesTarget(ContainersTarget):
     def applications(self, after: Sequence[Resource], parent: Resource) -> Sequence[Resource]:
         """Make the Secrets of those whose namespaces are clients."""
         settings = self._stack.settings
-        redis = {name: [part, number] for part, of in settings.redis.items() for name, number in of.databases.items()}
+        redis = {
+            name: [part, number, *settings.encryption_of(part)]  # which changes the URLs
+            for part, of in settings.redis.items()
+            for name, number in of.databases.items()
+        }
         usual = min(next(iter(settings.redis.values())).databases.items(), key=lambda each: each[1])[0] if redis else ""
         made: list[Resource] = []
         for namespace, services in self._settings.clients.items():

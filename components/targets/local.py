@@ -62,7 +62,8 @@ class LocalTarget:
                 "preferred_port": settings.preferred_port,
                 "settings": settings.model_dump(
                     include={"maxmemory", "maxmemory_policy", "databases", "notify_keyspace_events", "append_only"}
-                ),
+                )
+                | self._stack.settings.encryption_of(name),
                 "passwords": Output.secret(chosen),
             },
             ResourceOptions(parent=parent, depends_on=[volume]),

@@ -72,7 +72,7 @@ class Monitoring(ComponentResource):
         for name in self._watched.servers:
             self._exporter(name, "server", self._role(name, servers[name]))
         for name in self._watched.redis:
-            self._exporter(name, "redis", redis[name].process)
+            self._exporter(name, "redis", redis[name].process, workshop.stack.settings.encryption_of(name))
         for name, spec in self._monitors().items():
             self._monitor(name, spec)
         if settings.rules:
@@ -92,9 +92,10 @@ class Monitoring(ComponentResource):
         options = ResourceOptions(parent=self, depends_on=[server.process], deleted_with=server.volume)
         return MonitorRole(f"{name}-monitor", inputs, options)
 
-    def _exporter(self, name: str, kind: str, after: Resource) -> Resource:
+    def _exporter(self, name: str, kind: str, after: Resource, more: Mapping[str, str] | None = None) -> Resource:
         image: Any = EXPORTERS[kind]
-        return self._workshop.workload(Wanted(exporter_of(name), image, image, {"part": name}, self, after=[after]))
+        told = {"part": name, **(more or {})}
+        return self._workshop.workload(Wanted(exporter_of(name), image, image, told, self, after=[after]))
 
     def _monitors(self) -> dict[str, Json]:
         """Return by name how each PodMonitor chooses its pods, and which port of them it asks."""

@@ -89,7 +89,7 @@ def of_redis(reference: Reference) -> RedisFigures:
     place = target(reference.target)
     address = place.locate(reference.stack, reference.server)
     password = place.password(reference.stack, reference.server, MONITOR)
-    with conversation(address.port, MONITOR, password, REDIS_SECONDS, host=address.host) as redis:
+    with conversation(address, MONITOR, password, REDIS_SECONDS) as redis:
         info = redis.info()
     return RedisFigures(
         memory=int(info["used_memory"]),

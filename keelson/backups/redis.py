@@ -20,6 +20,7 @@ from keelson.backups.folder import Folder
 from keelson.endpoint import Reference
 from keelson.errors import BackupError
 from keelson.redis.connection import connect
+from keelson.redis.endpoint import options
 from keelson.redis.throwaway import Connect, counts, loaded
 from keelson.target import target
 
@@ -46,12 +47,11 @@ class RedisEngine:
         """Let Redis send a snapshot as to a replica; count what is in it, since nobody else knows what that moment held."""
         place = target(reference.target)
         address, login = place.locate(reference.stack, reference.server), "backup"
-        options = ["-h", address.host, "-p", str(address.port), "--user", login, "--no-auth-warning", "--rdb", "-"]
         with _sentences(reference), connect(reference) as client:
             version = client.info("server")["redis_version"]
         with folder.create(SNAPSHOT) as file:
             programs.run(
-                [*place.client("redis-cli"), *options],
+                [*place.client("redis-cli"), *options(address, login), "--rdb", "-"],
                 f"the snapshot of {reference.server}",
                 environment={"REDISCLI_AUTH": place.password(reference.stack, reference.server, login)},
                 sink=file.write,

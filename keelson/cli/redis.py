@@ -33,8 +33,10 @@ def redis_variables(chosen: Context, service: str) -> dict[str, str]:
         return {}
     names = [name for redis in chosen.stack.settings.redis.values() for name in redis.databases]
     urls = {f"REDIS_{name.upper()}_URL": redis_endpoint(chosen, service, name).url() for name in names}
-    first = {"REDIS_URL": redis_endpoint(chosen, service, None).url(), "REDIS_KEY_PREFIX": prefix_of(service)}
-    return first | urls
+    usual = redis_endpoint(chosen, service, None)
+    first = {"REDIS_URL": usual.url(), "REDIS_KEY_PREFIX": prefix_of(service)}
+    root = usual.address.root_certificate
+    return first | urls | ({"REDIS_CA_FILE": str(root)} if root else {})
 
 
 def _place(chosen: Context, database: str | None) -> tuple[str, int]:

@@ -1,6 +1,6 @@
 """What asks one server or Redis for its figures, and serves them to Prometheus, in a container.
 
-Settings of both kinds: `part`, the server or Redis that it asks. It logs in as `monitor`, with a password that lies in a file.
+Settings of both kinds: `part`, the server or Redis that it asks; of a Redis that speaks TLS `tls`. It logs in as `monitor`, with a password that lies in a file.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class PostgresExporterKind:
         """Return its password, what servers are verified against, and that it has no further targets."""
         return {
             PASSWORD_FILE: _password(spec),
-            AUTHORITY: str(state.ask(spec.place, spec.key, "authority")),
+            **_authority(spec),
             MODULES_FILE: "auth_modules: {}\n",
         }
 
@@ -78,16 +78,18 @@ class RedisExporterKind:
         return _container(
             (f"-web.listen-address=:{self.listens_on}", "-exclude-latency-histogram-metrics"),
             {
-                "REDIS_ADDR": f"redis://{_host(spec)}",
+                "REDIS_ADDR": f"{_scheme(spec)}://{_host(spec)}",
                 "REDIS_USER": MONITOR,
                 "REDIS_PASSWORD_FILE": f"{CONFIG}/{PASSWORDS_FILE}",
+                **({"REDIS_EXPORTER_TLS_CA_CERT_FILE": f"{CONFIG}/{AUTHORITY}"} if spec.settings.get("tls") else {}),
             },
             "/health",
         )
 
     def files(self, spec: PartSpec) -> Mapping[str, str]:
-        """Return its password, by the address as the exporter writes it."""
-        return {PASSWORDS_FILE: json.dumps({f"redis://{MONITOR}@{_host(spec)}": _password(spec)}) + "\n"}
+        """Return its password, by the address as the exporter writes it, and what the Redis is verified against."""
+        known = {f"{_scheme(spec)}://{MONITOR}@{_host(spec)}": _password(spec)}
+        return {PASSWORDS_FILE: json.dumps(known) + "\n"} | (_authority(spec) if spec.settings.get("tls") else {})
 
 
 def page(host: str, port: int) -> str:
@@ -113,6 +115,14 @@ def _container(command: tuple[str, ...], environment: Mapping[str, str], page: s
         stop_timeout=STOPPING,
         shm_size=SHARED_MEMORY,
     )
+
+
+def _authority(spec: PartSpec) -> dict[str, str]:
+    return {AUTHORITY: str(state.ask(spec.place, spec.key, "authority"))}
+
+
+def _scheme(spec: PartSpec) -> str:
+    return "rediss" if spec.settings.get("tls") else "redis"
 
 
 def _host(spec: PartSpec) -> str:

@@ -3,6 +3,7 @@
 | volume | file | holds |
 |---|---|---|
 | config | `redis.conf`, `start.sh` | its configuration, and what is run |
+| config | `server.crt`, `server.key`, `ca.crt` | its certificate, where connections are encrypted |
 | config | `platform.acl` | the platform's users, which each start puts in place of those of `users.acl` |
 | config | `log.conf` | whether a new Redis keeps a log of changes |
 | config | `monitor.password` | of the login that the health check uses |
@@ -21,7 +22,7 @@ from typing import ClassVar
 from keelson.containers import alone, state
 from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount, PartSpec
 from keelson.redis import server
-from keelson.redis.server import ACCESS_LIST, ADMINISTRATOR, LOG, Door
+from keelson.redis.server import ACCESS_LIST, ADMINISTRATOR, LOG, TLS, Door
 from keelson.redis.users import INNER_RIGHTS, LOGINS
 from keelson.target import target
 
@@ -32,17 +33,11 @@ PASSWORD_FILE = "monitor.password"  # noqa: S105 - a file's name
 MONITOR = "monitor"
 PLACE = {
     "bind": "* -::*",
-    "port": str(PORT),
     "protected-mode": "yes",
     "dir": DATA,
     "aclfile": f"{DATA}/{ACCESS_LIST}",
     "include": f"{DATA}/{LOG_CHOICE}",
 }
-# The password stands in the environment of one short process, and in no command line.
-HEALTH = (
-    f'export REDISCLI_AUTH="$(cat {CONFIG}/{PASSWORD_FILE})"; '
-    f'[ "$(redis-cli --user {MONITOR} --no-auth-warning ping)" = PONG ]'
-)
 CHOOSE = f"""
 set -eu
 umask 077
@@ -63,14 +58,14 @@ class RedisKind:
     def check(self, spec: PartSpec) -> None:
         """Nothing is left to check: the settings were checked where they were read."""
 
-    def container(self, spec: PartSpec) -> ContainerSettings:  # noqa: ARG002 - the interface of a kind
+    def container(self, spec: PartSpec) -> ContainerSettings:
         """Return what its container is like; the script puts the platform's users in place and becomes Redis."""
         return ContainerSettings(
             command=alone.alone(DATA, "sh", f"{CONFIG}/start.sh"),
             volumes={"config": Mount(CONFIG, read_only=True), "data": Mount(DATA)},
             networks=("product",),
             memory={"/tmp": Memory(16)},  # noqa: S108 - inside the container
-            healthcheck=Healthcheck(("sh", "-c", HEALTH)),
+            healthcheck=Healthcheck(("sh", "-c", health(spec))),
             stop_timeout=SAVE_SECONDS,
         )
 
@@ -79,10 +74,11 @@ class RedisKind:
         known = passwords(spec)
         choice = server.log_options(read=bool(spec.settings["append_only"]))
         return {
-            "redis.conf": server.configuration(PLACE, spec.settings),
+            "redis.conf": server.configuration(PLACE | listening(spec), spec.settings),
             "platform.acl": server.access_list(known),
             LOG_CHOICE: "".join(f"{name} {value}\n" for name, value in choice.items()),
             PASSWORD_FILE: known[MONITOR],
+            **_certificate(spec),
             **alone.files(),
             "start.sh": Path(__file__).with_name("redis.sh").read_text(encoding="utf-8"),
         }
@@ -111,15 +107,33 @@ class Log:
         self.run("rm", "-rf", f"{DATA}/{LOG}")
 
 
+def listening(spec: PartSpec) -> dict[str, str]:
+    """Return the options that say where it listens, and by which certificate it proves who it is."""
+    return server.listening(PORT, spec.settings, CONFIG)
+
+
+def tls_options(spec: PartSpec) -> str:
+    """Return by which options redis-cli reaches it in its container, or nothing."""
+    return f" --tls --cacert {CONFIG}/ca.crt" if spec.settings.get(TLS) else ""
+
+
+def health(spec: PartSpec) -> str:
+    """Return what asks whether it answers; the password stands in the environment of one short process, and in no command line."""
+    return (
+        f'export REDISCLI_AUTH="$(cat {CONFIG}/{PASSWORD_FILE})"; '
+        f'[ "$(redis-cli{tls_options(spec)} --user {MONITOR} --no-auth-warning ping)" = PONG ]'
+    )
+
+
 def update(spec: PartSpec, run: Callable[..., str]) -> bool:
-    """Set all that it takes while it runs; False where it refuses its administrator."""
-    return server.bring(door(spec), spec.settings, passwords(spec), Log(run))
+    """Set all that it takes while it runs; False where only a new start makes it known to its administrator."""
+    return server.bring(door(spec), spec.settings, passwords(spec), Log(run), listening(spec))
 
 
 def fault(spec: PartSpec) -> str:
-    """Return why it does not answer; to refuse the password, which a new start puts right, is an answer."""
+    """Return why it does not answer; to refuse the password, or show an old certificate, which a new start puts right, is an answer."""
     found = server.fault(door(spec))
-    return "" if found == server.REFUSALS["WRONGPASS"] else found
+    return "" if found in {server.REFUSALS["WRONGPASS"], server.UNVERIFIED} else found
 
 
 def passwords(spec: PartSpec) -> dict[str, str]:
@@ -131,4 +145,11 @@ def passwords(spec: PartSpec) -> dict[str, str]:
 def door(spec: PartSpec) -> Door:
     """Return how its administrator reaches it now."""
     address = target(spec.place).locate(spec.key, spec.name)
-    return Door(spec.name, address.host, address.port, state.password(spec, ADMINISTRATOR))
+    return Door(spec.name, address, state.password(spec, ADMINISTRATOR))
+
+
+def _certificate(spec: PartSpec) -> Mapping[str, str]:
+    if not spec.settings.get(TLS):
+        return {}
+    found: dict[str, str] = state.ask(spec.place, spec.key, "certificate", server=spec.name, names=[*spec.known_as])
+    return found

@@ -194,6 +194,10 @@ class ContainerTarget(ABC):
             raise UnreachableError(msg)
         return record
 
+    def _root(self, stack: str, record: Mapping[str, Any]) -> Path | None:
+        """Return what a part is verified against on this machine; None where connections to it are not encrypted."""
+        return self._authority(stack) if is_encrypted(record) else None
+
     def _authority(self, stack: str) -> Path:
         """Return this machine's copy of the certificate that the stack's servers are verified against."""
         path = authority_file(stack)
@@ -225,6 +229,12 @@ def named_parts(known: Sequence[str], stack: str, parts: Sequence[str]) -> list[
             msg = f"stack {stack} has no part {part!r}; it has {', '.join(known) or 'none, run `keelson up`'}"
             raise SettingsError(msg)
     return [*parts] or [*known]
+
+
+def is_encrypted(record: Mapping[str, Any]) -> bool:
+    """Say whether connections to a part are encrypted, by its record."""
+    told = record.get("settings") or {}
+    return record["kind"] == "server" or (record["kind"] == "redis" and bool(told.get("tls")))
 
 
 def kind_of(name: str, record: Mapping[str, Any] | None) -> str:

@@ -23,6 +23,7 @@ from keelson.containers.target import (
     SECONDS_TO_RESTART,
     SECONDS_TO_START,
     ContainerTarget,
+    is_encrypted,
     kind_of,
     looked_at,
     named_parts,
@@ -52,7 +53,7 @@ class DockerTarget(ContainerTarget):
     def locate(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return where `server` answers: its published port where this machine reaches that, else a way through the toolbox."""
         record = self._record(stack, server)
-        root = self._authority(stack) if record["kind"] == "server" else None
+        root = self._root(stack, record)
         host, inner = host_of(record, entrance, stack), int(record["port"])
         certified = tuple(record.get("certified") or ())
         found = self._reachable(self._running(stack, server).publication(inner))
@@ -125,7 +126,7 @@ class DockerTarget(ContainerTarget):
         record = self._record(stack, server)
         host = host_of(record, entrance, stack)
         certified = tuple(record.get("certified") or ())
-        return Address(host=host, port=int(record["port"]), encrypted=record["kind"] == "server", certified=certified)
+        return Address(host=host, port=int(record["port"]), encrypted=is_encrypted(record), certified=certified)
 
     def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> int:
         """Run the command in the toolbox."""

@@ -76,9 +76,7 @@ def _hosts(record: Mapping[str, Any], count: int) -> list[str]:
 @contextmanager
 def _monitored(place: Target, stack: str, name: str) -> Iterator[Conversation]:
     address = place.locate(stack, name)
-    with conversation(
-        address.port, "monitor", place.password(stack, name, "monitor"), SECONDS, host=address.host
-    ) as redis:
+    with conversation(address, "monitor", place.password(stack, name, "monitor"), SECONDS) as redis:
         yield redis
 
 
@@ -118,7 +116,7 @@ def _server(address: Address, password: str) -> str:
 
 def _redis(address: Address, password: str) -> str:
     try:
-        with conversation(address.port, "admin", password, SECONDS, host=address.host) as redis:
+        with conversation(address, "admin", password, SECONDS) as redis:
             redis.ask("PING")
     except (OSError, RefusedError) as fault:
         return _told(fault)

@@ -157,7 +157,7 @@ def certificates(key: str) -> list[dict[str, str]]:
     """Return how long each server's certificate and the authority's is good: `server`, and in ISO 8601 `begins` and `expires`."""
     from keelson.local import authorities, registry, tls  # noqa: PLC0415
 
-    found = (tls.certificate_of(name, registry.directory(key) / "tls" / name) for name in Registry(key).servers())
+    found = (tls.certificate_of(name, registry.directory(key) / "tls" / name) for name in Registry(key).encrypted())
     clients = (each for name in Registry(key).servers() for each in tls.clients_of(key, name))
     return [
         {"server": each.server, "begins": each.begins.isoformat(), "expires": each.expires.isoformat()}

@@ -32,7 +32,8 @@ class InsideTarget(StateHere):
         """Return where `server` answers on the network; raises UnreachableError when the stack has no such server."""
         registry = Registry(stack)
         if daemon := registry.daemon(server):
-            return Address(host=daemon.host, port=daemon.port)
+            known = tls.authority_file(stack) if daemon.encrypted else None
+            return Address(host=daemon.host, port=daemon.port, root_certificate=known)
         record = registry.server(server)
         if record is None:
             msg = f"stack {stack} has no server {server}; run `keelson up`"
@@ -96,7 +97,7 @@ class InsideTarget(StateHere):
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
         """Return the certificates of the stack's servers, and the authority's."""
         registry = Registry(stack)
-        found = (tls.certificate_of(name, registry.directory / "tls" / name) for name in registry.servers())
+        found = (tls.certificate_of(name, registry.directory / "tls" / name) for name in registry.encrypted())
         clients = (each for name in registry.servers() for each in tls.clients_of(stack, name))
         return tuple(certificate for certificate in (*found, authorities.find(stack), *clients) if certificate)
 

@@ -26,6 +26,7 @@ from keelson.redis import server
 from keelson.redis.server import ADMINISTRATOR, ANSWER_SECONDS, BUSY_SECONDS, CHANGE_SECONDS, Door
 from keelson.redis.users import INNER_RIGHTS
 from keelson.redis.wire import Conversation, RefusedError, Reply, conversation
+from keelson.target import Address
 
 MADE_OF = "keelson.dev/made-of"  # an annotation of a workload's template, and so of its pods
 FORMATION = "formation"  # a file: the id
@@ -124,7 +125,7 @@ def prepare(spec: KubernetesSpec) -> None:
 def door(spec: KubernetesSpec, instance: Instance) -> Door:
     """Return how an instance's administrator reaches it now, ready or not."""
     port = forward.port(spec.place, spec.key, forward.pod(instance.pod), wanted.PORT)
-    return Door(instance.host, forward.LOOPBACK, port, state.password(spec, ADMINISTRATOR))
+    return Door(instance.host, Address(host=forward.LOOPBACK, port=port), state.password(spec, ADMINISTRATOR))
 
 
 def _instances(spec: KubernetesSpec) -> tuple[Instance, ...]:
@@ -275,9 +276,7 @@ def _knows(spec: KubernetesSpec, instance: Instance) -> bool:
     """Say whether an instance knows the password of those by which all work together: then one starts anew after the other."""
     at = door(spec, instance)
     try:
-        with conversation(
-            at.port, "sentinel", single.passwords(spec)["sentinel"], ANSWER_SECONDS, host=at.host
-        ) as redis:
+        with conversation(at.address, "sentinel", single.passwords(spec)["sentinel"], ANSWER_SECONDS) as redis:
             redis.ask("PING")
     except (RefusedError, OSError):
         return False
@@ -388,8 +387,9 @@ def _correct_sentinel(spec: KubernetesSpec, instance: Instance) -> None:
 def _sentinel(spec: KubernetesSpec, instance: Instance) -> Iterator[Conversation]:
     """Log in to the sentinel beside an instance; raises ServerError where it does not answer."""
     port = forward.port(spec.place, spec.key, forward.pod(instance.pod), wanted.SENTINEL_PORT)
+    address = Address(host=forward.LOOPBACK, port=port)
     try:
-        with conversation(port, "sentinel", state.password(spec, "sentinel"), CHANGE_SECONDS) as asked:
+        with conversation(address, "sentinel", state.password(spec, "sentinel"), CHANGE_SECONDS) as asked:
             yield asked
     except (RefusedError, OSError) as found:
         msg = f"the sentinel of {instance.host} does not answer ({found}); see `{spec.found.kubectl(f'logs {instance.pod} -c sentinel')}`"

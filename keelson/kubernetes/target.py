@@ -20,6 +20,7 @@ from keelson.containers.target import (
     SECONDS_TO_RESTART,
     SECONDS_TO_START,
     ContainerTarget,
+    is_encrypted,
     kind_of,
     looked_at,
     named_parts,
@@ -65,7 +66,7 @@ class KubernetesTarget(ContainerTarget):
         """Return a port of this machine that leads to `server`, waiting a while for a pod that is just started again."""
         record = self._record(stack, server)
         host, inner = host_of(record, entrance, stack), int(record["port"])
-        root = self._authority(stack) if record["kind"] == "server" else None
+        root = self._root(stack, record)
         if entrance == "primary":
             self._await_pod(stack, server)
         else:
@@ -79,8 +80,9 @@ class KubernetesTarget(ContainerTarget):
         if (count := instances_of(record)) == 1:
             return super().instances(stack, redis)
         aims = (forward.pod(each.pod) for each in replicas.instances(redis, count))
+        root = self._root(stack, record)
         ports = [forward.port(self._place, stack, aim, int(record["port"])) for aim in aims]
-        return tuple(Address(host=forward.LOOPBACK, port=port, fleeting=True) for port in ports)
+        return tuple(Address(host=forward.LOOPBACK, port=port, root_certificate=root, fleeting=True) for port in ports)
 
     def keep_users(self, stack: str, redis: str, rules: Mapping[str, str]) -> None:
         """Write them to the Secret from which an instance has them that is made anew."""
@@ -168,7 +170,7 @@ class KubernetesTarget(ContainerTarget):
         """Return the part's name in the cluster; an application there has no file of ours to verify it by."""
         record = self._record(stack, server)
         host = f"{host_of(record, entrance, stack)}.{self._cluster.namespace}.svc"
-        return Address(host=host, port=int(record["port"]), encrypted=record["kind"] == "server")
+        return Address(host=host, port=int(record["port"]), encrypted=is_encrypted(record))
 
     def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> int:
         """Run the command in the toolbox."""

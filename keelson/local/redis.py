@@ -1,7 +1,7 @@
 """A Redis as a daemon of this machine.
 
-Its directory holds `redis.conf` and `users.acl`, written here, Redis's snapshot `dump.rdb` and its log of changes in
-`appendonlydir`. Which of the two it starts from stands in `redis.conf`.
+Its directory holds `redis.conf` and `users.acl`, written here, its certificate in `tls`, Redis's snapshot `dump.rdb` and its log of
+changes in `appendonlydir`. Which of the two it starts from stands in `redis.conf`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from typing import ClassVar
 
 from keelson import paths
 from keelson.errors import ServerError
-from keelson.local import marks, volume
+from keelson.local import authorities, marks, tls, volume
 from keelson.local import root as private_root
 from keelson.local.daemon import DaemonSpec
 from keelson.local.registry import LOOPBACK, Registry
 from keelson.local.root import DATA
 from keelson.local.supervisor import Program
 from keelson.redis import server
-from keelson.redis.server import ACCESS_LIST, ADMINISTRATOR, BUSY_SECONDS, LOG, Door
+from keelson.redis.server import ACCESS_LIST, ADMINISTRATOR, BUSY_SECONDS, LOG, TLS, Door
 from keelson.redis.users import LOGINS
+from keelson.target import Address
 
 SERVER = "/usr/bin/redis-server"
 PLACE = {"bind": LOOPBACK, "protected-mode": "yes", "dir": str(DATA), "aclfile": f"{DATA}/{ACCESS_LIST}"}
@@ -44,6 +45,8 @@ class RedisKind:
         place = _directory(spec)
         users = server.access_list(_passwords(spec), marks.text(place / ACCESS_LIST))
         paths.write_private(place / ACCESS_LIST, users)
+        if spec.settings.get(TLS):
+            tls.ensure_server(spec.key, place / "tls", spec.name)
         log = _Log(spec, port, place)
         log.choose(read=log.is_read())
         command = private_root.find().command(
@@ -52,9 +55,11 @@ class RedisKind:
         return Program(spec.name, tuple(command), sandboxed=True, lock=place / "server.lock")
 
     def update(self, spec: DaemonSpec, port: int) -> bool:
-        """Set all that Redis takes while it runs; only where it refuses its administrator, it must start anew."""
-        log = _Log(spec, port, _directory(spec))
-        return not server.bring(_door(spec, port), spec.settings, _passwords(spec), log)
+        """Set all that Redis takes while it runs; where it refuses its administrator, or is to be encrypted or no more, it must start anew."""
+        log, door = _Log(spec, port, _directory(spec)), _door(spec, port)
+        if door.speaks_otherwise():
+            return True
+        return not server.bring(door, spec.settings, _passwords(spec), log, _listening(spec, port))
 
     def answers(self, spec: DaemonSpec, port: int) -> str:
         """Ask as the administrator."""
@@ -83,7 +88,7 @@ class _Log:
 
     def choose(self, *, read: bool) -> None:
         """Write the whole configuration."""
-        options = PLACE | {"port": str(self.port)} | server.log_options(read=read)
+        options = PLACE | _listening(self.spec, self.port) | server.log_options(read=read)
         paths.write_private(self.place / "redis.conf", server.configuration(options, self.spec.settings))
 
     def remove(self) -> None:
@@ -106,5 +111,11 @@ def _passwords(spec: DaemonSpec) -> dict[str, str]:
     return {login: Registry(spec.key).password(spec.name, login) for login in LOGINS}
 
 
+def _listening(spec: DaemonSpec, port: int) -> dict[str, str]:
+    return server.listening(port, spec.settings, f"{DATA}/tls")
+
+
 def _door(spec: DaemonSpec, port: int) -> Door:
-    return Door(spec.name, LOOPBACK, port, Registry(spec.key).password(spec.name, ADMINISTRATOR))
+    root = authorities.file(spec.key) if spec.settings.get(TLS) else None
+    address = Address(host=LOOPBACK, port=port, root_certificate=root)
+    return Door(spec.name, address, Registry(spec.key).password(spec.name, ADMINISTRATOR))

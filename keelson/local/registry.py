@@ -70,6 +70,11 @@ class DaemonRecord:
     avoid_ports: tuple[int, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether connections to it are, and it has a certificate."""
+        return self.kind == "redis" and bool(self.settings.get("tls"))
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -121,6 +126,10 @@ class Registry:
     def daemons(self) -> dict[str, DaemonRecord]:
         """Return what the stack has beside its servers, by name."""
         return {name: _daemon(values) for name, values in self._document().get("daemons", {}).items()}
+
+    def encrypted(self) -> list[str]:
+        """Return what has a certificate: the servers, and each Redis that speaks TLS."""
+        return [*self.servers(), *(name for name, each in self.daemons().items() if each.encrypted)]
 
     def daemon(self, name: str) -> DaemonRecord | None:
         """Return one daemon, None if it is not known."""

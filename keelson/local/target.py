@@ -10,7 +10,7 @@ from pathlib import Path
 
 from keelson.entrances import Entrance, host_of
 from keelson.errors import ServerError, SettingsError, UnreachableError
-from keelson.local import authorities, client, daemon, ports, server, supervisor, tls
+from keelson.local import authorities, client, daemon, ports, server, supervisor, tls, volume
 from keelson.local.registry import Registry, ServerRecord
 from keelson.local.state import StateHere
 from keelson.target import Address, Certificate, Part
@@ -26,7 +26,8 @@ class LocalTarget(StateHere):
         """Return where `server` listens; raises UnreachableError when the stack has no such server here."""
         registry = Registry(stack)
         if redis := registry.daemon(server):
-            return Address(host=LOOPBACK, port=redis.port)
+            known = tls.authority_file(stack) if redis.encrypted else None
+            return Address(host=LOOPBACK, port=redis.port, root_certificate=known)
         record = registry.server(server)
         if record is None:
             msg = f"stack {stack} has no server {server} on this machine; run `keelson up`"
@@ -108,8 +109,11 @@ class LocalTarget(StateHere):
 
     def certificates(self, stack: str) -> tuple[Certificate, ...]:
         """Return the certificates of the stack's servers, and the authority's."""
-        servers = Registry(stack).servers().values()
-        found = (tls.certificate_of(record.name, Path(record.data_directory) / "tls") for record in servers)
+        registry = Registry(stack)
+        servers = registry.servers().values()
+        places = {record.name: Path(record.data_directory) for record in servers}
+        places |= {name: volume.directory(stack, name) for name in registry.encrypted() if name not in places}
+        found = (tls.certificate_of(name, place / "tls") for name, place in places.items())
         clients = (each for record in servers for each in tls.clients_of(stack, record.name))
         return tuple(certificate for certificate in (*found, authorities.find(stack), *clients) if certificate)
 

@@ -38,6 +38,7 @@ def connect(
 
     place = target(reference.target)
     address = address or place.locate(reference.stack, reference.server)
+    tls = {"ssl": True, "ssl_ca_certs": str(address.root_certificate)} if address.root_certificate else {}
     client = redis.Redis(
         host=address.host,
         port=address.port,
@@ -49,6 +50,7 @@ def connect(
         retry=Retry(NoBackoff(), 0),  # its own default tries for most of a minute
         decode_responses=text,
         client_name="keelson",
+        **tls,  # type: ignore[arg-type]
     )
     try:
         with client:

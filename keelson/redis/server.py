@@ -11,12 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from keelson.errors import ServerError
 from keelson.local.root import telling
 from keelson.redis.users import platform_rules
-from keelson.redis.wire import Conversation, RefusedError, conversation
+from keelson.redis.wire import Conversation, RefusedError, conversation, is_unverified, speaks_plainly
+from keelson.target import Address
 
 ADMINISTRATOR = "admin"
 LOG = "appendonlydir"  # where Redis keeps its log of changes
@@ -41,6 +43,8 @@ FIXED = {
     "use-exit-on-panic": "yes",
     "crash-log-enabled": "no",
 }
+TLS = "tls"  # among the settings: the oldest version that is spoken, where connections are encrypted
+PROTOCOLS = ("TLSv1.2", "TLSv1.3")
 RUNTIME = {  # the settings that Redis takes while it runs
     "maxmemory": "maxmemory",
     "maxmemory_policy": "maxmemory-policy",
@@ -51,6 +55,7 @@ REFUSALS = {
     "MISCONF": "cannot write its data to the disk",
     "WRONGPASS": "refuses the administrator's password; `keelson restart` puts that right",
 }
+UNVERIFIED = "shows a certificate that is not good; `keelson restart` puts that right"
 BUSY = ("rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled")
 PREFIX = re.compile(r"^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ [.*#-] ")
 SERIOUS = re.compile(r"^\d+:[A-Z] \d+ \w+ \d+ [\d:.]+ # (?!WARNING)")
@@ -61,15 +66,18 @@ class Door:
     """Where the administrator reaches a Redis, and how messages call it."""
 
     name: str
-    host: str
-    port: int
+    address: Address
     password: str
 
     @contextmanager
     def open(self, seconds: float) -> Iterator[Conversation]:
         """Log in; each answer comes within `seconds`. Raises RefusedError or OSError."""
-        with conversation(self.port, ADMINISTRATOR, self.password, seconds, host=self.host) as redis:
+        with conversation(self.address, ADMINISTRATOR, self.password, seconds) as redis:
             yield redis
+
+    def speaks_otherwise(self) -> bool:
+        """Say whether it answers in clear where it should not, or the other way round: it runs since before that was changed."""
+        return speaks_plainly(self.address, ANSWER_SECONDS) is (self.address.root_certificate is not None)
 
 
 class LogOfChanges(Protocol):
@@ -92,6 +100,26 @@ def configuration(place: Mapping[str, str], settings: Mapping[str, Any]) -> str:
     return "\n".join(["# Written by Keelson from the stack's settings; changes here are lost.", *lines]) + "\n"
 
 
+def listening(port: int, settings: Mapping[str, Any], directory: str) -> dict[str, str]:
+    """Return the options that say where it listens, and with which files of a directory it proves who it is."""
+    least = str(settings.get(TLS) or "")
+    if not least:
+        return {"port": str(port)}
+    return {
+        "port": "0",
+        "tls-port": str(port),
+        **certificate_options(directory),
+        "tls-auth-clients": "no",
+        "tls-protocols": f'"{" ".join(PROTOCOLS[PROTOCOLS.index(least) :])}"',
+    }
+
+
+def certificate_options(directory: str) -> dict[str, str]:
+    """Return the options that name the files of its certificate; setting them anew while it runs has it read these anew."""
+    names = {"tls-cert-file": "server.crt", "tls-key-file": "server.key", "tls-ca-cert-file": "ca.crt"}
+    return {option: f"{directory}/{name}" for option, name in names.items()}
+
+
 def log_options(*, read: bool) -> dict[str, str]:
     """Return the options that say what a start reads.
 
@@ -108,8 +136,17 @@ def access_list(passwords: Mapping[str, str], before: str = "") -> str:
     return "\n".join([*ours.values(), *others]) + "\n"
 
 
-def bring(door: Door, settings: Mapping[str, Any], passwords: Mapping[str, str], log: LogOfChanges) -> bool:
-    """Set all that Redis takes while it runs; only where it refuses its administrator, nothing is done and False returned.
+def bring(
+    door: Door,
+    settings: Mapping[str, Any],
+    passwords: Mapping[str, str],
+    log: LogOfChanges,
+    listens: Mapping[str, str] = MappingProxyType({}),
+) -> bool:
+    """Set all that Redis takes while it runs.
+
+    Only where it refuses its administrator, or shows a certificate that has ended, nothing is done and False returned.
+    Of how it `listens`, as `listening` has it, all but the ports: its certificate too, which it reads anew. Connections that are open stay.
 
     Raises:
         ServerError: it refuses something else, or does not answer.
@@ -117,8 +154,9 @@ def bring(door: Door, settings: Mapping[str, Any], passwords: Mapping[str, str],
     try:
         with door.open(CHANGE_SECONDS) as redis:
             _await_data(redis)
-            values = [word for name, option in RUNTIME.items() for word in (option, str(settings[name]))]
-            redis.ask("CONFIG", "SET", *values)
+            values = {option: str(settings[name]) for name, option in RUNTIME.items()}
+            values |= {option: text.strip('"') for option, text in listens.items() if not option.endswith("port")}
+            redis.ask("CONFIG", "SET", *(word for pair in values.items() for word in pair))
             for user, rules in platform_rules(passwords).items():
                 redis.ask("ACL", "SETUSER", user, *rules.split(" "))
             _keep_log(redis, log, wanted=bool(settings["append_only"]))
@@ -128,6 +166,8 @@ def bring(door: Door, settings: Mapping[str, Any], passwords: Mapping[str, str],
         msg = f"{door.name} refused: {fault}; see `keelson logs {door.name}`"
         raise ServerError(msg) from None
     except OSError as fault:
+        if is_unverified(fault):
+            return False
         msg = f"{door.name} does not answer ({fault or 'in time'}); run `keelson restart {door.name}`"
         raise ServerError(msg) from None
     return True
@@ -140,8 +180,8 @@ def fault(door: Door) -> str:
             redis.ask("PING")
     except RefusedError as refused:
         return REFUSALS.get(refused.code, str(refused))
-    except OSError:
-        return "does not answer"
+    except OSError as failed:
+        return UNVERIFIED if is_unverified(failed) else "does not answer"
     return ""
 
 

@@ -6,11 +6,14 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from keelson.target import Address
 
 Reply: TypeAlias = "str | int | list[Reply] | None"
 
-LOOPBACK = "127.0.0.1"
+PLAIN = (b"+", b"-")  # what an answer in clear begins with
 
 
 class RefusedError(Exception):
@@ -80,14 +83,51 @@ class Conversation:
 
 
 @contextmanager
-def conversation(port: int, user: str, password: str, seconds: float, host: str = LOOPBACK) -> Iterator[Conversation]:
-    """Log in to a Redis, by default one of this machine.
+def conversation(address: Address, user: str, password: str, seconds: float) -> Iterator[Conversation]:
+    """Log in to a Redis; where the address has a certificate, nothing is said before it was verified by that.
 
     Raises:
         RefusedError: it does not let the user in.
-        OSError: nobody answers, or not in time.
+        OSError: nobody answers, not in time, or somebody who is not whom the address names.
     """
-    with socket.create_connection((host, port), timeout=seconds) as connection:
-        opened = Conversation(connection, seconds)
-        opened.ask("AUTH", user, password)
-        yield opened
+    with _connected(address, seconds) as connection:
+        found = Conversation(connection, seconds)
+        found.ask("AUTH", user, password)
+        yield found
+
+
+def speaks_plainly(address: Address, seconds: float) -> bool | None:
+    """Say whether what answers there does so in clear; None where nobody answers in time."""
+    try:
+        with socket.create_connection((address.host, address.port), timeout=seconds) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(1) in PLAIN
+    except ConnectionResetError:
+        return False
+    except OSError:
+        return None
+
+
+def is_unverified(fault: OSError) -> bool:
+    """Say whether a conversation came to nothing as the certificate has ended, is another's, or another authority's."""
+    return bool(getattr(fault, "verify_code", 0))
+
+
+def _connected(address: Address, seconds: float) -> socket.socket:
+    if address.root_certificate is None:
+        return socket.create_connection((address.host, address.port), timeout=seconds)
+    import ssl  # noqa: PLC0415 - not every Redis needs it
+
+    known, failed = ssl.create_default_context(cafile=str(address.root_certificate)), OSError("it has no address")
+    for family, kind, protocol, _, place in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+        # Wrapped before it is connected: a connection that ends meanwhile would leave a socket open that nobody has.
+        connection = known.wrap_socket(socket.socket(family, kind, protocol), server_hostname=address.host)
+        connection.settimeout(seconds)
+        try:
+            connection.connect(place)
+        except OSError as fault:
+            connection.close()
+            failed = fault
+        else:
+            return connection
+    raise failed

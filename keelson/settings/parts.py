@@ -58,8 +58,15 @@ class RedisSettings(ReplicatedSettings):
     )
     notify_keyspace_events: Annotated[str, Field(pattern=r"^[KEg$lshzxetdmnAo]*$")] = "KEA"
     append_only: bool = True
+    tls: bool = True  # False: in clear, for clients that know no TLS
+    ssl_min_protocol_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.3"
     passwords: dict[Name, SecretStr] = Field(default_factory=dict)  # by user, for example auth_app or admin
     backup: BackupChanges = BackupChanges()
+
+    @property
+    def encryption(self) -> dict[str, str]:
+        """What its part is told of TLS: the oldest version that it speaks; nothing where it speaks none."""
+        return {"tls": self.ssl_min_protocol_version} if self.tls else {}
 
     @model_validator(mode="after")
     def _is_not_drilled(self) -> Self:

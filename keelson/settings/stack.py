@@ -148,6 +148,10 @@ class StackSettings(Settings):
         """The settings of each part that the stack has or could have, by its name."""
         return {**self.servers, **self.redis, "pgadmin": self.pgadmin, "agent": self.agent}
 
+    def encryption_of(self, redis: str) -> dict[str, str]:
+        """Return what the part of a Redis is told of TLS, which it speaks on this machine alone yet."""
+        return self.redis[redis].encryption if self.target == "local" else {}
+
     def instances_of(self, name: str) -> int:
         """Return how many instances a server or Redis has: 1 where it is not highly available."""
         part = (self.servers | self.redis)[name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,10 +10,12 @@ from typing import Any
 
 import pytest
 import redis
+from cryptography import x509
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from keelson.docker import answers, images
+from keelson.containers.model import STATE_PATH
+from keelson.docker import answers, images, names
 from keelson.errors import ServerError
 from tests.docker.ground import Ground, ground
 from tests.local.conftest import wait_until
@@ -23,6 +26,7 @@ SETTINGS: dict[str, Any] = {
     "databases": {"general": 0, "cache": 1, "sessions": 2},
     "notify_keyspace_events": "KEA",
     "append_only": True,
+    "tls": "TLSv1.3",
 }
 
 
@@ -38,16 +42,17 @@ class Redis:
         self.settings |= settings
         self.on.up(self.on.spec(self.name, "redis", "redis", **self.settings), chosen)
 
-    def client(self, user: str = "admin") -> redis.Redis:
+    def client(self, user: str = "admin", **more: Any) -> redis.Redis:
         address = self.on.target.locate(self.on.key, self.name)
+        login = {"username": user, "password": self.on.ask("password", server=self.name, role=user)} if user else {}
         return redis.Redis(
             host=address.host,
             port=address.port,
-            username=user,
-            password=self.on.ask("password", server=self.name, role=user),
             socket_timeout=5,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
+            **login,
+            **{"ssl": bool(address.root_certificate), "ssl_ca_certs": str(address.root_certificate)} | more,
         )
 
     def answers(self) -> bool:
@@ -93,9 +98,10 @@ def test_it_starts_as_the_settings_say_and_is_closed_to_all_without_a_password(s
         wanted = {"maxmemory": str(64 << 20), "maxmemory-policy": "allkeys-lru", "appendonly": "yes", "dir": "/data"}
         assert {name: admin.config_get(name)[name] for name in wanted} == wanted
         assert set(admin.acl_users()) == {"default", "admin", "backup", "monitor"}
-        address = admin.connection_pool.connection_kwargs
-    with redis.Redis(host=address["host"], port=address["port"]) as anybody, pytest.raises(redis.AuthenticationError):
+    with shared.client("") as anybody, pytest.raises(redis.AuthenticationError):
         anybody.ping()
+    with shared.client(ssl=False) as plain, pytest.raises(redis.ConnectionError):
+        plain.ping()
     wait_until(lambda: shared.on.container("redis").attrs["State"]["Health"]["Status"] == "healthy")
 
 
@@ -115,6 +121,47 @@ def test_changed_settings_reach_a_running_one_without_a_restart(shared: Redis) -
     with shared.client() as admin:
         assert admin.config_get("maxmemory")["maxmemory"] == str(96 << 20)
         assert admin.config_get("maxmemory-policy")["maxmemory-policy"] == "noeviction"
+
+
+def test_a_renewed_certificate_is_taken_and_open_connections_live_on(shared: Redis) -> None:
+    before, old = shared.started, _shown_by(shared)
+    shared.on.container(names.TOOLBOX).exec_run(["sh", "-c", f"rm {STATE_PATH}/keelson/stacks/*/tls/redis/server.*"])
+    with shared.client() as admin, admin.pubsub() as news:
+        news.subscribe("here")
+        assert news.get_message(timeout=5)
+        shared.up()
+        assert _shown_by(shared) != old
+        assert admin.publish("here", "still") == 1
+        assert news.get_message(timeout=5)["data"] == "still"
+    assert shared.started == before
+
+
+def test_its_certificate_names_it_and_is_among_those_of_the_stack(shared: Redis) -> None:
+    found = x509.load_pem_x509_certificate(_shown_by(shared).encode())
+    named = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"localhost", "redis", names.container(shared.on.key, "redis")} <= set(
+        named.get_values_for_type(x509.DNSName)
+    )
+    (known,) = [each for each in shared.on.target.certificates(shared.on.key) if each.server == "redis"]
+    assert known.expires == found.not_valid_after_utc
+
+
+def test_one_of_an_older_release_is_encrypted_by_an_update_and_keeps_its_keys(on: Ground) -> None:
+    store = Redis(on, "older")
+    store.up(tls="")
+    with store.client(ssl=False) as plain:
+        plain.set("k", "v")
+    on.container("older").remove(force=True)  # as its health check is another one then
+    store.up(tls="TLSv1.3")
+    with store.client() as admin:
+        assert admin.get("k") == "v"
+    wait_until(lambda: on.container("older").attrs["State"]["Health"]["Status"] == "healthy")
+
+
+def _shown_by(store: Redis) -> str:
+    """The certificate by which it proves itself to new clients."""
+    address = store.on.target.locate(store.on.key, store.name)
+    return ssl.get_server_certificate((address.host, address.port))
 
 
 def test_data_and_users_survive_a_restart_and_a_new_container(shared: Redis) -> None:

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from keelson.errors import PortInUseError, ServerError
-from keelson.local import daemon, registry, supervisor, volume
+from keelson.local import authorities, daemon, registry, supervisor, volume
 from keelson.local.daemon import DaemonSpec, DaemonState
 from keelson.local.target import LocalTarget
 from tests.local.conftest import LocalStack, listener, wait_until
@@ -27,6 +27,7 @@ SETTINGS = {
     "databases": {"general": 0, "cache": 1, "sessions": 2},
     "notify_keyspace_events": "KEA",
     "append_only": True,
+    "tls": "TLSv1.3",
 }
 
 
@@ -59,11 +60,11 @@ class Redis:
         return redis.Redis(
             port=kept.ports()[self.name],
             username=user,
-            password=password or kept.password(self.name, user),
+            password=kept.password(self.name, user) if password is None else password,
             socket_timeout=5,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
-            **more,
+            **{"ssl": True, "ssl_ca_certs": str(authorities.file(self.local.key))} | more,
         )
 
     @property
@@ -116,8 +117,7 @@ def test_it_starts_as_the_settings_say_and_is_closed_to_all_without_a_password(s
         assert {name: admin.config_get(name)[name] for name in wanted} == wanted
         assert set(admin.config_get("notify-keyspace-events")["notify-keyspace-events"]) == set("AKE")
         assert set(admin.acl_users()) == {"default", "admin", "backup", "monitor"}
-        port = admin.connection_pool.connection_kwargs["port"]
-    with redis.Redis(port=port) as anybody, pytest.raises(redis.AuthenticationError):
+    with store.client(password="") as anybody, pytest.raises(redis.AuthenticationError):
         anybody.ping()
     assert store.look().answering
 

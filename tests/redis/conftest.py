@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from keelson.endpoint import Reference
-from keelson.local import daemon, registry, stack, volume
+from keelson.local import authorities, daemon, registry, stack, volume
 from keelson.local.daemon import DaemonSpec
 from keelson.redis.connection import connect
 from tests.local.conftest import LocalStack
@@ -19,6 +19,7 @@ SETTINGS = {
     "databases": {"general": 0, "cache": 1, "sessions": 2},
     "notify_keyspace_events": "KEA",
     "append_only": True,
+    "tls": "TLSv1.3",
 }
 
 
@@ -36,6 +37,7 @@ class Server:
     def client(self, user: str = "admin", database: int = 0, **more: object) -> redis.Redis:
         kept = registry.Registry(self.local.key)
         more = {"username": user, "password": kept.password(self.name, user), "decode_responses": True} | more
+        more = {"ssl": True, "ssl_ca_certs": str(authorities.file(self.local.key))} | more
         return redis.Redis(port=kept.ports()[self.name], db=database, socket_timeout=5, **more)
 
     def up(self, **settings: object) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import redis
 
+from tests.stack.docker_stack import DockerStack
 from tests.stack.harness import StackUnderTest, notes_up, wait_until
 
 SPLIT = {
@@ -50,7 +52,11 @@ def test_env_names_every_database(running: StackUnderTest) -> None:
     assert values["REDIS_KEY_PREFIX"] == "notes:"
     assert values["REDIS_URL"] == values["REDIS_GENERAL_URL"]
     for name, number in {"GENERAL": 0, "CACHE": 1, "SESSIONS": 2}.items():
-        assert values[f"REDIS_{name}_URL"].endswith(f"/{number}")
+        url = urlsplit(values[f"REDIS_{name}_URL"])
+        assert url.path == f"/{number}"
+        if not isinstance(running, DockerStack):
+            assert url.scheme == "rediss"
+            assert parse_qs(url.query)["ssl_ca_certs"] == [values["REDIS_CA_FILE"]]
     with redis.Redis.from_url(values["REDIS_SESSIONS_URL"]) as app:
         assert app.set("notes:k", "v")
 
@@ -155,6 +161,25 @@ def test_a_password_for_nobody_is_refused_before_anything_changes(running: Stack
     assert "names 'nots_app'; the users are admin, backup, monitor, notes_app" in refused.stderr + refused.stdout
 
 
+@pytest.mark.local
+def test_one_for_clients_without_tls_answers_in_clear_until_an_update_encrypts_it(running: StackUnderTest) -> None:
+    before = running.settings["redis"]
+    running.write_settings(redis={"redis": {"tls": False}})
+    running.keelson("up")
+    assert "REDIS_CA_FILE" not in running.keelson("env", "notes").stdout
+    assert running.keelson("status").returncode == 0
+    assert running.keelson("redis-cli", "notes", "--", "get", "notes:kept").stdout == "x\n"
+    with _client(running) as plain:
+        assert plain.get("notes:kept") == "x"
+        running.write_settings(redis=before)
+        assert "redis-process" in running.pulumi("preview").stdout
+        running.keelson("up")
+        with pytest.raises(redis.ConnectionError):
+            plain.ping()
+    with _client(running) as app:
+        assert app.get("notes:kept") == "x"
+
+
 def _jobs(stack: StackUnderTest) -> set[str]:
     return {name.removesuffix(".json") for name in stack.sh('ls "$STATE/jobs"').split()}
 
@@ -166,11 +191,12 @@ def test_several_hold_a_database_each_and_destroy_leaves_nothing(running: StackU
     assert {name for name in values if name.startswith("REDIS")} == {
         "REDIS_URL",
         "REDIS_KEY_PREFIX",
+        *(() if isinstance(running, DockerStack) else ("REDIS_CA_FILE",)),
         "REDIS_CACHE_URL",
         "REDIS_SESSIONS_URL",
     }
-    assert values["REDIS_CACHE_URL"].endswith("/0")
-    assert values["REDIS_SESSIONS_URL"].endswith("/3")
+    assert urlsplit(values["REDIS_CACHE_URL"]).path == "/0"
+    assert urlsplit(values["REDIS_SESSIONS_URL"]).path == "/3"
     policies = []
     for name in SPLIT:
         with _client(running, "notes", name, "--role", "admin") as admin:
