@@ -26,6 +26,7 @@ class BackupJobInputs:
     keep_days: int
     keep_at_least: int
     directory: str = ""  # "": below the user's data directory
+    keep_at_most: int | None = None
     terms: Mapping[str, Any] = field(default_factory=dict)  # how backups are kept, where that is otherwise than usual
     mark: str = ""  # another one where the jobs were lost
 
@@ -33,6 +34,7 @@ class BackupJobInputs:
     def job(self) -> jobs.Job:
         """What the agent takes."""
         settings = {"keep_days": self.keep_days, "keep_at_least": self.keep_at_least, "directory": self.directory}
+        settings |= {"keep_at_most": self.keep_at_most} if self.keep_at_most else {}
         settings |= {"terms": self.terms} if self.terms else {}
         return jobs.Job(
             name=jobs.backup_of(self.name),
@@ -58,6 +60,7 @@ class BackupJobProvider(Provider[BackupJobInputs]):
         "keep_days",
         "keep_at_least",
         "directory",
+        "keep_at_most",
         "terms",
         "mark",
     )

@@ -19,7 +19,7 @@ def backup_job(backups: Backups, opts: ResourceOptions, marks: Mapping[str, Outp
         "reference": backups.reference.as_input(),
         "name": backups.name,
         "engine": backups.engine,
-        **backups.settings.model_dump(mode="json", exclude={"directory", "drill", "recipients"}),
+        **backups.settings.model_dump(mode="json", exclude={"directory", "drill", "recipients"}, exclude_none=True),
         "directory": str(backups.settings.directory or ""),
         **({"terms": asdict(backups.settings.terms)} if backups.settings.terms != Terms() else {}),
         **marks,

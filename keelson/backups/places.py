@@ -15,6 +15,7 @@ from keelson import paths
 from keelson.errors import BackupError, DamagedError
 
 MANIFEST = "manifest.json"  # without it, it is no backup
+PIN = "pinned.json"  # with it, it is not removed
 
 
 class MissingError(DamagedError):
@@ -44,7 +45,7 @@ class Place(Protocol):
         """Keep the backup from being removed while it is read; raises BackupError where it is being removed, or is gone."""
 
     def remove(self) -> bool:
-        """Remove the backup; False says that somebody is reading it, so it stays."""
+        """Remove the backup; False says that it stays, as somebody is reading it, or has pinned it."""
 
 
 class Directory:
@@ -111,6 +112,8 @@ class Directory:
         """Hide it in one step, then remove it."""
         with opened(self.path / MANIFEST, os.O_RDWR) as descriptor:
             if descriptor is not None and not locked(descriptor, fcntl.LOCK_EX):
+                return False
+            if self.note(PIN) is not None:  # since it was chosen
                 return False
             hidden = self.path.with_name(f".{self.path.name}.removed")
             try:

@@ -13,5 +13,6 @@ def run(job: Job) -> dict[str, float]:
     source, settings = Source(job.engine, job.reference), job.settings
     store = Store.of_job(job)
     made = back_up(source, store, SCHEDULED)
-    prune(store, source.name, Retention(int(settings["keep_days"]), int(settings["keep_at_least"])))
+    most = int(settings["keep_at_most"]) if settings.get("keep_at_most") else None
+    prune(store, source.name, Retention(int(settings["keep_days"]), int(settings["keep_at_least"]), most))
     return {"bytes": made.manifest.bytes}

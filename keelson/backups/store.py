@@ -25,7 +25,7 @@ from keelson.backups import manifest as manifests
 from keelson.backups.folder import Folder, Seal, Watch
 from keelson.backups.keys import Keys
 from keelson.backups.manifest import Manifest
-from keelson.backups.places import Directory, Place, locked, opened
+from keelson.backups.places import PIN, Directory, Place, locked, opened
 from keelson.backups.sealing import MissingKeyError, missing_key
 from keelson.backups.terms import Terms
 from keelson.errors import BackupError, DamagedError, KeelsonError
@@ -105,6 +105,23 @@ class Backup:
             raise MissingKeyError(missing_key(f"the backup {self.path}"))
         return Folder(self._place, self.manifest.files, watch, Seal(identities=self.keys.identities))
 
+    @property
+    def pinned(self) -> str:
+        """Why it is never removed by its age; nothing for one that may go."""
+        found = self._place.note(PIN)
+        return _reason(found) if found is not None else ""
+
+    def pin(self, reason: str) -> None:
+        """Keep it however old it is, until `unpin`; raises KeelsonError where it is going, or one may not write there."""
+        with self.held():
+            _ = self.manifest
+            entry = {"at": datetime.now(UTC).isoformat(), "reason": reason}
+            self._place.keep_note(PIN, json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def unpin(self) -> None:
+        """Let it go by its age again."""
+        self._place.keep_note(PIN, None)
+
     def note(self, fault: str = "") -> None:
         """Keep what a verification found, where one may write."""
         with contextlib.suppress(KeelsonError):
@@ -120,7 +137,7 @@ class Backup:
         return self._place.held()
 
     def remove(self) -> bool:
-        """Remove it; False says that somebody is reading it, so it stays."""
+        """Remove it; False says that it stays, as somebody is reading it, or has pinned it."""
         return self._place.remove()
 
     @cached_property
@@ -141,6 +158,13 @@ class Backup:
             return dict(json.loads(self._place.note(CHECK) or b"{}"))
         except (ValueError, TypeError):
             return {}
+
+
+def _reason(text: bytes) -> str:
+    try:
+        return str(json.loads(text)["reason"])
+    except (ValueError, KeyError, TypeError):
+        return "pinned"
 
 
 class Store:

@@ -27,6 +27,9 @@ BACKUP = Group(
         "verify": "backup:verify",
         "drill": "backup_drill:drill",
         "prune": "backup:prune",
+        "pin": "backup_pin:pin",
+        "unpin": "backup_pin:unpin",
+        "export": "backup_export:export",
         "key": "backup_key:key",
     },
 )

@@ -141,7 +141,10 @@ def store_of(chosen: Context, identity: Path | None = None) -> Store:
 
 def identity_words(identity: Path | None) -> list[str | Path]:
     """Return the option as a command inside the stack takes it: the file travels with it."""
-    return ["--identity", identity] if identity else []
+    if identity is None:
+        return []
+    read_identities(identity)
+    return ["--identity", identity]
 
 
 def names(chosen: Context) -> list[str]:
@@ -174,7 +177,7 @@ def size(count: int) -> str:
 def _retention(chosen: Context, name: str) -> Retention:
     """Return how long backups of `name` are kept; those of a service that is gone by the stack's defaults."""
     settings = chosen.stack.backup_of(name) if name in names(chosen) else chosen.stack.settings.backup
-    return Retention(settings.keep_days, settings.keep_at_least)
+    return Retention(settings.keep_days, settings.keep_at_least, settings.keep_at_most)
 
 
 def _verified(chosen: Context, name: str, backup: Backup, watch: Watch) -> bool:
@@ -196,7 +199,8 @@ def _rows(found: Iterable[tuple[str, Backup]]) -> Iterator[tuple[object, ...]]:
             continue
         made = backup.manifest
         version = made.facts.get("schema_version") or ""
-        remarks = [*(["encrypted"] if made.recipients else ()), *filter(None, [backup.remark])]
+        remarks = [*(["pinned"] if backup.pinned else ()), *(["encrypted"] if made.recipients else ())]
+        remarks += filter(None, [backup.remark])
         yield (
             name,
             backup.id,
@@ -224,6 +228,7 @@ def _entry(name: str, backup: Backup) -> dict[str, object]:
         "verified": backup.verified,
         "recipients": list(made.recipients),
         "remark": backup.remark,
+        "pinned": backup.pinned,
     }
 
 

@@ -52,7 +52,7 @@ def run(toolbox: Toolbox, arguments: Sequence[str | Path], *, reads: bool) -> in
 
     Args:
         toolbox: where.
-        arguments: of `keelson`; a Path is a directory of this machine that is there for as long as the command runs.
+        arguments: of `keelson`; a Path is a directory or file of this machine that is there for as long as the command runs.
         reads: whether it reads standard input.
 
     Raises:
@@ -182,7 +182,7 @@ def _resized(stream: ExecStream) -> Iterator[None]:
 
 @contextmanager
 def _copied(toolbox: Toolbox, directory: Path) -> Iterator[str]:
-    """Copy a directory into the toolbox under its own name, and give its path there; in the end it is removed."""
+    """Copy a directory or a file into the toolbox under its own name, and give its path there; in the end it is removed."""
     own = f"incoming-{secrets.token_hex(6)}"
     found = directory.resolve()
     user = toolbox.ask("make_incoming", name=own)

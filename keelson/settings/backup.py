@@ -27,6 +27,7 @@ class BackupChanges(Settings):
     time_zone: str | None = None
     keep_days: Days | None = None
     keep_at_least: Days | None = None
+    keep_at_most: Days | None = None
     drill: str | None = None  # of databases alone
 
     @model_validator(mode="after")
@@ -43,6 +44,7 @@ class BackupSettings(Settings):
     time_zone: str = "UTC"
     keep_days: Days = 30
     keep_at_least: Days = 3
+    keep_at_most: Days | None = None  # None: as many as are made in `keep_days`
     directory: AbsolutePath | None = None  # None: below the user's data directory
     recipients: tuple[
         str, ...
@@ -53,6 +55,9 @@ class BackupSettings(Settings):
     def _readable(self) -> Self:
         _read(self.schedule, self.time_zone)
         _read_drill(self.drill, self.time_zone)
+        if self.keep_at_most and self.keep_at_most < self.keep_at_least:
+            msg = f"'keep_at_most' ({self.keep_at_most}) is less than 'keep_at_least' ({self.keep_at_least}); raise it, or take it out"
+            raise ValueError(msg)
         for recipient in self.recipients:
             refuse_recipient(recipient)
         return self

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from pyrage import x25519
 
 from keelson.backups import keys, terms
 from keelson.backups.drills.drilling import Plan, drill
+from keelson.backups.exporting import export
 from keelson.backups.keys import Keys
 from keelson.backups.making import MANUAL, back_up, verify
 from keelson.backups.retention import Retention, prune
 from keelson.backups.store import Backup, Store
 from keelson.backups.terms import Terms
 from keelson.errors import BackupError
-from keelson.local import registry
+from keelson.local import client, registry
 from tests.backups.conftest import KEY, Subject
 from tests.backups.test_making import left, refused
 
@@ -212,3 +214,25 @@ def test_a_disk_that_fills_up_leaves_nothing_that_is_listed(sealed: Subject, mon
     monkeypatch.setattr("keelson.backups.folder.Stream._count", fail)
     assert "No space left on device; make room" in refused(sealed.back_up)
     assert left(sealed) == []
+
+
+def test_an_export_is_a_plain_dump_that_postgresql_reads(sealed: Subject, tmp_path: Path) -> None:
+    made, file = sealed.back_up(), tmp_path / "out.dump"
+    export(made, file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    command = [*client.command("pg_restore"), "--list"]
+    listed = subprocess.run(command, input=file.read_bytes(), capture_output=True, check=True).stdout
+    assert b"TABLE DATA public t" in listed
+    assert "is there already, and an export overwrites nothing" in refused(lambda: export(made, file))
+
+
+def test_an_export_that_fails_leaves_no_file(sealed: Subject, tmp_path: Path) -> None:
+    made, file = sealed.back_up(), tmp_path / "out.dump"
+    assert "no key of this stack opens it" in refused(lambda: export(hand(made), file))
+    dump = made.path / "data.dump.age"
+    data = bytearray(dump.read_bytes())
+    data[len(data) // 2] ^= 1
+    dump.write_bytes(data)
+    assert "its SHA-256 is not the manifest's" in refused(lambda: export(made, file))
+    assert "cannot write" in refused(lambda: export(made, tmp_path / "none" / "out.dump"))
+    assert [path.name for path in tmp_path.iterdir() if path.name != "backups"] == []

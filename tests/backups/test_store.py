@@ -146,6 +146,47 @@ def test_one_that_is_read_stays_until_it_is_not(store: Store) -> None:
         _ = oldest.path.exists() or Backup(oldest.path).manifest
 
 
+def test_a_pinned_one_stays_however_old_until_it_is_unpinned(store: Store) -> None:
+    oldest, *rest = [put(store, begun) for begun in days_ago(30, 20, 3, 2, 1)]
+    oldest.pin("before the merger")
+    assert (oldest.pinned, rest[0].pinned, oldest.fault) == ("before the merger", "", "")
+    assert ids(prune(store, "auth", WEEK, NOW)) == [rest[0].id]
+    assert Backup(oldest.path).pinned == "before the merger"
+    oldest.unpin()
+    oldest.unpin()
+    assert prune(store, "auth", WEEK, NOW) == [oldest]
+
+
+def test_a_pin_that_comes_while_old_ones_go_holds(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    oldest, *_ = [put(store, begun) for begun in days_ago(30, 3, 2, 1)]
+    remove = Backup.remove
+
+    def pinned_meanwhile(backup: Backup) -> bool:
+        backup.pin("in time")
+        return remove(backup)
+
+    monkeypatch.setattr(Backup, "remove", pinned_meanwhile)
+    assert prune(store, "auth", WEEK, NOW) == []
+    assert oldest in store.all("auth")
+
+
+def test_one_that_is_gone_or_damaged_is_not_pinned(store: Store) -> None:
+    made = put(store, NOW)
+    (made.path / "manifest.json").write_text("{}")
+    with pytest.raises(DamagedError, match="cannot be understood"):
+        Backup(made.path).pin("why not")
+
+
+def test_more_than_are_to_be_kept_at_most_go_though_they_are_young(store: Store) -> None:
+    made = [put(store, begun) for begun in days_ago(5, 4, 3, 2, 1, 0)]
+    damaged = put(store, NOW, good=False)
+    most = Retention(keep_days=7, keep_at_least=3, keep_at_most=4)
+    assert ids(removable(store.all("auth"), most, NOW)) == ids([made[1], made[0]])
+    assert damaged in store.all("auth")
+    assert ids(prune(store, "auth", most, NOW)) == ids([made[1], made[0]])
+    assert removable(store.all("auth"), most, NOW) == []
+
+
 def test_a_second_writer_is_refused_and_told_who_is_at_work(store: Store) -> None:
     with store.writing("auth"):
         with pytest.raises(

@@ -52,7 +52,17 @@ def put(folder: Path, name: str, begun: datetime) -> str:
 
 
 def test_every_command_has_an_example_and_wrong_use_ends_with_two() -> None:
-    for command in (["backup", "run"], ["backup", "list"], ["backup", "verify"], ["backup", "prune"], ["restore"]):
+    for command in (
+        ["backup", "run"],
+        ["backup", "list"],
+        ["backup", "verify"],
+        ["backup", "prune"],
+        ["backup", "pin"],
+        ["backup", "unpin"],
+        ["backup", "export"],
+        ["backup", "key"],
+        ["restore"],
+    ):
         assert "Example: keelson " in CliRunner().invoke(application, [*command, "--help"]).stdout
     for wrong in (
         ["backup", "run"],
@@ -108,6 +118,30 @@ def test_a_key_that_cannot_be_read_is_told_before_anything_is_done(down: StackUn
         done = down.keelson("backup", *command, "--identity", str(tmp_path / "key"), check=False)
         assert done.returncode == 1
         assert "holds no identity of age that can be read" in done.stderr
+
+
+def test_a_pinned_one_is_shown_and_stays(down: StackUnderTest, folder: Path) -> None:
+    now = datetime.now(UTC)
+    made = [put(folder, "notes", now - timedelta(days=days)) for days in (50, 40, 3, 2, 1)]
+    told = down.keelson("backup", "pin", "notes", made[0], "--reason", "before the merger").stdout
+    assert told == f"notes: {made[0]} stays until `keelson backup unpin notes {made[0]}`\n"
+    entries = {entry["id"]: entry for entry in json.loads(down.keelson("backup", "list", "--json").stdout)}
+    assert (entries[made[0]]["pinned"], entries[made[1]]["pinned"]) == ("before the merger", "")
+    assert "pinned" in down.keelson("backup", "list").stdout
+    assert down.keelson("backup", "prune").stdout == f"notes: {made[1]} removed\n"
+    down.keelson("backup", "unpin", "notes", made[0])
+    assert down.keelson("backup", "prune").stdout == f"notes: {made[0]} removed\n"
+    done = down.keelson("backup", "pin", "notes", "20200101T000000Z", check=False)
+    assert (done.returncode, "there is no backup 20200101T000000Z of notes" in done.stderr) == (1, True)
+
+
+def test_an_export_writes_what_was_backed_up(down: StackUnderTest, folder: Path, tmp_path: Path) -> None:
+    put(folder, "notes", datetime.now(UTC))
+    assert down.keelson("backup", "export", "notes", "-").stdout == "rows"
+    down.keelson("backup", "export", "notes", str(tmp_path / "notes.dump"))
+    assert (tmp_path / "notes.dump").read_text() == "rows"
+    done = down.keelson("backup", "export", "notes", str(tmp_path / "notes.dump"), check=False)
+    assert (done.returncode, "an export overwrites nothing" in done.stderr) == (1, True)
 
 
 def test_pruning_says_what_goes_before_it_goes(down: StackUnderTest, folder: Path) -> None:
