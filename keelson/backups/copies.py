@@ -23,11 +23,12 @@ from keelson.endpoint import MAINTENANCE_DATABASE, Endpoint, Reference, resolve
 from keelson.errors import BackupError, KeelsonError, LockError
 from keelson.postgres import catalog, ownership
 from keelson.postgres.locks import advisory_lock
-from keelson.postgres.names import RoleNames, validate_service_name
+from keelson.postgres.names import RoleNames, validate_copy_name
 from keelson.postgres.ownership import Owner, server_lock
 
 OBJECTS_AT_ONCE = 1000  # that pg_restore makes in one transaction, so that the locks of thousands of chunks have room
 DUMP, ROLES = "data.dump", "roles.sql"
+ASLEEP = "keelson.asleep"  # a setting of a copy: the jobs of TimescaleDB that run once it is its service's own database
 PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 MAJOR = 10_000  # of a version's number: 170011 is 17.11
 
@@ -65,10 +66,11 @@ class NewCopy:
         self._restore(client, folder)
         with self._connected() as connection:
             if timescale:
-                connection.execute("UPDATE _timescaledb_config.bgw_job SET scheduled = false")
+                doze(connection)
                 connection.execute("SELECT timescaledb_post_restore()")
             for setting in self.contents.facts["database"]["settings"]:
-                connection.execute(Setting(**setting).statement(self.endpoint.database))
+                if not setting["text"].startswith(f"{ASLEEP}="):
+                    connection.execute(Setting(**setting).statement(self.endpoint.database))
 
     def counted(self, count: Callable[[psycopg.Connection], T]) -> T:
         """Return what `count` finds in the copy."""
@@ -105,8 +107,8 @@ def new_copy(folder: Folder, contents: Contents, destination: Destination) -> It
         LockError: another process restores into it.
     """
     name = destination.reference.database
-    validate_service_name(name)
-    with _administrator(destination.reference) as admin:
+    validate_copy_name(name)
+    with administrator(destination.reference) as admin:
         owner = _owner(admin, destination.service)
         with _held(admin, name):
             sweep(admin, owner.stack_id)
@@ -141,7 +143,7 @@ def discard_copy(reference: Reference, service: str, name: str) -> None:
         BackupError: it is no copy of this service.
         LockError: it is being filled.
     """
-    with _administrator(reference) as admin, _held(admin, name), server_lock(admin):
+    with administrator(reference) as admin, _held(admin, name), server_lock(admin):
         row = ownership.owned_by(admin, "database", name)
         if row is None or name == service or row.service != service:
             known = ", ".join(copy.name for copy in copies(admin) if copy.service == service) or "none"
@@ -172,8 +174,29 @@ def sweep(admin: psycopg.Connection, stack_id: str) -> None:
                 _drop(admin, name)
 
 
-def _administrator(reference: Reference) -> psycopg.Connection:
+def administrator(reference: Reference) -> psycopg.Connection:
+    """Connect to the maintenance database of a server as its administrator."""
     return resolve(reference.to(database=MAINTENANCE_DATABASE)).connect("keelson restore")
+
+
+def doze(connection: psycopg.Connection) -> None:
+    """Let no job of TimescaleDB run in the connected copy, and keep with it which ones did."""
+    if not (names := running_jobs(connection)):
+        return
+    with connection.transaction():
+        connection.execute("UPDATE _timescaledb_config.bgw_job SET scheduled = false WHERE scheduled")
+        connection.execute(Setting(None, f"{ASLEEP}={names}").statement(connection.info.dbname))
+
+
+def running_jobs(connection: psycopg.Connection) -> str:
+    """Return the numbers of TimescaleDB's jobs that run in the connected database; nothing where it has none."""
+    if not catalog.has_table(connection, "_timescaledb_config.bgw_job"):
+        return ""
+    query = (
+        "SELECT coalesce(string_agg(id::text, ',' ORDER BY id), '') FROM _timescaledb_config.bgw_job WHERE scheduled"
+    )
+    row = connection.execute(query).fetchone()
+    return str(row[0]) if row else ""
 
 
 @contextmanager
@@ -274,7 +297,7 @@ def _drop_again(admin: psycopg.Connection, reference: Reference, name: str) -> N
         if not admin.closed:
             _drop(admin, name)
             return
-        with _administrator(reference) as another:
+        with administrator(reference) as another:
             _drop(another, name)
 
 

@@ -43,12 +43,17 @@ def named_roles(connection: psycopg.Connection) -> tuple[list[str], list[str]]:
 
 def settings_of(connection: psycopg.Connection) -> list[Setting]:
     """Return the settings of the connected database."""
+    return settings_in(connection, connection.info.dbname)
+
+
+def settings_in(connection: psycopg.Connection, database: str) -> list[Setting]:
+    """Return the settings of a database of the connected server."""
     query = """
         SELECT r.rolname, unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s
-        JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase AND d.datname = current_database()
+        JOIN pg_catalog.pg_database d ON d.oid = s.setdatabase AND d.datname = %s
         LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole ORDER BY 1, 2
     """
-    return [Setting(*row) for row in connection.execute(query).fetchall()]
+    return [Setting(*row) for row in connection.execute(query, [database]).fetchall()]
 
 
 def roles_sql(connection: psycopg.Connection, names: Sequence[str]) -> str:

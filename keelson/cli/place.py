@@ -16,9 +16,14 @@ from keelson.target import target
 
 def run_where_files_lie(chosen: Context, *arguments: str | Path) -> None:
     """Run the command inside the stack and end with its exit status, if the stack's files do not lie here; else return."""
-    status = target(chosen.stack.settings.place).run_inside(chosen.stack.key, arguments)
+    status = status_where_files_lie(chosen, *arguments)
     if status is not None:
         raise typer.Exit(status)
+
+
+def status_where_files_lie(chosen: Context, *arguments: str | Path) -> int | None:
+    """Do the same and return the exit status, for what comes after; None where the files lie here and nothing was run."""
+    return target(chosen.stack.settings.place).run_inside(chosen.stack.key, arguments)
 
 
 def hand_over(command: Sequence[str], variables: Mapping[str, str], *, fleeting: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,8 @@ from keelson.backups.copies import copies, discard_copy
 from keelson.backups.engines import Destination
 from keelson.backups.making import restore as restore_backup
 from keelson.backups.store import Backup
+from keelson.backups.swapping import copy_name
+from keelson.cli import restore_swap
 from keelson.cli.backup import (
     BackupOption,
     IdentityOption,
@@ -25,7 +27,7 @@ from keelson.cli.backup import (
 from keelson.cli.context import Context, context
 from keelson.cli.options import JsonOption, ServiceArgument, StackOption
 from keelson.cli.output import note, print_json, print_table, say
-from keelson.cli.place import run_where_files_lie
+from keelson.cli.place import status_where_files_lie
 from keelson.cli.progress import transfer
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
 from keelson.errors import BackupError, SettingsError
@@ -33,7 +35,27 @@ from keelson.errors import BackupError, SettingsError
 _COUNTED = {"postgres": ("tables", "rows"), "redis": ("databases", "keys")}
 
 
-def restore(  # noqa: PLR0913 - the options of a command
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for."""
+
+    service: str
+    path: Path | None = None
+    into: str | None = None
+    backup: str | None = None
+    copy: str | None = None
+    confirm: str = ""
+    identity: Path | None = None
+    swap: bool = False
+    with_roles: bool = False
+
+    def found(self, chosen: Context) -> Backup:
+        """Return the backup that is meant, the newest good one where none is named."""
+        store = store_of(chosen, self.identity)
+        return Backup(self.path.resolve(), store.keys.foreign()) if self.path else store.find(self.service, self.backup)
+
+
+def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     service: ServiceArgument,
     path: Annotated[
         Path | None, typer.Argument(help="A backup's directory, for example one of another machine.")
@@ -41,8 +63,11 @@ def restore(  # noqa: PLR0913 - the options of a command
     stack: StackOption = None,
     into: Annotated[str | None, typer.Option("--into", help="The new database; for a Redis, another Redis.")] = None,
     backup: BackupOption = None,
+    copy: Annotated[str | None, typer.Option("--copy", help="With --swap: a copy that is there already.")] = None,
+    confirm: Annotated[str, typer.Option("--confirm", help="The service's name, typed, to replace what is live.")] = "",
     *,
     identity: IdentityOption = None,
+    swap: Annotated[bool, typer.Option("--swap", help="Take the place of the live database, which is kept.")] = False,
     with_roles: Annotated[
         bool, typer.Option("--with-roles", help="Make roles that the server lacks, without passwords.")
     ] = False,
@@ -50,35 +75,84 @@ def restore(  # noqa: PLR0913 - the options of a command
     listing: Annotated[bool, typer.Option("--list", help="List the service's copies.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Restore a backup into a new database beside the service's own, and compare the rows; nothing else is touched.
+    """Restore a backup into a new database beside the service's own, or with --swap in its place, which is then kept beside.
+
+    Without an option it lists the backups, lets one be picked, and shows what would be lost.
+
+    Example: keelson restore portfolio
 
     Example: keelson restore portfolio --into portfolio_yesterday
+
+    Example: keelson restore portfolio --swap --backup 20261122T020000Z --confirm portfolio
     """
-    if sum(map(bool, (into, discard, listing))) != 1:
-        msg = "give one of --into NAME, --discard NAME and --list"
-        raise typer.BadParameter(msg)
+    _refuse_too_much(into, discard, copy, swap=swap, listing=listing)
     chosen = context(stack)
     source_of(chosen, service)  # an unknown one is told first
-    named = {"--into": into, "--backup": backup, "--discard": discard}
-    options = [word for name, value in named.items() if value for word in (name, value)]
-    given = {"--list": listing, "--json": as_json, "--with-roles": with_roles}
-    flags = [name for name, asked in given.items() if asked]
     if path and not path.is_dir():
         msg = f"{path} is no directory; name a backup's own"
         raise BackupError(msg)
-    run_where_files_lie(
-        chosen, "restore", *options, *flags, *identity_words(identity), service, *([path] if path else ())
-    )
-    if into:
-        destination = replace(_destination(chosen, service, into), with_roles=with_roles)
-        store = store_of(chosen, identity)
-        found = Backup(path.resolve(), store.keys.foreign()) if path else store.find(service, backup)
-        _restore(chosen, destination, into, found)
-    elif discard:
+    named = {"--into": into, "--backup": backup, "--discard": discard, "--copy": copy, "--confirm": confirm}
+    options = [word for name, value in named.items() if value for word in (name, value)]
+    given = {"--swap": swap, "--list": listing, "--json": as_json, "--with-roles": with_roles}
+    flags = [name for name, wanted in given.items() if wanted]
+    words = [*options, *flags, *identity_words(identity), service, *([path] if path else ())]
+    status = status_where_files_lie(chosen, "restore", *words)
+    if status:
+        raise typer.Exit(status)
+    if status is None and (discard or listing):
+        _look_after_copies(chosen, service, discard, as_json=as_json)
+        return
+    replaced = not (into or discard or listing)
+    if status is None:
+        replaced = _do(chosen, Asked(service, path, into, backup, copy, confirm, identity, swap, with_roles))
+    if replaced:
+        restore_swap.follow(chosen, service)
+
+
+def _refuse_too_much(into: str | None, discard: str | None, copy: str | None, *, swap: bool, listing: bool) -> None:
+    if sum(map(bool, (into, swap, discard, listing))) > 1 or (copy and not swap):
+        msg = "give one of --into NAME, --swap, --discard NAME and --list; --copy NAME goes with --swap"
+        raise typer.BadParameter(msg)
+
+
+def _look_after_copies(chosen: Context, service: str, discard: str | None, *, as_json: bool) -> None:
+    if discard:
         discard_copy(_database(chosen, service), service, discard)
         say(f"{discard} is dropped")
     else:
         _list(_database(chosen, service), service, as_json=as_json)
+
+
+def _do(chosen: Context, asked: Asked) -> bool:
+    """Restore; say whether the live database was replaced."""
+    if asked.into:
+        destination = replace(_destination(chosen, asked.service, asked.into), with_roles=asked.with_roles)
+        _restore(chosen, destination, asked.into, asked.found(chosen))
+        return False
+    restore_swap.refuse_redis(chosen, asked.service)
+    restore_swap.settle(chosen, asked.service)
+    if asked.copy:
+        restore_swap.refuse_unconfirmed(asked.service, asked.confirm)
+        restore_swap.swap_copy(chosen, asked.service, asked.copy)
+        return True
+    named = asked.path or asked.backup
+    found = asked.found(chosen) if named else restore_swap.pick(store_of(chosen, asked.identity), asked.service)
+    restore_swap.show(chosen, asked.service, found)
+    if not asked.swap and not (restore_swap.is_asked() and restore_swap.is_to_replace(asked.service)):
+        return _beside(chosen, asked, found)
+    restore_swap.refuse_unconfirmed(asked.service, asked.confirm)
+    restore_swap.swap(chosen, asked.service, found)
+    return True
+
+
+def _beside(chosen: Context, asked: Asked, found: Backup) -> bool:
+    """Restore under a name that a person chooses; where nobody is there, what was shown is all."""
+    if not restore_swap.is_asked():
+        say(f"nothing is changed; go on with --into NAME, or with --swap --confirm {asked.service}")
+        return False
+    into = typer.prompt("name of the new database", default=copy_name(asked.service, found))
+    _restore(chosen, _destination(chosen, asked.service, into), into, found)
+    return False
 
 
 def _restore(chosen: Context, destination: Destination, into: str, found: Backup) -> None:

@@ -95,6 +95,15 @@ def validate_service_name(name: str) -> None:
     _validate(name, "service's", LONGEST_SERVICE)
 
 
+def validate_copy_name(name: str) -> None:
+    """Check that `name` can name a database that is a copy of a service's.
+
+    Raises:
+        IdentifierError: it cannot; the sentence names the rule.
+    """
+    _validate(name, "copy's", LONGEST_ROLE)
+
+
 def validate_login_name(name: str, service: str) -> None:
     """Check that `name` can name a further login of `service`.
 

@@ -38,7 +38,12 @@ class Comparison:
 
 
 def compare_all(
-    connection: psycopg.Connection, contents: Contents, folder: Folder, without: Collection[str] = ()
+    connection: psycopg.Connection,
+    contents: Contents,
+    folder: Folder,
+    without: Collection[str] = (),
+    *,
+    roles: bool = True,
 ) -> Comparison:
     """Compare the connected database with its backup.
 
@@ -47,10 +52,14 @@ def compare_all(
         contents: what the manifest says.
         folder: the backup's files.
         without: roles that are told to be missing already.
+        roles: whether they are compared too; on the service's own server they are the stack's, whatever they were then.
     """
     found = Comparison()
     _compare_facts(connection, contents, found)
-    _compare_catalog(connection, contents, folder, without, found)
+    expected = catalogs.stored(folder)
+    if expected is not None and not roles:
+        expected = expected.without(kinds=("role",))
+    _compare_catalog(connection, contents, expected, without, found)
     found.differences.extend(row[0] for row in connection.execute(_BROKEN).fetchall())
     row = connection.execute(_COUNTED).fetchone() or (0, 0)
     found.compared.update({"constraints": row[0], "indexes": row[1]})
@@ -97,9 +106,12 @@ def _compare_facts(connection: psycopg.Connection, contents: Contents, found: Co
 
 
 def _compare_catalog(
-    connection: psycopg.Connection, contents: Contents, folder: Folder, without: Collection[str], found: Comparison
+    connection: psycopg.Connection,
+    contents: Contents,
+    expected: Snapshot | None,
+    without: Collection[str],
+    found: Comparison,
 ) -> None:
-    expected = catalogs.stored(folder)
     if expected is None:
         reason = contents.facts.get("catalog_fault") or "another version of Keelson made the backup"
         found.notes.append(f"schema, grants and roles are not compared one by one: {reason}")
