@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,8 @@ class Asked:
     backup: str | None = None
     copy: str | None = None
     confirm: str = ""
+    table: str | None = None
+    into_table: str | None = None
     identity: Path | None = None
     swap: bool = False
     with_roles: bool = False
@@ -65,6 +68,12 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     backup: BackupOption = None,
     copy: Annotated[str | None, typer.Option("--copy", help="With --swap: a copy that is there already.")] = None,
     confirm: Annotated[str, typer.Option("--confirm", help="The service's name, typed, to replace what is live.")] = "",
+    table: Annotated[
+        str | None, typer.Option("--table", help="This table alone, under a new name in the live database.")
+    ] = None,
+    into_table: Annotated[
+        str | None, typer.Option("--into-table", help="Its new name; by default in the schema restored.")
+    ] = None,
     *,
     identity: IdentityOption = None,
     swap: Annotated[bool, typer.Option("--swap", help="Take the place of the live database, which is kept.")] = False,
@@ -83,15 +92,21 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
 
     Example: keelson restore portfolio --into portfolio_yesterday
 
+    Example: keelson restore portfolio --table public.watchlists
+
     Example: keelson restore portfolio --swap --backup 20261122T020000Z --confirm portfolio
     """
-    _refuse_too_much(into, discard, copy, swap=swap, listing=listing)
+    _refuse_too_much(
+        [into, discard, table, swap, listing],
+        {"--copy": swap >= bool(copy), "--into-table": bool(table) >= bool(into_table)},
+    )
     chosen = context(stack)
     source_of(chosen, service)  # an unknown one is told first
     if path and not path.is_dir():
         msg = f"{path} is no directory; name a backup's own"
         raise BackupError(msg)
     named = {"--into": into, "--backup": backup, "--discard": discard, "--copy": copy, "--confirm": confirm}
+    named |= {"--table": table, "--into-table": into_table}
     options = [word for name, value in named.items() if value for word in (name, value)]
     given = {"--swap": swap, "--list": listing, "--json": as_json, "--with-roles": with_roles}
     flags = [name for name, wanted in given.items() if wanted]
@@ -102,16 +117,19 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     if status is None and (discard or listing):
         _look_after_copies(chosen, service, discard, as_json=as_json)
         return
-    replaced = not (into or discard or listing)
+    replaced = not (into or discard or listing or table)
     if status is None:
-        replaced = _do(chosen, Asked(service, path, into, backup, copy, confirm, identity, swap, with_roles))
+        replaced = _do(
+            chosen, Asked(service, path, into, backup, copy, confirm, table, into_table, identity, swap, with_roles)
+        )
     if replaced:
         restore_swap.follow(chosen, service)
 
 
-def _refuse_too_much(into: str | None, discard: str | None, copy: str | None, *, swap: bool, listing: bool) -> None:
-    if sum(map(bool, (into, swap, discard, listing))) > 1 or (copy and not swap):
-        msg = "give one of --into NAME, --swap, --discard NAME and --list; --copy NAME goes with --swap"
+def _refuse_too_much(actions: Sequence[object], fitting: Mapping[str, bool]) -> None:
+    """Refuse two actions at once, and an option whose action is missing."""
+    if sum(map(bool, actions)) > 1 or not all(fitting.values()):
+        msg = "give one of --into NAME, --swap, --table NAME, --discard NAME and --list; --copy goes with --swap, --into-table with --table"
         raise typer.BadParameter(msg)
 
 
@@ -131,6 +149,9 @@ def _do(chosen: Context, asked: Asked) -> bool:
         return False
     restore_swap.refuse_redis(chosen, asked.service)
     restore_swap.settle(chosen, asked.service)
+    if asked.table:
+        restore_swap.restore_one(chosen, asked.service, asked.found(chosen), asked.table, asked.into_table)
+        return False
     if asked.copy:
         restore_swap.refuse_unconfirmed(asked.service, asked.confirm)
         restore_swap.swap_copy(chosen, asked.service, asked.copy)

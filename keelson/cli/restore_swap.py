@@ -12,6 +12,7 @@ import typer
 from keelson import inside
 from keelson.backups.engines import Destination
 from keelson.backups.foresight import Foresight, Table, foresee
+from keelson.backups.single import restore_table
 from keelson.backups.store import Backup, Store
 from keelson.backups.swapping import Rights, Swapped, copy_name, finish, restore_over, swap_in
 from keelson.cli.backup import size
@@ -106,6 +107,18 @@ def swap_copy(chosen: Context, service: str, copy: str) -> None:
     swapped = swap_in(database_of(chosen, service), service, copy, rights_of(chosen, service))
     say(f"{service} is the database now that was {copy}")
     _tell(service, swapped)
+
+
+def restore_one(chosen: Context, service: str, backup: Backup, table: str, into: str | None) -> None:
+    """Put one table of a backup beside the live one, and say how rows are taken over."""
+    destination = Destination(service, database_of(chosen, service).to(database=copy_name(service, backup)))
+    with transfer("restore") as begin:
+        done = restore_table(backup, destination, table, into, begin(service, backup.manifest.bytes))
+    say(
+        f"{done.table} holds {counted(done.rows, 'row')} of {table} as they are in the backup {backup.id}; nothing else is changed"
+    )
+    say(f"take over what is missing, by `keelson psql {service} --role admin`:\n  {done.statement};")
+    say(f"drop it:\n  DROP TABLE {done.table};")
 
 
 def settle(chosen: Context, service: str) -> None:

@@ -67,8 +67,10 @@ def test_every_command_has_an_example_and_wrong_use_ends_with_two() -> None:
     for wrong in (
         ["backup", "run"],
         ["backup", "run", "notes", "--all"],
-        ["restore", "notes"],
         ["restore", "notes", "--into", "a", "--list"],
+        ["restore", "notes", "--into", "a", "--swap"],
+        ["restore", "notes", "--copy", "a"],
+        ["restore", "notes", "--into-table", "a"],
         ["restore"],
     ):
         assert CliRunner().invoke(application, wrong).exit_code == 2, wrong
