@@ -15,6 +15,13 @@ from psycopg.rows import dict_row
 _ATTRIBUTES = ("super", "inherit", "createrole", "createdb", "canlogin", "replication", "bypassrls")
 _WORDS = {"super": "SUPERUSER", "canlogin": "LOGIN"}
 _LISTS = frozenset({"local_preload_libraries", "search_path", "session_preload_libraries", "temp_tablespaces"})
+_ROLES = """
+    SELECT rolname, rolconnlimit, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls,
+        CASE WHEN pg_catalog.isfinite(rolvaliduntil)
+            THEN pg_catalog.to_char(rolvaliduntil AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US') || '+00'
+            ELSE rolvaliduntil::text END AS until
+    FROM pg_catalog.pg_roles WHERE rolname = ANY(%s) ORDER BY rolname
+"""
 _ITEM = re.compile(r'"((?:[^"]|"")*)"|([^,\s][^,]*)')
 
 
@@ -70,8 +77,7 @@ def roles_sql(connection: psycopg.Connection, names: Sequence[str]) -> str:
 
 def _creations(connection: psycopg.Connection, names: Sequence[str]) -> Iterator[sql.Composable]:
     with connection.cursor(row_factory=dict_row) as cursor:
-        query = "SELECT * FROM pg_catalog.pg_roles WHERE rolname = ANY(%s) ORDER BY rolname"
-        for role in cursor.execute(query, [list(names)]).fetchall():
+        for role in cursor.execute(_ROLES, [list(names)]).fetchall():
             create = sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(role["rolname"]), _options(role))
             body = f"BEGIN {create.as_string(connection)}; EXCEPTION WHEN duplicate_object THEN NULL; END"
             yield sql.SQL("DO {}").format(sql.Literal(body))
@@ -80,8 +86,8 @@ def _creations(connection: psycopg.Connection, names: Sequence[str]) -> Iterator
 def _options(role: dict[str, Any]) -> sql.Composable:
     words = [f"{'' if role[f'rol{key}'] else 'NO'}{_WORDS.get(key, key.upper())}" for key in _ATTRIBUTES]
     options = [*map(sql.SQL, words), sql.SQL("CONNECTION LIMIT {}").format(role["rolconnlimit"])]
-    if role["rolvaliduntil"] is not None:
-        options.append(sql.SQL("VALID UNTIL {}").format(sql.Literal(str(role["rolvaliduntil"]))))
+    if role["until"] is not None:
+        options.append(sql.SQL("VALID UNTIL {}").format(sql.Literal(role["until"])))
     return sql.SQL(" ").join(options)
 
 

@@ -175,12 +175,11 @@ def test_no_password_stands_in_the_process_list_or_in_a_file(filled: Subject, mo
         assert b"SCRAM-SHA-256" not in path.read_bytes()
 
 
-def test_the_roles_of_a_database_are_written_so_that_they_can_be_made_again(filled: Subject) -> None:
+@pytest.mark.parametrize("until", ["2030-01-01 12:00:00.5+02", "infinity"])  # the latter of a login that was rotated
+def test_the_roles_of_a_database_are_written_so_that_they_can_be_made_again(filled: Subject, until: str) -> None:
     reader = f"{filled.name}_extra"
     with filled.connect() as admin:
-        admin.execute(
-            f"CREATE ROLE {reader} LOGIN PASSWORD 'not to be seen' CONNECTION LIMIT 3 VALID UNTIL '2030-01-01'"
-        )
+        admin.execute(f"CREATE ROLE {reader} LOGIN PASSWORD 'not to be seen' CONNECTION LIMIT 3 VALID UNTIL '{until}'")
         admin.execute(f"GRANT SELECT ON t TO {reader}; GRANT {filled.roles.readonly} TO {reader} WITH INHERIT FALSE")
         admin.execute(
             f"ALTER ROLE {reader} SET search_path = 'My Schema', public; ALTER ROLE {reader} SET work_mem = '8MB'"
@@ -198,7 +197,7 @@ def test_the_roles_of_a_database_are_written_so_that_they_can_be_made_again(fill
 
 def _role(admin: psycopg.Connection, name: str) -> list[object]:
     query = """
-        SELECT rolcanlogin, rolinherit, rolsuper, rolconnlimit, rolvaliduntil, rolconfig, m.roleid::regrole::text, inherit_option
+        SELECT rolcanlogin, rolinherit, rolsuper, rolconnlimit, rolvaliduntil::text, rolconfig, m.roleid::regrole::text, inherit_option
         FROM pg_roles r JOIN pg_auth_members m ON m.member = r.oid WHERE rolname = %s
     """
     return list(admin.execute(query, [name]).fetchall())
