@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
+import json
 import os
 import secrets
 import shutil
@@ -179,6 +181,12 @@ class KubernetesStack(StackUnderTest):
     def read(self, name: str) -> str:
         with self.here():
             return state.read(self.place, self.key).files[name]
+
+    def write(self, name: str, text: str) -> None:
+        with self.here():
+            files = {**state.read(self.place, self.key).files, name: text}
+        kept = {state.KEY: base64.b64encode(json.dumps(files).encode()).decode()}
+        self.cluster.patch(self._path("secrets", names.STATE), {"data": kept})
 
     def port(self, part: str) -> int:
         """Return a port of this process that leads to a part; on a busy machine its probe may fail for a while."""

@@ -2,61 +2,38 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
-import socket
-import ssl
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from psycopg.conninfo import conninfo_to_dict
 
-from keelson.local import pem
+from tests.stack.certificates import aged, is_trusted, serial_at, shortened
 from tests.stack.harness import StackUnderTest, changed, notes_up, wait_until
-
-DAY = dt.timedelta(days=1)
+from tests.stack.pgadmin_list import opened
 
 
 @pytest.fixture(scope="module")
 def up(make_shared_stack: Callable[..., StackUnderTest]) -> StackUnderTest:
     """One stack for all tests, up."""
-    return notes_up(make_shared_stack)
+    return notes_up(make_shared_stack, pgadmin={"enabled": True}, agent={"enabled": True})
 
 
-def serial_at(connection: psycopg.Connection) -> int:
-    """The serial number of the certificate that new sessions see."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection((connection.info.host, connection.info.port), 5) as plain:
-        plain.sendall(b"\x00\x00\x00\x08\x04\xd2\x16\x2f")  # SSLRequest
-        assert plain.recv(1) == b"S"
-        with context.wrap_socket(plain) as wrapped:
-            return x509.load_der_x509_certificate(wrapped.getpeercert(binary_form=True) or b"").serial_number
-
-
-def shorten(stack: StackUnderTest, server: str, scratch: Path) -> None:
+def shorten(stack: StackUnderTest, server: str) -> None:
     """Put a certificate of the stack's authority in place of a server's that has ten days of ninety left."""
-    for name, text in (("ca.key", stack.read("tls/ca.key")), ("ca.crt", stack.read("tls/ca.crt"))):
-        (scratch / name).write_text(text)
     path = stack.certificate_of(server)
-    (scratch / "server.crt").write_text(stack.sh('cat "$1"', path))
-    (scratch / "server.key").write_text(stack.sh('cat "$1"', path.replace(".crt", ".key")))
-    ca, pair = pem.load(scratch, "ca"), pem.load(scratch, "server")
-    assert ca
-    assert pair
-    old, now = pair.certificate, pem.now()
-    builder = pem.builder(old.subject, old.issuer, pair.key, pem.Life(now - 80 * DAY, now + 10 * DAY))
-    names = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    made = builder.add_extension(names, critical=False).sign(ca.key, hashes.SHA256())
-    stack.sh('printf %s "$2" >"$1"', path, pem.text(made))
+    old, key = stack.sh('cat "$1"', path), stack.sh('cat "$1"', path.replace(".crt", ".key"))
+    stack.sh('printf %s "$2" >"$1"', path, shortened(stack, old, key))
 
 
-def test_a_certificate_is_renewed_by_an_up_and_a_session_lives_on(up: StackUnderTest, tmp_path: Path) -> None:
+def test_a_certificate_is_renewed_by_an_up_and_a_session_lives_on(up: StackUnderTest) -> None:
     assert changed(up.keelson("preview").stdout) == set()
-    shorten(up, "main", tmp_path)
+    shorten(up, "main")
     up.pulumi("refresh", "--yes")  # which reads what an `up` would have written down eighty days ago
     shown = up.keelson("preview").stdout
     assert "main: the certificate of main ends on" in shown
@@ -80,6 +57,38 @@ def test_the_authority_s_key_is_in_no_state_preview_or_log(up: StackUnderTest) -
     seen = [str(up.export()), up.logs(), up.keelson("preview", "--diff", check=False).stdout]
     assert words
     assert not [word for word in words for text in seen if word in text]
+
+
+def test_no_client_is_lost_while_the_authority_is_renewed(up: StackUnderTest, tmp_path: Path) -> None:
+    old = fetched = up.read("tls/ca.crt")
+    for left, still_trusted in ((1000, True), (100, False)):  # days: of ten years, the next one takes over in the last
+        up.write("tls/ca.crt", aged(up, left))
+        shorten(up, "main")
+        up.pulumi("refresh", "--yes")
+        assert "is renewed by a reload" in up.keelson("preview").stdout
+        session = up.connect("notes", "admin")
+        before = serial_at(session)
+        up.keelson("up")
+        wait_until(lambda session=session, before=before: serial_at(session) != before, "it shows its new certificate")
+        session.execute("SELECT 1")
+        both = up.read("tls/ca.crt")
+        assert both.count("BEGIN CERTIFICATE") == 2
+        parameters = conninfo_to_dict(up.url("notes"))
+        assert is_trusted(parameters, both, tmp_path / "ca.crt")
+        assert is_trusted(parameters, fetched, tmp_path / "ca.crt"), (
+            "who fetched it since the next one was made goes on"
+        )
+        assert is_trusted(parameters, old, tmp_path / "ca.crt") is still_trusted
+        assert opened(up) >= {"notes"}
+        wait_until(lambda: health(up)["well"], "the agent finds all parts well")
+        assert changed(up.keelson("preview").stdout) == set()
+        session.close()
+        fetched = both
+
+
+def health(stack: StackUnderTest) -> dict[str, Any]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{stack.port('agent')}/health", timeout=10) as answer:
+        return dict(json.loads(answer.read()))
 
 
 def test_a_certificate_names_all_by_which_a_server_is_reached(up: StackUnderTest) -> None:
