@@ -28,6 +28,7 @@ class BackupJobInputs:
     directory: str = ""  # "": below the user's data directory
     keep_at_most: int | None = None
     terms: Mapping[str, Any] = field(default_factory=dict)  # how backups are kept, where that is otherwise than usual
+    orders: Mapping[str, Any] = field(default_factory=dict)  # when runs begin, and who is told, where settings say so
     mark: str = ""  # another one where the jobs were lost
 
     @property
@@ -36,6 +37,7 @@ class BackupJobInputs:
         settings = {"keep_days": self.keep_days, "keep_at_least": self.keep_at_least, "directory": self.directory}
         settings |= {"keep_at_most": self.keep_at_most} if self.keep_at_most else {}
         settings |= {"terms": self.terms} if self.terms else {}
+        settings |= self.orders
         return jobs.Job(
             name=jobs.backup_of(self.name),
             kind="backup",
@@ -62,6 +64,7 @@ class BackupJobProvider(Provider[BackupJobInputs]):
         "directory",
         "keep_at_most",
         "terms",
+        "orders",
         "mark",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from keelson.agent import jobs
 from keelson.endpoint import Reference
@@ -24,6 +24,7 @@ class DrillJobInputs:
     time_zone: str
     checks: Mapping[str, str] = field(default_factory=dict)
     directory: str = ""  # "": below the user's data directory
+    orders: Mapping[str, Any] = field(default_factory=dict)  # when runs begin, and who is told, where settings say so
     mark: str = ""  # another one where the jobs were lost
 
     @property
@@ -35,7 +36,7 @@ class DrillJobInputs:
             reference=self.reference,
             schedule=self.schedule,
             time_zone=self.time_zone,
-            settings={"checks": dict(self.checks), "directory": self.directory},
+            settings={"checks": dict(self.checks), "directory": self.directory, **self.orders},
             registered=time.time(),
         )
 
@@ -44,7 +45,7 @@ class DrillJobProvider(Provider[DrillJobInputs]):
     """Written where the agent reads it; the evidence of drills stays when it goes."""
 
     inputs = DrillJobInputs
-    compared: ClassVar = ("reference", "schedule", "time_zone", "checks", "directory", "mark")
+    compared: ClassVar = ("reference", "schedule", "time_zone", "checks", "directory", "orders", "mark")
 
     def identify(self, inputs: DrillJobInputs) -> str:
         """Return `stack/job`."""

@@ -12,6 +12,9 @@ from keelson.backups.terms import Terms
 from providers.backup_job import BackupJob
 from providers.drill_job import DrillJob
 
+# Settings that reach a job in another form, or not at all.
+OTHERWISE = {"directory", "drill", "recipients", "spread_minutes", "window_hours", "webhook", "ping"}
+
 
 def backup_job(backups: Backups, opts: ResourceOptions, marks: Mapping[str, Output[str]]) -> BackupJob:
     """Make BackupJob <name>-backup, which the agent runs."""
@@ -19,9 +22,10 @@ def backup_job(backups: Backups, opts: ResourceOptions, marks: Mapping[str, Outp
         "reference": backups.reference.as_input(),
         "name": backups.name,
         "engine": backups.engine,
-        **backups.settings.model_dump(mode="json", exclude={"directory", "drill", "recipients"}, exclude_none=True),
+        **backups.settings.model_dump(mode="json", exclude=OTHERWISE, exclude_none=True),
         "directory": str(backups.settings.directory or ""),
         **({"terms": asdict(backups.settings.terms)} if backups.settings.terms != Terms() else {}),
+        **({"orders": orders} if (orders := backups.settings.orders) else {}),
         **marks,
     }
     return BackupJob(f"{backups.name}-backup", inputs, opts)
@@ -36,6 +40,7 @@ def drill_job(drills: Drills, opts: ResourceOptions, marks: Mapping[str, Output[
         "time_zone": drills.settings.time_zone,
         "checks": drills.checks,
         "directory": str(drills.settings.directory or ""),
+        **({"orders": orders} if (orders := drills.settings.orders) else {}),
         **marks,
     }
     return DrillJob(f"{drills.name}-drill", inputs, opts)

@@ -5,6 +5,8 @@
 | `jobs` | the jobs, as providers wrote them down |
 | `kinds` | which module does which kind of job |
 | `state` | what became of each job's runs |
+| `history` | every run that ended |
+| `notices` | who is told of runs |
 | `loop` | which job is due, and its run |
 | `run` | the process of one run |
 | `child` | the agent's hold on that process |

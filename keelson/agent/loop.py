@@ -7,14 +7,17 @@ take a small machine from the applications, and make each other slower than they
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from keelson.agent import child, jobs, state
+from keelson.agent import child, history, jobs, notices, state
 from keelson.agent.child import Child, Outcome
+from keelson.agent.history import Run
 from keelson.agent.jobs import Job
+from keelson.agent.notices import Messenger
 from keelson.agent.state import JobState
 from keelson.errors import KeelsonError
 
@@ -47,6 +50,8 @@ class Entry:
 
     def __init__(self, job: Job, known: JobState, written: float, now: float) -> None:
         self.job = job
+        self.window = float(job.settings.get("window") or 0)
+        self._spread = offset(job)
         schedule = f"{job.schedule} {job.time_zone}"
         handled = max(known.handled, job.registered if job.registered <= now else 0)
         if known.schedule and known.schedule != schedule:  # what the new schedule had been due before was not missed
@@ -63,11 +68,22 @@ class Entry:
     def due(self, now: float) -> float | None:
         """Return the time for which the job must run now, None if it must not."""
         if now >= self.next_due:
-            moment = datetime.fromtimestamp(now, UTC)
+            moment = datetime.fromtimestamp(now - self._spread, UTC)
             return self.job.due.before(moment.replace(microsecond=moment.microsecond or 1)).timestamp()
         if self.known.unfinished or self._wants_another_attempt(now):
             return self.known.handled
         return None
+
+    def miss(self, now: float) -> float | None:
+        """Give up what is due and can no longer begin in its window; return the time that it was due, None where nothing is given up."""
+        due = self.due(now)
+        if due is None or not self.window or now - due - self._spread <= self.window:
+            return None
+        if due == self.known.handled and not self.known.unfinished:  # another attempt of a run that is told already
+            self.remember(replace(self.known, attempts=len(PAUSES) + 1))
+            return None
+        self.remember(replace(self.known, handled=due, unfinished=False, attempts=len(PAUSES) + 1))
+        return due
 
     def remember(self, known: JobState) -> None:
         """Take over what has become of the job."""
@@ -81,7 +97,7 @@ class Entry:
         return since >= PAUSES[self.known.attempts - 1] or since < -LEEWAY
 
     def _after(self, moment: float) -> float:
-        return self.job.due.after(datetime.fromtimestamp(moment, UTC)).timestamp()
+        return self.job.due.after(datetime.fromtimestamp(moment, UTC)).timestamp() + self._spread
 
 
 class Loop:
@@ -100,6 +116,7 @@ class Loop:
         self._seen: object = None
         self._running: tuple[Entry, Child] | None = None
         self._faults: dict[str, str] = {}
+        self.messenger = Messenger(say)
 
     def step(self) -> None:
         """Read jobs that changed, see whether a run has ended, begin one that is due, and say how things are."""
@@ -109,6 +126,7 @@ class Loop:
             if not self._runs(entry):
                 entry.keep_in_time(now)
         self._finish(now)
+        self._miss(now)
         if not self._running:
             self._begin(now)
         for entry in self._entries.values():
@@ -150,7 +168,28 @@ class Loop:
             entry, self._running = self._running[0], None
             _report(entry, outcome)
             entry.remember(_after_run(entry.known, outcome, now))
+            self._keep(entry, outcome, now)
             self._write(entry)  # be it that the job is struck out meanwhile
+
+    def _miss(self, now: float) -> None:
+        for name, entry in self._entries.items():
+            if self._runs(entry) or (due := entry.miss(now)) is None:
+                continue
+            moment = datetime.fromtimestamp(due, UTC)
+            error = f"it was due at {moment:%Y-%m-%d %H:%M:%S} UTC and could not begin in its window of {entry.window / 3600:g} h"
+            say(f"{name}: {error}")
+            entry.remember(_after_run(entry.known, Outcome(error, 0), now))
+            self._keep(entry, Outcome(error, 0), now)
+
+    def _keep(self, entry: Entry, outcome: Outcome, now: float) -> None:
+        """Tell others how a run ended, and note it; a full disk is no reason to stop."""
+        job, known = entry.job, entry.known
+        begun = known.begun if outcome.seconds else now
+        self.messenger.take(notices.of_end(job, outcome.error, outcome.seconds, known.failures, begun))
+        try:
+            history.keep(self._key, Run(job.name, job.kind, known.handled, begun, now, outcome.seconds, outcome.error))
+        except KeelsonError as fault:
+            say(str(fault))
 
     def _begin(self, now: float) -> None:
         waiting = [(due, name) for name, entry in self._entries.items() if (due := entry.due(now)) is not None]
@@ -165,10 +204,12 @@ class Loop:
         try:
             limit = float(entry.job.settings.get("time_limit", LIMIT))
             self._running = (entry, Child(self._key, name, limit, self._command))
+            self.messenger.take(notices.of_begin(entry.job))
         except (OSError, ValueError, TypeError) as fault:
             outcome = Outcome(f"it cannot be started ({fault}); free processes or memory", 0)
             _report(entry, outcome)
             entry.remember(_after_run(entry.known, outcome, now))
+            self._keep(entry, outcome, now)
 
     def _write(self, entry: Entry) -> None:
         """Keep what is known; a full disk is no reason to stop."""
@@ -189,7 +230,14 @@ class Loop:
 
     def _show(self) -> None:
         views = [JobView(each.job, each.known, each.next_due, self._runs(each)) for each in self._entries.values()]
-        self.view = View(tuple(views), tuple(self._faults.values()), time.monotonic())
+        self.view = View(tuple(views), (*self._faults.values(), *self.messenger.faults.values()), time.monotonic())
+
+
+def offset(job: Job) -> float:
+    """Return how many seconds after its time a job begins: always the same for it, another for each within `spread`."""
+    spread = float(job.settings.get("spread") or 0)
+    digest = hashlib.sha256(f"{job.reference.stack} {job.name}".encode()).digest()
+    return round(spread * int.from_bytes(digest[:4]) / 2**32)
 
 
 def _after_run(known: JobState, outcome: Outcome, now: float) -> JobState:

@@ -26,6 +26,7 @@ BACKUP = Group(
         "list": "backup:list_",
         "verify": "backup:verify",
         "drill": "backup_drill:drill",
+        "history": "backup_history:history_",
         "prune": "backup:prune",
         "pin": "backup_pin:pin",
         "unpin": "backup_pin:unpin",

@@ -12,8 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from keelson.agent import jobs, run
+from keelson.agent import jobs, notices, run
 from keelson.agent.jobs import Job
+from keelson.agent.notices import Notice
 from keelson.backups.engines import name_of
 from keelson.backups.store import Backup, Store
 from keelson.errors import KeelsonError
@@ -45,11 +46,20 @@ def do(key: str, name: str, state: Path) -> str:
     job = jobs.load(key, name)
     _say(job, f"begun, with {job.reference.database} on {job.reference.server}")
     before = _kept(job)
+    _notify(notices.of_begin(job))
     outcome = run.attempt(key, name, WHERE)
+    error, seconds = str(outcome["error"]), time.monotonic() - began
+    _notify(notices.of_end(job, error, seconds, failures=1, begun=time.time() - seconds))
     _tell_difference(job, before)
     if not outcome["error"]:
         _say(job, f"done ({time.monotonic() - began:.1f} s)")
-    return str(outcome["error"])
+    return error
+
+
+def _notify(every: list[Notice]) -> None:
+    for notice in every:
+        if fault := notices.send(notice):
+            sys.stderr.write(f"{fault}\n")
 
 
 def _kept(job: Job) -> dict[str, Backup]:

@@ -274,6 +274,22 @@ def _agent() -> Iterator[Alert]:
         "Look whether rows were deleted that should be there; `keelson restore` brings an older backup beside the database",
     )
     yield Alert(
+        "DrillFailed",
+        "keelson_drill_well{HERE} == 0",
+        15,
+        "critical",
+        "the last drill of {{ $labels.name }} found that its backup is not what was backed up",
+        "Run `keelson backup drill` for what differs, and `keelson backup run` to make another backup now",
+    )
+    yield Alert(
+        "DrillOld",
+        "time() - keelson_drill_timestamp_seconds{HERE} > 9 * 86400",
+        60,
+        "warning",
+        "the backups of {{ $labels.name }} were proven {{ $value | humanizeDuration }} ago for the last time",
+        "Run `keelson backup drill`, and see to it that something does so each week",
+    )
+    yield Alert(
         "CertificateEnds",
         "keelson_certificate_expiry_timestamp_seconds{HERE} - time() < 30 * 86400",
         60,

@@ -14,6 +14,7 @@ from keelson.schedule import Schedule
 from keelson.settings.model import AbsolutePath, Settings
 
 Days = Annotated[int, Field(ge=1)]
+Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$", max_length=500)]
 USUAL = "0 2 * * *"
 AFTER_BACKUP, WEEKLY, NEVER = "after-backup", "weekly", "never"
 WEEK = "0 4 * * 0"  # what weekly means
@@ -50,9 +51,18 @@ class BackupSettings(Settings):
         str, ...
     ] = ()  # whom backups are encrypted to, beside the stack itself; nobody: they are kept in clear
     drill: str | None = None  # five fields, after-backup, weekly or never; None: after each backup in dev, else weekly
+    spread_minutes: Annotated[int, Field(ge=0, le=720)] = 0  # over which runs that are due together begin
+    window_hours: Annotated[float, Field(gt=0, le=168)] | None = (
+        None  # in which a run must begin; None: whenever it can
+    )
+    webhook: Url | None = None  # is told of each run that failed
+    ping: Url | None = None  # is told of each run, as healthchecks.io is; {job} stands for the job's name
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
+        if self.ping and "{job}" not in self.ping:
+            msg = f"'ping' ({self.ping}) is the same for all jobs; write {{job}} where their names go, such as https://hc-ping.com/KEY/{{job}}"
+            raise ValueError(msg)
         _read(self.schedule, self.time_zone)
         _read_drill(self.drill, self.time_zone)
         if self.keep_at_most and self.keep_at_most < self.keep_at_least:
@@ -61,6 +71,17 @@ class BackupSettings(Settings):
         for recipient in self.recipients:
             refuse_recipient(recipient)
         return self
+
+    @property
+    def orders(self) -> dict[str, str | float]:
+        """What an agent is told of when it begins runs, and whom it tells; nothing of what is as usual."""
+        every = {
+            "spread": self.spread_minutes * 60,
+            "window": (self.window_hours or 0) * 3600,
+            "webhook": self.webhook or "",
+            "ping": self.ping or "",
+        }
+        return {name: value for name, value in every.items() if value}
 
     @property
     def terms(self) -> Terms:

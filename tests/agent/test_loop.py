@@ -383,8 +383,8 @@ def test_the_loop_keeps_its_files_to_itself(stack: Jobs) -> None:
     stack.put()
     stack.settle()
     stack.move_to("2026-05-02T02:00Z")
-    made = [*state.directory(KEY).iterdir()]
-    assert {path.name for path in made} == {"backup-notes.json"}
+    made = [path for path in state.directory(KEY).rglob("*") if path.is_file()]
+    assert {path.name for path in made} == {"backup-notes.json", "backup-notes.jsonl"}
     assert {oct(path.stat().st_mode & 0o777) for path in made} == {"0o600"}
 
 

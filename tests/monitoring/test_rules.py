@@ -96,6 +96,8 @@ ALERTS: list[tuple[str, dict[str, str], int]] = [
     ("PartDown", {f'keelson_part_up{{{HERE},part="pgadmin",kind="pgadmin"}}': "0x30"}, 10),
     ("BackupOverdue", {f'keelson_job_failures{{{HERE},name="backup-auth"}}': "1x30"}, 20),
     ("BackupShrank", {f'keelson_backup_size_bytes{{{HERE},name="auth"}}': "100x336 40x10"}, 10260),
+    ("DrillFailed", {f'keelson_drill_well{{{HERE},name="auth"}}': "0x30"}, 20),
+    ("DrillOld", {f'keelson_drill_timestamp_seconds{{{HERE},name="auth"}}': "0x450"}, 13140),
     ("CertificateEnds", {f'keelson_certificate_expiry_timestamp_seconds{{{HERE},server="main"}}': "864000x100"}, 90),
     ("AgentFaults", {f"keelson_agent_faults{{{HERE}}}": "1x30"}, 20),
     (
@@ -139,6 +141,8 @@ WELL = {  # in which nothing is told
     f"redis_connected_slaves{{{SESSIONS}}}": "2x90",
     f"redis_connected_slaves{{{REDIS}}}": "0x90",
     f'keelson_job_failures{{{HERE},name="backup-auth"}}': "0x90",
+    f'keelson_drill_well{{{HERE},name="auth"}}': "1x90",
+    f'keelson_drill_timestamp_seconds{{{HERE},name="auth"}}': "0x90",
     f'keelson_certificate_expiry_timestamp_seconds{{{HERE},server="main"}}': "31536000x90",
     f"kubelet_volume_stats_available_bytes{{{VOLUME}}}": "50x90",
     f"kubelet_volume_stats_capacity_bytes{{{VOLUME}}}": "100x90",

@@ -106,6 +106,12 @@ def test_keys_of_other_packages_are_not_ours(root: Path) -> None:
         ({"keelson:backup": '{"schedule": "daily"}'}, "'keelson:backup' is wrong: the schedule 'daily' cannot be read"),
         ({"keelson:backup": '{"time_zone": "Mars"}'}, "'keelson:backup' is wrong: the time zone 'Mars' is not known"),
         ({"keelson:backup": '{"keep_at_least": 0}'}, "'keelson:backup.keep_at_least' is wrong"),
+        (
+            {"keelson:backup": '{"ping": "https://hc-ping.com/key"}'},
+            "is the same for all jobs; write {job} where their names go",
+        ),
+        ({"keelson:backup": '{"webhook": "ftp://example.org"}'}, "'keelson:backup.webhook' is wrong"),
+        ({"keelson:backup": '{"webhook": "https://me:secret@example.org/"}'}, "'keelson:backup.webhook' is wrong"),
         ({"keelson:backup": '{"keep_at_most": 2}'}, "'keep_at_most' (2) is less than 'keep_at_least' (3)"),
         ({"keelson:backup": '{"recipients": ["age1me"]}'}, "'age1me' is no recipient of age; write the public key"),
         (
