@@ -11,6 +11,8 @@ import pytest
 from pyrage import x25519
 from typer.testing import CliRunner
 
+from keelson.agent import history
+from keelson.agent.history import Run
 from keelson.backups import manifest as manifests
 from keelson.backups.folder import Folder
 from keelson.backups.manifest import Manifest
@@ -154,6 +156,27 @@ def test_pruning_says_what_goes_before_it_goes(down: StackUnderTest, folder: Pat
     assert len(Store("keelson-dev", folder).all("notes")) == 5
     assert len(down.keelson("backup", "prune").stdout.splitlines()) == 2
     assert [backup.id for backup in Store("keelson-dev", folder).all("notes")] == made[:1:-1]
+
+
+def test_the_history_has_runs_of_the_agent_and_what_was_made_by_hand(
+    down: StackUnderTest, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", down.environment["XDG_STATE_HOME"])
+    made = datetime(2026, 11, 20, tzinfo=UTC)
+    put(folder, "notes", made)
+    assert [entry["by"] for entry in json.loads(down.keelson("backup", "history", "--json").stdout)] == ["manual"]
+    moment = made.timestamp()
+    history.keep("keelson-dev", Run("backup-notes", "backup", moment, moment - 1, moment + 9, 10.0))
+    history.keep(
+        "keelson-dev", Run("backup-other", "backup", moment, moment, moment + 9, 9.0, "the disk is full; make room")
+    )
+    done = down.keelson("backup", "history", "--json", check=False)
+    found = [(entry["service"], entry["by"], entry["seconds"], entry["error"]) for entry in json.loads(done.stdout)]
+    assert found == [("notes", "agent", 10.0, ""), ("other", "agent", 9.0, "the disk is full; make room")]
+    assert done.returncode == 1
+    assert "make room" in down.keelson("backup", "history", "other", check=False).stdout
+    assert down.keelson("backup", "history", "notes").returncode == 0
+    assert "nothing is known of nope" in down.keelson("backup", "history", "nope", check=False).stderr
 
 
 def test_one_that_fails_does_not_keep_the_others_from_being_tried(down: StackUnderTest, folder: Path) -> None:

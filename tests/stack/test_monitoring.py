@@ -40,6 +40,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, kubeconfig: Path, docker_hos
         monitoring.install(kubeconfig.parent)
         made.keelson("up", timeout=400)
         made.run_job("notes-backup")
+        made.keelson("backup", "drill", "notes")
         yield made
     finally:
         made.end()
