@@ -43,6 +43,12 @@ def of_authority(place: str, key: str) -> dict[str, str]:
     return found
 
 
+def of_logins(place: str, key: str, server: str) -> dict[str, str]:
+    """Return the output of what is given the certificate of a server's login beside the authority's."""
+    found: dict[str, str] = stored.ask(place, key, "first_due", server=server)
+    return found
+
+
 def due(name: str, state: Bag, now: datetime | None = None) -> bool:
     """Say whether an update renews what `name` has, by the time alone, and tell the user of it; asks nobody."""
     known: Any = values.plain(state.get(OUTPUT))

@@ -28,6 +28,7 @@ class ApplicationInputs:
     entrances: list[str] = field(default_factory=list)
     login: str = ""  # as whom; empty for the service's first login
     uses: dict[str, str] = field(default_factory=dict)  # passwords that the user chose, so another one is a change
+    certified: bool = False  # its logins show a certificate
 
     @property
     def application(self) -> Application:
@@ -43,7 +44,7 @@ class KubernetesApplicationProvider(Provider[ApplicationInputs]):
     """A Secret in its namespace, with the variables of a .env."""
 
     inputs = ApplicationInputs
-    compared: ClassVar = ("server", "redis", "usual_redis", "mark", "entrances", "uses", "login")
+    compared: ClassVar = ("server", "redis", "usual_redis", "mark", "entrances", "uses", "login", "certified")
     fixed: ClassVar = {"place": "a stack does not move: make a new one in the other place and restore into it"}
 
     def identify(self, inputs: ApplicationInputs) -> str:
@@ -51,12 +52,14 @@ class KubernetesApplicationProvider(Provider[ApplicationInputs]):
         return f"{inputs.key}/{inputs.namespace}/{inputs.service}"
 
     def differs(self, state: Bag, new: Bag) -> bool:
-        """Also say so once the stack's authority is to be renewed, whose certificate it has."""
+        """Also say so once a certificate that it has is to be renewed: the authority's, its login's."""
         return super().differs(state, new) or certificates.due(new["service"], state)
 
     def make(self, inputs: ApplicationInputs) -> Bag:
         """Write it."""
         applications.give(inputs.application)
+        if inputs.certified:
+            return {certificates.OUTPUT: certificates.of_logins(inputs.place, inputs.key, inputs.server)}
         return {certificates.OUTPUT: certificates.of_authority(inputs.place, inputs.key)}
 
     def look(self, state: Bag) -> Bag | None:

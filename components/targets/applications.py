@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from keelson.redis.users import user_of
 from keelson.rotation import in_use
-from keelson.settings.stack import StackSettings
+from keelson.settings.client_certificates import of_service
+from keelson.settings.stack import Stack, StackSettings
 
 
 def uses(settings: StackSettings, service: str) -> dict[str, str]:
@@ -18,3 +19,9 @@ def uses(settings: StackSettings, service: str) -> dict[str, str]:
 def logs_in_as(settings: StackSettings, service: str) -> dict[str, str]:
     """Return the input that names the login, for a service that was rotated."""
     return {"login": in_use(service, settings.generation_of(service)).app} if service in settings.rotation else {}
+
+
+def shows(stack: Stack, service: str) -> dict[str, bool]:
+    """Return the input that says that the login shows a certificate, where the service asks for one."""
+    login = in_use(service, stack.settings.generation_of(service)).app
+    return {"certified": True} if login in of_service(service, stack.databases[service]) else {}

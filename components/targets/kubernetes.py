@@ -139,6 +139,7 @@ class KubernetesTarget(ContainersTarget):
                     "usual_redis": usual,
                     **({"entrances": entrances} if entrances else {}),
                     **applications.logs_in_as(settings, service),
+                    **applications.shows(self._stack, service),
                     **({"uses": Output.secret(uses)} if (uses := applications.uses(settings, service)) else {}),
                     **self.marks,
                 }

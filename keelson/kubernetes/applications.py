@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from keelson.endpoint import Reference, resolve_at
+from keelson.endpoint import Endpoint, Reference, resolve_at
 from keelson.entrances import VARIABLES, Entrance
 from keelson.errors import SettingsError
 from keelson.kubernetes import cluster, names
@@ -17,6 +17,7 @@ from keelson.redis.users import prefix_of, user_of
 from keelson.target import target
 
 AUTHORITY = "ca.crt"  # beside the variables: what servers are verified against
+SHOWN, SHOWN_KEY = "client.crt", "client.key"  # and what the login shows, where the service asks for a certificate
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,15 @@ def _variables(application: Application) -> dict[str, str]:
         ).url()
         for name, (redis, number) in application.redis.items()
     }
-    values = endpoint.variables() | others | {AUTHORITY: place.authority(key)}
+    values = replace(endpoint, shown=None).variables() | others | {AUTHORITY: place.authority(key)} | _shown(endpoint)
     if urls:
         values |= {"REDIS_URL": urls[application.usual_redis], "REDIS_KEY_PREFIX": prefix_of(application.service)}
     return values | {f"REDIS_{name.upper()}_URL": url for name, url in urls.items()}
+
+
+def _shown(endpoint: Endpoint) -> dict[str, str]:
+    """Return the files of the certificate that the login shows; the application says where it mounts them (PGSSLCERT, PGSSLKEY)."""
+    if endpoint.shown is None:
+        return {}
+    files = {SHOWN: endpoint.shown.certificate, SHOWN_KEY: endpoint.shown.key}
+    return {name: file.read_text(encoding="ascii") for name, file in files.items()}

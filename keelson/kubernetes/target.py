@@ -72,7 +72,8 @@ class KubernetesTarget(ContainerTarget):
         else:
             self._await_entrance(host, inner)
         port = forward.port(self._place, stack, host, inner)
-        return Address(host=forward.LOOPBACK, port=port, root_certificate=root, fleeting=True)
+        certified = tuple(record.get("certified") or ())
+        return Address(host=forward.LOOPBACK, port=port, root_certificate=root, fleeting=True, certified=certified)
 
     def instances(self, stack: str, redis: str) -> tuple[Address, ...]:
         """Return ports of this machine that lead to the instances of a Redis."""
@@ -170,7 +171,8 @@ class KubernetesTarget(ContainerTarget):
         """Return the part's name in the cluster; an application there has no file of ours to verify it by."""
         record = self._record(stack, server)
         host = f"{host_of(record, entrance, stack)}.{self._cluster.namespace}.svc"
-        return Address(host=host, port=int(record["port"]), encrypted=is_encrypted(record))
+        certified = tuple(record.get("certified") or ())
+        return Address(host=host, port=int(record["port"]), encrypted=is_encrypted(record), certified=certified)
 
     def run_inside(self, stack: str, arguments: Sequence[str | Path], *, reads: bool = False) -> int:
         """Run the command in the toolbox."""

@@ -32,8 +32,9 @@ def faults(settings: StackSettings, databases: Mapping[str, DatabaseDefinition])
     """Give a sentence for each that cannot be, with where it stands."""
     for service, definition in databases.items():
         where = f"sql/{service}/database.yaml: the setting 'client_certificates'"
-        if definition.client_certificates and settings.target == "kubernetes":
-            yield f"{where} is for the targets local and docker; take it out for kubernetes, where NetworkPolicies say who may ask"
+        several = definition.server in settings.servers and settings.instances_of(definition.server) > 1
+        if definition.client_certificates and several:
+            yield f"{where} is for servers of one instance: those of {definition.server} trust their operator's authority; take it out"
         if foreign := sorted({*definition.client_certificates} - {"app", "readonly", *definition.logins}):
             known = ", ".join(["app", "readonly", *definition.logins])
             yield f"{where} names {foreign[0]!r}, which is no login of applications; write one of {known}"

@@ -11,6 +11,7 @@ from keelson.settings.client_certificates import of_server
 from keelson.settings.networks import rules_of
 from tests.settings.test_roles import stack_of
 
+KEPT_BY_AN_OPERATOR = {"target": "kubernetes", "servers": {"main": {"ha": True}}}
 TEXT = """\
 client_certificates: {app: with_password, robot: without_password}
 logins:
@@ -41,7 +42,7 @@ def test_their_lines_ask_for_one_over_encrypted_connections_alone(tmp_path: Path
     [
         ("{migrator: with_password}", {}, "names 'migrator', which is no login of applications; write one of app, readonly"),
         ("{app: sometimes}", {}, "client_certificates.app"),
-        ("{app: with_password}", {"target": "kubernetes"}, "is for the targets local and docker"),
+        ("{app: with_password}", KEPT_BY_AN_OPERATOR, "is for servers of one instance: those of main trust their operator's authority"),
         ("{readonly: with_password}", {"pgadmin": {"enabled": True}}, "as which pgAdmin logs in without a certificate"),
     ],
 )  # fmt: skip

@@ -36,10 +36,11 @@ class Shop:
         return {name: base64.b64decode(text).decode() for name, text in secret["data"].items()}
 
     def log_in(self, told: Mapping[str, str], entrance: Entrance = "primary") -> psycopg.Connection:
-        """Log in as the Secret said, by a forwarded port."""
+        """Log in as the Secret said, by a forwarded port, with the certificate that `told` names if it does."""
         if entrance not in self._ways:
             self._ways[entrance] = self.stack.endpoint("notes", "app", entrance).connection_parameters()
         login = {"user": told["PGUSER"], "password": told["PGPASSWORD"]}
+        login |= {name: told[name] for name in ("sslcert", "sslkey") if name in told}
         return psycopg.connect(**self._ways[entrance] | login, autocommit=True)  # type: ignore[arg-type]
 
     def rotate(self, *options: str) -> None:
