@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +14,11 @@ from keelson import migrations
 from keelson.cli.context import Context, context
 from keelson.cli.options import JsonOption, OptionalService, StackOption
 from keelson.cli.output import print_json, print_table, say
-from keelson.errors import EngineError, SettingsError
+from keelson.errors import EngineError, MigrationError, SettingsError
 from keelson.migrations.lint import Finding, Place, lint, lint_each
 from keelson.migrations.lint.place import place_of
 from keelson.migrations.lint.rules import RULES, severity_of
-from keelson.migrations.seeds import read_all_seeds
+from keelson.migrations.seeds import refusals
 from keelson.postgres.connection import connect
 from keelson.settings.database import read_database
 from keelson.settings.stack import PROTECTED_ENVIRONMENTS, Environment
@@ -37,11 +37,12 @@ class Form(StrEnum):
 
 @dataclass(frozen=True)
 class Looked:
-    """The files of one database that were looked at, and what was found."""
+    """The files of one database that were looked at, what was found, and which cannot be read, a sentence each."""
 
     database: str
     files: int
     findings: tuple[Finding, ...]
+    refused: tuple[str, ...] = ()
 
 
 def lint_command(  # noqa: PLR0913, PLR0917 - each is an option
@@ -104,11 +105,15 @@ def _protected(environment: str | None) -> bool | None:
 def _of_service(chosen: Context, service: str, *, protected: bool | None, every: bool) -> Looked:
     chosen.server_of(service)
     root = chosen.project.root
-    read_all_seeds(root / chosen.stack.directory(service) / "seeds", root)  # refuses what looks like a secret
-    files = migrations.location_of(chosen.stack, service).read(root)
+    refused = refusals(root / chosen.stack.directory(service) / "seeds", root)
     ledger = {} if every else _ledger(chosen, service)
-    pending = [file for file in files if migrations.is_pending(file, ledger.get(file.name))]
-    return _look(service, files, pending, place_of(chosen.stack, service, protected=protected), every=every)
+    try:
+        files = migrations.location_of(chosen.stack, service).read(root)
+        pending = [file for file in files if migrations.is_pending(file, ledger.get(file.name))]
+        looked = _look(service, files, pending, place_of(chosen.stack, service, protected=protected), every=every)
+    except MigrationError as fault:  # which hides no other database's
+        return Looked(service, 0, (), (*refused, str(fault)))
+    return replace(looked, refused=refused)
 
 
 def _ledger(chosen: Context, service: str) -> dict[str, str]:
@@ -152,6 +157,8 @@ def _look(
 def _show(looked: Sequence[Looked], form: Form) -> None:
     for finding in (finding for one in looked for finding in one.findings):
         say(_annotation(finding) if form is Form.github else str(finding))
+    for sentence in (sentence for one in looked for sentence in one.refused):
+        say(f"::error title=refused::{_escaped(sentence)}" if form is Form.github else f"error: {sentence}")
     if form is Form.text:
         say(_summary(looked))
 
@@ -165,14 +172,19 @@ def _summary(looked: Sequence[Looked]) -> str:
 
 
 def _count(looked: Sequence[Looked], severity: str) -> int:
-    return sum(finding.severity == severity for one in looked for finding in one.findings)
+    refused = sum(len(one.refused) for one in looked) if severity == "error" else 0
+    return refused + sum(finding.severity == severity for one in looked for finding in one.findings)
 
 
 def _annotation(finding: Finding) -> str:
     """Return a finding as a command of GitHub's workflows, with what they read as their own written otherwise."""
-    message = finding.message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    message = _escaped(finding.message)
     source = finding.source.replace("%", "%25").replace(":", "%3A").replace(",", "%2C")
     return f"::{finding.severity} file={source},line={finding.line},title={finding.rule}::{message}"
+
+
+def _escaped(message: str) -> str:
+    return message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _as_json(looked: Sequence[Looked]) -> dict[str, object]:
@@ -181,6 +193,7 @@ def _as_json(looked: Sequence[Looked]) -> dict[str, object]:
         "errors": _count(looked, "error"),
         "warnings": _count(looked, "warning"),
         "findings": [{"database": one.database, **asdict(finding)} for one in looked for finding in one.findings],
+        "refused": [{"database": one.database, "message": each} for one in looked for each in one.refused],
     }
 
 

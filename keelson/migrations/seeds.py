@@ -25,9 +25,9 @@ from keelson.postgres.catalog import has_table
 __all__ = [
     "SeedFile",
     "apply_seeds",
-    "read_all_seeds",
     "read_applied_seeds",
     "read_seeds",
+    "refusals",
     "refuse_changed",
     "refuse_folder",
 ]
@@ -104,10 +104,19 @@ def read_seeds(
     return tuple(found)
 
 
-def read_all_seeds(directory: Path, root: Path | None = None) -> tuple[SeedFile, ...]:
-    """Return the seeds of all environments; raises MigrationError as `read_seeds` does."""
-    folders = sorted(path.name for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
-    return read_seeds(directory, folders, root)
+def refusals(directory: Path, root: Path | None = None) -> tuple[str, ...]:
+    """Return why seeds of any environment cannot be read, a sentence each, as `read_seeds` would say it of the first."""
+    folders = sorted(path for path in directory.iterdir() if path.is_dir()) if directory.is_dir() else []
+    files = (folder / name for folder in folders for name in list_names(folder, relative(folder, root)))
+    return tuple(filter(None, (_refusal(path, root) for path in files)))
+
+
+def _refusal(path: Path, root: Path | None) -> str:
+    try:
+        _read(path, root, "")
+    except MigrationError as fault:
+        return str(fault)
+    return ""
 
 
 def refuse_folder(source: str, folder: str, environment: str) -> None:

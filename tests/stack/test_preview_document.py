@@ -96,6 +96,20 @@ def test_a_pending_migration_shows_what_the_linter_says_and_an_error_stops_it(st
     assert stack.keelson("migrate", "lint", "notes").stdout == "nothing wrong in 1 file\n"
 
 
+def test_a_file_that_cannot_be_read_hides_no_other(stack: StackUnderTest) -> None:
+    address = "postgresql://someone:" + "geheim123@db.example.com/x"
+    seeds = {"seeds/dev/001_a.sql": f"SELECT '{address}';\n", "seeds/dev/002_b.csv": "\n"}
+    stack.write_service("notes", {"migrations/002_stamp.sql": "SELEC 1;\n", **seeds})
+    stack.write_service("other", {**NOTES, "migrations/002_rank.sql": "ALTER TABLE notes DROP COLUMN text;\n"})
+    done = stack.keelson("migrate", "lint", "--all", "--environment", "prod", check=False)
+    found = done.stdout.splitlines()
+    assert (done.returncode, len(found), found[-1]) == (1, 5, "4 errors in 1 file")
+    assert found[0].startswith("sql/other/migrations/002_rank.sql:1: error ban-drop-column: ")
+    assert found[1].startswith("error: sql/notes/seeds/dev/001_a.sql:1: this looks like a password in a URL")
+    assert found[2].startswith("error: sql/notes/seeds/dev/002_b.csv is empty")
+    assert found[3].startswith("error: sql/notes/migrations/002_stamp.sql:1: ")
+
+
 def test_what_is_destroyed_comes_first(stack: StackUnderTest) -> None:
     stack.write_service(
         "notes",
