@@ -58,17 +58,16 @@ class KubernetesApplicationProvider(Provider[ApplicationInputs]):
     def make(self, inputs: ApplicationInputs) -> Bag:
         """Write it."""
         applications.give(inputs.application)
-        if inputs.certified:
-            return {certificates.OUTPUT: certificates.of_logins(inputs.place, inputs.key, inputs.server)}
-        return {certificates.OUTPUT: certificates.of_authority(inputs.place, inputs.key)}
+        return _certificate(inputs)
 
     def look(self, state: Bag) -> Bag | None:
-        """Say whether it is there."""
-        return state if applications.is_given(_application(state)) else None
+        """Say whether it is there, and when what stands in it is renewed."""
+        inputs = values.decode(ApplicationInputs, state)
+        return state | _certificate(inputs) if applications.is_given(inputs.application) else None
 
     def remove(self, state: Bag) -> None:
         """Delete it."""
-        applications.take_back(_application(state))
+        applications.take_back(values.decode(ApplicationInputs, state).application)
 
 
 class KubernetesApplication(Managed, module="keelson", name="KubernetesApplication"):
@@ -80,5 +79,8 @@ class KubernetesApplication(Managed, module="keelson", name="KubernetesApplicati
     certificate: Output[dict[str, str]]
 
 
-def _application(state: Bag) -> Application:
-    return values.decode(ApplicationInputs, state).application
+def _certificate(inputs: ApplicationInputs) -> Bag:
+    """Return the output that says which of its certificates is renewed first: the authority's, or its login's."""
+    if inputs.certified:
+        return {certificates.OUTPUT: certificates.of_logins(inputs.place, inputs.key, inputs.server)}
+    return {certificates.OUTPUT: certificates.of_authority(inputs.place, inputs.key)}
