@@ -28,7 +28,7 @@ check: setup ## format, lint and types
 	$(BIN)/mypy
 
 test: setup ## the tests, on real servers; CI=1 runs the thorough ones too (ARGS='-k name' picks some)
-	@tools/setup browser docker $(if $(CI),kubernetes)
+	@tools/setup browser docker $(if $(CI),kubernetes storage)
 	@$(IN) pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-failed: setup ## what failed in the last `make test`, one after the other

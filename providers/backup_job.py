@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from keelson.agent import jobs
+from keelson.backups.terms import SECRET, Terms
 from keelson.endpoint import Reference
 from keelson.schedule import Schedule
 from keelson.target import target
@@ -29,6 +30,7 @@ class BackupJobInputs:
     keep_at_most: int | None = None
     terms: Mapping[str, Any] = field(default_factory=dict)  # how backups are kept, where that is otherwise than usual
     orders: Mapping[str, Any] = field(default_factory=dict)  # when runs begin, and who is told, where settings say so
+    bucket_secret: str = field(default="", repr=False)  # of the key to the bucket; empty keeps the one that is there
     mark: str = ""  # another one where the jobs were lost
 
     @property
@@ -65,6 +67,7 @@ class BackupJobProvider(Provider[BackupJobInputs]):
         "keep_at_most",
         "terms",
         "orders",
+        "bucket_secret",
         "mark",
     )
 
@@ -79,7 +82,10 @@ class BackupJobProvider(Provider[BackupJobInputs]):
 
     def make(self, inputs: BackupJobInputs) -> Bag:
         """Write the job down."""
-        target(inputs.reference.target).put_job(inputs.reference.stack, inputs.job)
+        place, stack = target(inputs.reference.target), inputs.reference.stack
+        place.put_job(stack, inputs.job)
+        if inputs.bucket_secret and (bucket := Terms.of(inputs.terms).bucket):
+            place.ensure_password(stack, SECRET, bucket.access_key, inputs.bucket_secret)
         return {}
 
     def look(self, state: Bag) -> Bag | None:

@@ -9,11 +9,12 @@ from pulumi import Output, ResourceOptions
 
 from components.targets import Backups, Drills
 from keelson.backups.terms import Terms
+from keelson.settings.backup import BackupSettings
 from providers.backup_job import BackupJob
 from providers.drill_job import DrillJob
 
 # Settings that reach a job in another form, or not at all.
-OTHERWISE = {"directory", "drill", "recipients", "spread_minutes", "window_hours", "webhook", "ping"}
+OTHERWISE = {"directory", "drill", "recipients", "bucket", "spread_minutes", "window_hours", "webhook", "ping"}
 
 
 def backup_job(backups: Backups, opts: ResourceOptions, marks: Mapping[str, Output[str]]) -> BackupJob:
@@ -26,9 +27,16 @@ def backup_job(backups: Backups, opts: ResourceOptions, marks: Mapping[str, Outp
         "directory": str(backups.settings.directory or ""),
         **({"terms": asdict(backups.settings.terms)} if backups.settings.terms != Terms() else {}),
         **({"orders": orders} if (orders := backups.settings.orders) else {}),
+        **_secret(backups.settings),
         **marks,
     }
     return BackupJob(f"{backups.name}-backup", inputs, opts)
+
+
+def _secret(settings: BackupSettings) -> dict[str, Output[str]]:
+    if not settings.bucket or not settings.bucket.secret_key:
+        return {}
+    return {"bucket_secret": Output.secret(settings.bucket.secret_key.get_secret_value())}
 
 
 def drill_job(drills: Drills, opts: ResourceOptions, marks: Mapping[str, Output[str]]) -> DrillJob:

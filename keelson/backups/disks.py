@@ -48,8 +48,9 @@ def look(key: str, backups: Path | None, data: Iterable[Path] = ()) -> Disks:
         free=shutil.disk_usage(folder).free,
         private=str(private),
         readable=str(_readable(private) or ""),
-        backups=str(store.directory),
-        shared=_existing(store.directory).stat().st_dev in {place.stat().st_dev for place in places},
+        backups=store.where,
+        shared=store.terms.bucket is None
+        and _existing(store.directory).stat().st_dev in {place.stat().st_dev for place in places},
     )
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,36 +48,32 @@ def back_up(source: Source, store: Store, reason: str, watch: Watch = ignore) ->
     of_kind = engine(source.engine, source.reference.target)
     keys, seal = store.seal()
     with store.writing(source.name) as folder:
-        _refuse_small_disk(folder, _expected(source, store))
+        if not store.terms.bucket:
+            _refuse_small_disk(folder, _expected(source, store))
         identity = store.new_id(source.name, begun)
-        partial = folder / f".{identity}.partial"
         try:
-            partial.mkdir(mode=0o700)
-            written = Folder(partial, watch=watch, seal=seal)
-            contents = of_kind.write(source.reference, written)
-            _read_back(source, Folder(partial, written.files, watch, seal), contents)
-            manifest = Manifest(
-                id=identity,
-                stack=store.key,
-                database=source.name,
-                engine=source.engine,
-                reason=reason,
-                begun=begun,
-                ended=datetime.now(UTC),
-                files=written.files,
-                counts=contents.counts,
-                **_kept_facts(contents, seal),
-            )
-            manifests.write(partial, manifest, keys)
-            store.note_signed(source.name, identity)
-            _name(partial, folder / identity)
+            with store.new(source.name, identity) as place:
+                written = Folder(place, watch=watch, seal=seal)
+                contents = of_kind.write(source.reference, written)
+                _read_back(source, Folder(place, written.files, watch, seal), contents)
+                manifest = Manifest(
+                    id=identity,
+                    stack=store.key,
+                    database=source.name,
+                    engine=source.engine,
+                    reason=reason,
+                    begun=begun,
+                    ended=datetime.now(UTC),
+                    files=written.files,
+                    counts=contents.counts,
+                    **_kept_facts(contents, seal),
+                )
+                manifests.write(place, manifest, keys)
+                store.note_signed(source.name, identity)
         except OSError as fault:
             msg = f"cannot write the backup of {source.name} to {folder}: {fault.strerror}; make room or give write access"
             raise BackupError(msg) from None
-        finally:
-            with suppress(OSError):
-                shutil.rmtree(partial, ignore_errors=True)
-    return Backup(folder / identity, keys, source.name)
+    return store.find(source.name, identity)
 
 
 def verify(backup: Backup, place: str, watch: Watch = ignore) -> None:
@@ -154,18 +148,3 @@ def _refuse_small_disk(folder: Path, needed: int) -> None:
             "make room, or set keelson:backup.directory to another disk"
         )
         raise BackupError(msg)
-
-
-def _name(partial: Path, final: Path) -> None:
-    """Give a complete backup its name, down to the disk."""
-    _sync(partial)
-    partial.rename(final)
-    _sync(final.parent)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -75,7 +75,7 @@ def overview(key: str, names: Iterable[str], directory: Path | None) -> Overview
     made = {job.name: job for job in found}
     every = dict.fromkeys([*names, *(job.name.removeprefix(f"{job.kind}-") for job in found)])
     kept = {name: _kept(key, store, name, made) for name in every}
-    return Overview(str(store.directory), kept, tuple(faults))
+    return Overview(store.where, kept, tuple(faults))
 
 
 def from_values(values: Mapping[str, Any]) -> Overview:

@@ -70,6 +70,8 @@ class PostgresEngine:
                     self._dump(endpoint, snapshot, folder)
                     found = counting.result()
                 except BaseException:
+                    if counting.done():
+                        counting.result()  # why there is no snapshot any more
                     connection.cancel_safe()
                     raise
         facts |= rows.keep_hashes(found.hashes, folder)

@@ -22,15 +22,18 @@ from keelson import paths
 from keelson.agent.jobs import Job
 from keelson.backups import keys, terms
 from keelson.backups import manifest as manifests
+from keelson.backups.bucket import Storage
 from keelson.backups.folder import Folder, Seal, Watch
 from keelson.backups.keys import Keys
 from keelson.backups.manifest import Manifest
 from keelson.backups.places import PIN, Directory, Place, locked, opened
 from keelson.backups.sealing import MissingKeyError, missing_key
-from keelson.backups.terms import Terms
-from keelson.errors import BackupError, DamagedError, KeelsonError
+from keelson.backups.terms import SECRET, Terms
+from keelson.errors import BackupError, DamagedError, KeelsonError, ServerError
+from keelson.local.registry import Registry
 
 LOCK = ".lock"
+PARTIAL = ".partial"
 CHECK = "verified.json"  # what later verifications found
 ID_FORMAT = "%Y%m%dT%H%M%SZ"
 _ID = re.compile(r"\d{8}T\d{6}Z")
@@ -52,7 +55,7 @@ class Backup:
 
     @property
     def path(self) -> PurePath:
-        """Where it lies, for messages."""
+        """Where it lies, for messages; a directory's path where it is one."""
         return self._place.path
 
     @property
@@ -198,12 +201,39 @@ class Store:
         directory = job.settings.get("directory")
         return cls(job.reference.stack, Path(directory) if directory else None)
 
+    @cached_property
+    def storage(self) -> Storage | None:
+        """The bucket in which the backups lie; None where that is a directory. Raises BackupError where its key is not known."""
+        if (bucket := self.terms.bucket) is None:
+            return None
+        try:
+            secret = Registry(self.key).password(SECRET, bucket.access_key)
+        except ServerError:
+            msg = (
+                f"stack {self.key} does not know the secret of the key {bucket.access_key} of the bucket {bucket.name}; set it by "
+                "`pulumi config set --secret --path keelson:backup.bucket.secret_key`, and run `keelson up`"
+            )
+            raise BackupError(msg) from None
+        return Storage(bucket, self.key, secret)
+
+    @property
+    def where(self) -> str:
+        """Where the backups lie, for people."""
+        if bucket := self.terms.bucket:
+            return f"the bucket {bucket.name} ({'/'.join(filter(None, (bucket.prefix, self.key)))})"
+        return str(self.directory)
+
     def names(self) -> list[str]:
         """Return the databases and Redis of which there are backups, those too that the settings no longer name."""
+        if self.storage:
+            return [name for name in self.storage.names() if self.all(name)]
         return sorted(path.name for path in _entries(self.directory) if self.all(path.name))
 
     def all(self, name: str) -> list[Backup]:
         """Return the backups of `name`, the newest first; no manifest is read."""
+        if self.storage:
+            known = (identity for identity in self.storage.ids(name) if _ID.fullmatch(identity))
+            return [Backup(self.storage.place(name, each), self.keys, name) for each in sorted(known, reverse=True)]
         found = (path for path in _entries(self.directory / name) if _ID.fullmatch(path.name))
         return [Backup(path, self.keys, name) for path in sorted(found, reverse=True)]
 
@@ -221,7 +251,7 @@ class Store:
                 return backup
         what = f"backup {identity} of {name}" if identity else f"good backup of {name}"
         known = ", ".join(backup.id for backup in every[:3]) or f"none; run `keelson backup run {name}`"
-        msg = f"there is no {what} under {self.directory}; the newest are: {known}"
+        msg = f"there is no {what} under {self.where}; the newest are: {known}"
         raise BackupError(msg)
 
     @contextlib.contextmanager
@@ -237,10 +267,41 @@ class Store:
                 raise BackupError(self._who_writes(name))
             os.ftruncate(descriptor, 0)
             os.write(descriptor, f"process {os.getpid()} since {datetime.now(UTC):%H:%M:%S} UTC".encode())
+            if self.storage:
+                ours = {path.name.removeprefix(".").removesuffix(PARTIAL) for path in folder.glob(f".*{PARTIAL}")}
+                self.storage.clear(name, ours)
             for path in folder.glob(".*"):
                 if path.name != LOCK:
                     shutil.rmtree(path, ignore_errors=True)
             yield folder
+
+    @contextlib.contextmanager
+    def new(self, name: str, identity: str) -> Iterator[Place]:
+        """Give the place of a new backup, which gets its name when the block ends without an error; else nothing is left of it.
+
+        The caller holds `writing`. What a killed process leaves here, the next one clears.
+        """
+        partial = self.directory / name / f".{identity}{PARTIAL}"
+        partial.mkdir(mode=0o700)
+        if self.storage:
+            place = self.storage.place(name, identity)
+            try:
+                yield place
+            except BaseException:
+                with contextlib.suppress(KeelsonError):
+                    place.discard()
+                    partial.rmdir()
+                raise
+            partial.rmdir()
+            return
+        try:
+            yield Directory(partial)
+            sync(partial)
+            partial.rename(partial.with_name(identity))
+            sync(partial.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(partial, ignore_errors=True)
 
     def seal(self) -> tuple[Keys, Seal]:
         """Return the keys for a new backup, made first where there are none, and whom it is encrypted to: the stack itself, too.
@@ -283,6 +344,15 @@ def _entries(folder: Path) -> list[Path]:
     except OSError as fault:
         msg = f"cannot list the backups in {folder}: {fault.strerror}; mount it or give access"
         raise BackupError(msg) from None
+
+
+def sync(directory: Path) -> None:
+    """Let what a directory holds be on the disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def time_of(identity: str) -> datetime:

@@ -12,6 +12,30 @@ from keelson.errors import PlatformError
 from keelson.local import registry
 
 FILE = "backup-terms.json"
+SECRET = "backup-bucket"  # noqa: S105 - among a stack's passwords, whose names have a server before the slash
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of S3-compatible storage. The secret of its key stands among the stack's passwords: `<SECRET>/<access_key>`.
+
+    Attributes:
+        name: the bucket's own.
+        access_key: the name of the key; no secret.
+        prefix: before all that is put there.
+        endpoint: a URL; empty for AWS.
+        region: as requests are signed.
+        path_style: whether the bucket stands in the path of a URL, not in its host.
+        ca_file: of certificates that are trusted; empty for the system's.
+    """
+
+    name: str
+    access_key: str
+    prefix: str = ""
+    endpoint: str = ""
+    region: str = "us-east-1"
+    path_style: bool = True
+    ca_file: str = ""
 
 
 @dataclass(frozen=True)
@@ -20,14 +44,17 @@ class Terms:
 
     Attributes:
         recipients: whom backups are encrypted to beside the stack itself; nobody where they are kept in clear.
+        bucket: where they go; None for a directory.
     """
 
     recipients: tuple[str, ...] = ()
+    bucket: Bucket | None = None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
         """Return what the settings of a job say."""
-        return cls(recipients=tuple(values.get("recipients", ())))
+        bucket = values.get("bucket")
+        return cls(tuple(values.get("recipients", ())), Bucket(**bucket) if bucket else None)
 
 
 def read(key: str) -> Terms:

@@ -75,7 +75,7 @@ def list_(services: ServicesArgument = None, stack: StackOption = None, *, as_js
         return
     print_table(("DATABASE", "ID", "BEGUN (UTC)", "REASON", "SIZE", "VERSION", ""), _rows(found))
     if not found:
-        say(f"no backup yet under {store.directory}; `keelson backup run --all` makes one of each database")
+        say(f"no backup yet under {store.where}; `keelson backup run --all` makes one of each database")
 
 
 def verify(

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from keelson.settings.stack import Stack
 
 FILE = "stack-settings.json"
-SECRET: Any = {"passwords": True, "pgadmin": {"password": True, "oidc": {"client_secret": True}}}
+SECRET: Any = {
+    "passwords": True,
+    "backup": {"bucket": {"secret_key": True}},
+    "pgadmin": {"password": True, "oidc": {"client_secret": True}},
+}
 OUTSIDE: Any = {"root": True, "settings": SECRET}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 
 from keelson.backups.sealing import refuse_recipient
-from keelson.backups.terms import Terms
+from keelson.backups.terms import Bucket, Terms
 from keelson.errors import SettingsError
 from keelson.schedule import Schedule
 from keelson.settings.model import AbsolutePath, Settings
@@ -19,6 +19,32 @@ USUAL = "0 2 * * *"
 AFTER_BACKUP, WEEKLY, NEVER = "after-backup", "weekly", "never"
 WEEK = "0 4 * * 0"  # what weekly means
 SPREAD = 30  # minutes over which those of one cluster are spread that nobody gave a time
+
+
+class BucketSettings(Settings):
+    """A bucket of S3-compatible storage, and the key to it."""
+
+    name: Annotated[str, Field(min_length=3, max_length=63)]
+    access_key: Annotated[str, Field(min_length=1)]
+    secret_key: SecretStr | None = None  # None: the one that was set before
+    prefix: str = ""
+    endpoint: Annotated[str, Field(pattern=r"^(https?://[^/\s]+/?)?$")] = ""  # empty: AWS
+    region: str = "us-east-1"
+    path_style: bool | None = None  # None: with an endpoint of one's own
+    ca_file: AbsolutePath | None = None
+
+    @property
+    def terms(self) -> Bucket:
+        """The same for those who have no settings at hand; without the secret."""
+        return Bucket(
+            name=self.name,
+            access_key=self.access_key,
+            prefix=self.prefix.strip("/"),
+            endpoint=self.endpoint.rstrip("/"),
+            region=self.region,
+            path_style=bool(self.endpoint) if self.path_style is None else self.path_style,
+            ca_file=str(self.ca_file or ""),
+        )
 
 
 class BackupChanges(Settings):
@@ -47,9 +73,8 @@ class BackupSettings(Settings):
     keep_at_least: Days = 3
     keep_at_most: Days | None = None  # None: as many as are made in `keep_days`
     directory: AbsolutePath | None = None  # None: below the user's data directory
-    recipients: tuple[
-        str, ...
-    ] = ()  # whom backups are encrypted to, beside the stack itself; nobody: they are kept in clear
+    bucket: BucketSettings | None = None  # in place of a directory
+    recipients: tuple[str, ...] | None = None  # whom backups are encrypted to; nobody: they are kept in clear
     drill: str | None = None  # five fields, after-backup, weekly or never; None: after each backup in dev, else weekly
     spread_minutes: Annotated[int, Field(ge=0, le=720)] = 0  # over which runs that are due together begin
     window_hours: Annotated[float, Field(gt=0, le=168)] | None = (
@@ -68,8 +93,14 @@ class BackupSettings(Settings):
         if self.keep_at_most and self.keep_at_most < self.keep_at_least:
             msg = f"'keep_at_most' ({self.keep_at_most}) is less than 'keep_at_least' ({self.keep_at_least}); raise it, or take it out"
             raise ValueError(msg)
-        for recipient in self.recipients:
+        for recipient in self.recipients or ():
             refuse_recipient(recipient)
+        if self.bucket and self.directory:
+            msg = "'bucket' and 'directory' exclude each other; take one out"
+            raise ValueError(msg)
+        if self.bucket and self.recipients is None:
+            msg = "'bucket' needs 'recipients', since others can read what lies there; name them, or say `recipients: []` to keep backups in clear"
+            raise ValueError(msg)
         return self
 
     @property
@@ -86,7 +117,7 @@ class BackupSettings(Settings):
     @property
     def terms(self) -> Terms:
         """How all backups of the stack are kept."""
-        return Terms(recipients=self.recipients)
+        return Terms(self.recipients or (), self.bucket.terms if self.bucket else None)
 
     def drill_schedule(self, environment: str) -> str:
         """Return when backups are drilled, as five fields; nothing where they are not.

@@ -407,6 +407,8 @@ def _faults_elsewhere(settings: StackSettings) -> Iterator[str]:
         yield from (f"'pooler' of {name} needs the target kubernetes; take it out for {target}" for name in pooled)
     if target == "docker":
         yield from limits.faults(settings)
+    if target != "local" and settings.backup.bucket:
+        yield f"the setting 'keelson:backup.bucket' is for the target local so far; take it out for {target}"
     if target != "local":
         placed = (name for name, server in settings.servers.items() if server.data_directory)
         yield from (

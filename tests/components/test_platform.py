@@ -139,6 +139,23 @@ def test_timescale_databases_get_the_extension_and_their_policies(
 
 
 @pulumi.runtime.test
+def test_the_secret_of_a_bucket_reaches_the_jobs_as_a_secret_and_how_backups_are_kept_as_it_is(
+    recorder: Recorder, tmp_path: Path
+) -> pulumi.Output[None]:
+    kept = {"name": "shop", "access_key": "a-key", "secret_key": "of-the-key"}
+    platform = _platform(_stack(tmp_path, backup={"bucket": kept, "recipients": []}))
+
+    def look(_: Any) -> None:
+        job = recorder.resources["notes-backup"].inputs
+        assert job["terms"]["bucket"]["name"] == "shop"
+        assert SECRET_MARK in job["bucket_secret"]
+        assert job["bucket_secret"]["value"] == "of-the-key"
+        assert "of-the-key" not in str({name: value for name, value in job.items() if name != "bucket_secret"})
+
+    return platform.databases["notes"].backup.urn.apply(look)
+
+
+@pulumi.runtime.test
 def test_a_stack_has_redis_pgadmin_an_agent_and_a_backup_job_for_all_that_holds_data(
     recorder: Recorder, tmp_path: Path
 ) -> pulumi.Output[None]:
@@ -251,5 +268,5 @@ def test_a_service_that_was_never_rotated_has_the_inputs_of_before(
 def test_every_test_of_this_module_that_looks_at_outputs_is_run_by_the_engine_loop() -> None:
     text = Path(__file__).read_text(encoding="utf-8")
     looking = re.findall(r"^(@pulumi.runtime.test\n)?def test_\w+\([^)]*\)( -> pulumi.Output)?", text, re.MULTILINE)
-    assert sum(bool(returned) for _, returned in looking) == 10
+    assert sum(bool(returned) for _, returned in looking) == 11
     assert all(bool(decorated) == bool(returned) for decorated, returned in looking)

@@ -12,7 +12,7 @@ import pytest
 from keelson import paths
 from keelson.agent import jobs
 from keelson.backups import keys, terms
-from keelson.backups.terms import Terms
+from keelson.backups.terms import SECRET, Bucket, Terms
 from keelson.endpoint import Reference
 from keelson.local import registry
 from providers.backup_job import BackupJobProvider
@@ -72,6 +72,18 @@ def test_whom_backups_are_encrypted_to_is_a_change_and_is_written_down_for_all(p
     assert terms.read(KEY) == Terms(recipients=("age1someone",))
     provider.update(KIND, identity, state, GIVEN)
     assert terms.read(KEY) == Terms()
+
+
+def test_the_secret_of_a_bucket_is_kept_with_the_passwords_and_in_no_job(provider: ProviderProcess) -> None:
+    bucket = {"name": "shop", "access_key": "a-key", "endpoint": "https://s3.example.org"}
+    given = GIVEN | {"terms": {"recipients": [], "bucket": bucket}, "bucket_secret": "secret-of-the-key"}
+    identity, state = provider.create(KIND, given)
+    assert registry.Registry(KEY).password(SECRET, "a-key") == "secret-of-the-key"
+    assert terms.read(KEY).bucket == Bucket(**bucket)
+    kept = [path for path in registry.directory(KEY).rglob("*") if path.is_file() and path.name != "secrets.json"]
+    assert kept
+    assert not [path for path in kept if "secret-of-the-key" in path.read_text()]
+    assert provider.diff(KIND, identity, state, given | {"bucket_secret": "another"})
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,25 @@ def test_keys_of_other_packages_are_not_ours(root: Path) -> None:
         ({"keelson:backup": '{"webhook": "ftp://example.org"}'}, "'keelson:backup.webhook' is wrong"),
         ({"keelson:backup": '{"webhook": "https://me:secret@example.org/"}'}, "'keelson:backup.webhook' is wrong"),
         ({"keelson:backup": '{"keep_at_most": 2}'}, "'keep_at_most' (2) is less than 'keep_at_least' (3)"),
+        (
+            {"keelson:backup": '{"bucket": {"name": "shop", "access_key": "a"}}'},
+            "'bucket' needs 'recipients', since others",
+        ),
+        (
+            {"keelson:backup": '{"bucket": {"name": "shop", "access_key": "a"}, "recipients": [], "directory": "/b"}'},
+            "'bucket' and 'directory' exclude each other",
+        ),
+        (
+            {"keelson:backup": '{"bucket": {"name": "shop", "access_key": "a", "endpoint": "s3.example.org"}}'},
+            "'keelson:backup.bucket.endpoint' is wrong",
+        ),
+        (
+            {
+                "keelson:target": "docker",
+                "keelson:backup": '{"bucket": {"name": "shop", "access_key": "a"}, "recipients": []}',
+            },
+            "'keelson:backup.bucket' is for the target local so far",
+        ),
         ({"keelson:backup": '{"recipients": ["age1me"]}'}, "'age1me' is no recipient of age; write the public key"),
         (
             {"keelson:backup": '{"directory": "backups"}'},

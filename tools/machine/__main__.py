@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from keelson.errors import KeelsonError
-from tools.machine import browser, docker, engine, environment, host, kubernetes, pgadmin, root, shell
+from tools.machine import browser, docker, engine, environment, host, kubernetes, pgadmin, root, shell, storage
 from tools.machine.progress import say
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ EXTRAS: dict[str, Callable[[], object]] = {
     "browser": browser.ensure,
     "docker": docker.ensure,
     "kubernetes": kubernetes.ensure,
+    "storage": storage.ensure,
 }
 
 
