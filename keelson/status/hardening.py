@@ -10,7 +10,7 @@ from keelson.endpoint import ADMINISTRATOR, Reference, resolve
 from keelson.errors import UnreachableError
 from keelson.postgres.databases import ALWAYS
 from keelson.postgres.hardening.examining import examine
-from keelson.postgres.hardening.model import Expected, Finding, Judgement, Wanted, bad, good, judged
+from keelson.postgres.hardening.model import Expected, Finding, Judgement, Wanted, bad, good, judged, unjudged
 from keelson.postgres.monitor import MONITOR
 from keelson.postgres.names import RoleNames
 from keelson.settings.stack import Stack
@@ -83,6 +83,8 @@ def _backups(stack: Stack, server: str) -> Judgement:
 
 def _files(stack: Stack) -> Judgement:
     settings = stack.settings
+    if settings.target == "kubernetes":
+        return _secrets(settings.place)
     data = [found.data_directory or paths.data() / "stacks" / stack.key for found in settings.servers.values()]
     found = target(settings.place).disks(stack.key, settings.backup.directory, data)
     return (
@@ -90,3 +92,19 @@ def _files(stack: Stack) -> Judgement:
         if found.readable
         else good(f"only its user reads {found.private}")
     )
+
+
+def _secrets(place: str) -> Judgement:
+    """Return whether a cluster keeps passwords to those who were granted them: its nodes' files are not seen."""
+    from keelson.kubernetes import cluster, secrecy  # noqa: PLC0415 - for who has a cluster
+    from keelson.kubernetes.faults import ForbiddenError  # noqa: PLC0415
+
+    found = cluster.connect(place)
+    try:
+        faults = secrecy.open_to(found)
+    except ForbiddenError:
+        return unjudged(
+            f"who may read the Secrets of the namespace {found.namespace} is told to those alone who may create localsubjectaccessreviews there"
+        )
+    what = f"who reads Secrets or enters pods of the namespace {found.namespace} was granted it by name"
+    return judged(faults, f"{what}; modes of files on volumes and nodes are not seen, but for the data directory's")

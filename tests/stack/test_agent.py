@@ -14,6 +14,7 @@ import yaml
 
 from keelson.local import processes
 from tests.stack.harness import CHECKOUT, NOTES, StackUnderTest, changed, wait_until
+from tests.stack.test_harden import faults
 
 AGENT_MEMORY = {
     "local": 56e6,
@@ -100,6 +101,11 @@ def test_the_whole_stack_comes_up_well_with_nothing_missed(stack: StackUnderTest
     }
     assert not any(job["last_success"] or job["running"] for job in page["jobs"])
     assert "unchanged" in stack.keelson("up").stdout
+
+
+@pytest.mark.everywhere
+def test_its_server_is_as_safe_as_it_should_be(stack: StackUnderTest) -> None:
+    assert faults(stack) == {}
 
 
 def test_metrics_of_databases_and_redis(stack: StackUnderTest) -> None:

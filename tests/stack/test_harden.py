@@ -10,7 +10,6 @@ import pytest
 
 from tests.stack.harness import NOTES, StackUnderTest
 
-pytestmark = pytest.mark.local
 SERVERS = {"main": {}, "timescale": {"timescaledb": True}}
 
 

@@ -27,6 +27,7 @@ from tests.stack.harness import changed, wait_until
 from tests.stack.kubernetes_stack import KubernetesStack
 from tests.stack.shop import Shop
 from tests.stack.test_backups import listed
+from tests.stack.test_harden import faults
 from tests.stack.writers import Writer, at_work
 from tools.kubernetes import operator
 
@@ -113,6 +114,7 @@ def test_a_second_up_changes_nothing_and_all_commands_work(stack: KubernetesStac
     assert "connection authorized" in stack.keelson("logs", "main", "--lines", "1000").stdout
     stack.keelson("backup", "run", "notes")
     assert listed(stack, "notes")
+    assert faults(stack) == {}
 
 
 @pytest.mark.usefixtures("rows")
@@ -194,6 +196,7 @@ def test_what_an_application_was_told_is_committed_outlasts_the_primary(stack: K
     moments = sorted(acknowledged.values())
     pause = max(after - before for before, after in itertools.pairwise(moments))
     print(f"{pause:.1f} s without writes, {len(moments)} rows acknowledged")  # noqa: T201 - a figure
+    assert faults(stack) == {}
 
 
 def test_another_instance_is_asked_to_take_over_and_no_client_of_the_pooler_is_lost(stack: KubernetesStack) -> None:

@@ -27,6 +27,7 @@ from tests.stack.harness import CHECKOUT, changed, wait_until
 from tests.stack.kubernetes_stack import SMALL, KubernetesStack
 from tests.stack.test_backups import listed
 from tests.stack.test_faults import kill_up_after
+from tests.stack.test_harden import faults
 from tests.stack.test_ten_databases import DATABASES
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
@@ -118,6 +119,28 @@ def test_up_makes_a_service_that_answers_and_a_second_up_changes_nothing(stack: 
     assert json.loads(stack.keelson("status", "--json").stdout)["well"]
     query = ("psql", "notes", "--", "-Atc", "SELECT count(*), current_user FROM notes")
     assert stack.keelson(*query).stdout == "10|notes_app_a\n"
+
+
+def test_its_server_is_as_safe_as_it_should_be(stack: KubernetesStack) -> None:
+    assert faults(stack) == {}
+
+
+def test_secrets_that_every_account_may_read_are_found(stack: KubernetesStack) -> None:
+    api = "rbac.authorization.k8s.io/v1"
+    role, binding = (stack.cluster.at(kind, "reading", api=api) for kind in ("roles", "rolebindings"))
+    rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+    everybody = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:serviceaccounts"}
+    reference = {"kind": "Role", "apiGroup": "rbac.authorization.k8s.io", "name": "reading"}
+    stack.cluster.apply(role, {"apiVersion": api, "kind": "Role", "rules": rules})
+    stack.cluster.apply(
+        binding, {"apiVersion": api, "kind": "RoleBinding", "roleRef": reference, "subjects": [everybody]}
+    )
+    try:
+        found = f"every account may get secrets in the namespace {stack.key}"
+        wait_until(lambda: faults(stack) == {"main: private-files": found}, "it is found", seconds=30)
+    finally:
+        stack.cluster.delete(binding)
+        stack.cluster.delete(role)
 
 
 def test_what_its_cronjob_backs_up_is_verified_and_restored(stack: KubernetesStack) -> None:
@@ -374,6 +397,7 @@ def test_the_ten_databases_come_up_with_all_daemons(whole: KubernetesStack) -> N
     for name in DATABASES:
         with whole.connect(name) as connection:
             assert connection.execute("SELECT current_user").fetchone() == (f"{name}_app_a",)
+    assert faults(whole) == {}
     began = time.monotonic()
     assert _unchanged(whole.keelson("up").stdout)
     print(f"a second up took {time.monotonic() - began:.1f} s")  # noqa: T201 - a figure
