@@ -37,6 +37,8 @@ OPERATORS = frozenset(  # parameters that the platform sets elsewhere, and the o
         *("ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "shared_preload_libraries", "unix_socket_directories"),
     }
 )  # fmt: skip
+# The usual value: an extension that its Cluster says nothing about is dropped by the operator wherever it finds it.
+USED = {"pg_stat_statements.track": "top"}
 REPLICATION = {
     "wal_keep_size": "64MB",
     "wal_retrieve_retry_interval": "500ms",  # how soon a replica asks a new primary again; until then no write is acknowledged
@@ -108,7 +110,7 @@ def parameters(spec: KubernetesSpec, megabytes: int) -> dict[str, str]:
     """Return what the Cluster's PostgreSQL is told: the settings, and what fits the memory of an instance where they say nothing."""
     given = {name.lower() for name in spec.settings.get("parameters", {})}
     tuned = {name: value for name, value in tuned_for(megabytes).items() if name not in given}
-    values = REPLICATION | configuration.values(server.server_of(spec), PORT, INSIDE) | tuned
+    values = USED | REPLICATION | configuration.values(server.server_of(spec), PORT, INSIDE) | tuned
     return {name: value for name, value in sorted(values.items()) if name not in OPERATORS}
 
 

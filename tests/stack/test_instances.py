@@ -94,8 +94,20 @@ def _uids(stack: KubernetesStack) -> set[str]:
 
 
 def _primary(stack: KubernetesStack) -> str:
-    (found,) = [pod for pod in stack.pods("main") if pod["metadata"]["labels"].get(names.ROLE_LABEL) == names.PRIMARY]
-    return str(found["metadata"]["name"])
+    """Return which instance takes writes; while one takes over from another, none bears the label."""
+    found: list[str] = []
+
+    def is_one() -> bool:
+        found[:] = _primaries(stack)
+        return len(found) == 1
+
+    wait_until(is_one, "there is one primary", 60)
+    return found[0]
+
+
+def _primaries(stack: KubernetesStack) -> list[str]:
+    pods = (pod["metadata"] for pod in stack.pods("main"))
+    return [str(each["name"]) for each in pods if each["labels"].get(names.ROLE_LABEL) == names.PRIMARY]
 
 
 def _shown(stack: KubernetesStack, parameter: str) -> str:

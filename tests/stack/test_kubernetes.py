@@ -131,10 +131,9 @@ def test_secrets_that_every_account_may_read_are_found(stack: KubernetesStack) -
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
     everybody = {"kind": "Group", "apiGroup": "rbac.authorization.k8s.io", "name": "system:serviceaccounts"}
     reference = {"kind": "Role", "apiGroup": "rbac.authorization.k8s.io", "name": "reading"}
-    stack.cluster.apply(role, {"apiVersion": api, "kind": "Role", "rules": rules})
-    stack.cluster.apply(
-        binding, {"apiVersion": api, "kind": "RoleBinding", "roleRef": reference, "subjects": [everybody]}
-    )
+    named = {"apiVersion": api, "metadata": {"name": "reading"}}
+    stack.cluster.apply(role, named | {"kind": "Role", "rules": rules})
+    stack.cluster.apply(binding, named | {"kind": "RoleBinding", "roleRef": reference, "subjects": [everybody]})
     try:
         found = f"every account may get secrets in the namespace {stack.key}"
         wait_until(lambda: faults(stack) == {"main: private-files": found}, "it is found", seconds=30)
