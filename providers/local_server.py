@@ -32,6 +32,7 @@ class LocalServerInputs:
     parameters: dict[str, str] = field(default_factory=dict)
     hba: tuple[str, ...] = ()  # the lines of pg_hba.conf; of an older release none
     certified: tuple[str, ...] = ()  # logins that show a certificate
+    pgaudit: bool = False
     discarded: bool = False  # whether the data go with the server
 
     @property
@@ -50,6 +51,7 @@ class LocalServerInputs:
             timescale=self.timescaledb,
             hba=self.hba,
             certified=self.certified,
+            pgaudit=self.pgaudit,
         )
 
 
@@ -66,6 +68,7 @@ class LocalServerProvider(Provider[LocalServerInputs]):
         "parameters",
         "hba",
         "certified",
+        "pgaudit",
         "discarded",
     )
 
@@ -75,7 +78,7 @@ class LocalServerProvider(Provider[LocalServerInputs]):
 
     def examine(self, inputs: Bag, old: Bag) -> Bag:
         """Let PostgreSQL itself read parameters that changed; no server runs for that."""
-        changed = inputs.get("parameters") != old.get("parameters") or inputs["timescaledb"] != old.get("timescaledb")
+        changed = any(inputs.get(name) != old.get(name) for name in ("parameters", "timescaledb", "pgaudit"))
         if changed and not isinstance(inputs.get("parameters"), Unknown):
             known = {key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()}
             server.check(values.decode(LocalServerInputs, known).spec)

@@ -10,7 +10,9 @@ from typing import Any
 from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import RunningDaemon, RunningServer, pgadmin
+from keelson.docker.images.choice import chosen
 from keelson.endpoint import Reference
+from keelson.settings.auditing import pgaudit_of
 from keelson.settings.client_certificates import of_server
 from keelson.settings.images import ImageName
 from keelson.settings.networks import rules_of
@@ -66,8 +68,10 @@ class ContainersTarget(ABC):
     ) -> Wanted:
         """Return what a server shall be."""
         settings = self._stack.settings.servers[name]
+        known = chosen(self._stack.settings.images, image).pgaudit
         values = {
             "timescaledb": settings.timescaledb,
+            **pgaudit_of(self._stack.settings, name, known=known),
             "parameters": self._stack.settings.parameters_of(name),
             "hba": list(rules_of(self._stack, name)),
             **({"certified": certified} if (certified := of_server(self._stack, name)) else {}),

@@ -10,6 +10,8 @@ from pulumi import Output, Resource, ResourceOptions
 from components.targets import Backups, Drills, RunningDaemon, RunningServer, jobs, pgadmin
 from keelson import fingerprint
 from keelson.endpoint import Reference
+from keelson.local import root
+from keelson.settings.auditing import pgaudit_of
 from keelson.settings.client_certificates import of_server
 from keelson.settings.networks import rules_of
 from keelson.settings.stack import Stack
@@ -151,6 +153,7 @@ class LocalTarget:
                 "port": settings.port or 0,
                 "preferred_port": settings.preferred_port,
                 "avoid_ports": self._stack.settings.ports_of_others(name),
+                **pgaudit_of(self._stack.settings, name, known=root.find().has_pgaudit),
                 "parameters": self._stack.settings.parameters_of(name),
                 "hba": list(rules_of(self._stack, name)),
                 **({"certified": certified} if (certified := of_server(self._stack, name)) else {}),

@@ -132,6 +132,7 @@ def server_of(spec: PartSpec) -> ServerSpec:
         version_label=str(spec.settings.get("version", "")),
         parameters=parameters,
         timescale=bool(spec.settings.get("timescaledb")),
+        pgaudit=bool(spec.settings.get("pgaudit")),
     )
 
 

@@ -23,6 +23,7 @@ from keelson.containers.server import (
     server_of,
 )
 from keelson.docker import daemon, names, part, toolbox
+from keelson.docker.images import recipes
 from keelson.docker.part import DockerSpec
 from keelson.docker.toolbox import ExecStream, File
 from keelson.endpoint import Reference, resolve
@@ -89,7 +90,7 @@ class ServerKind(neutral.ServerKind):
 
     def files(self, spec: PartSpec) -> Mapping[str, str]:
         """Return its configuration, once PostgreSQL itself has read the parameters."""
-        if spec.settings.get("parameters"):
+        if spec.settings.get("parameters") or _may_lack_pgaudit(spec):
             _try(spec)
         return super().files(spec)
 
@@ -180,11 +181,17 @@ def _try(spec: PartSpec) -> None:
     """
     server = server_of(spec)
     text = configuration.render({**configuration.values(server, PORT, INSIDE), "ssl": "off"})
-    steps = READ if STARTED.isdisjoint(name.lower() for name in server.parameters) else READ + START
+    starts = not STARTED.isdisjoint(name.lower() for name in server.parameters) or _may_lack_pgaudit(spec)
+    steps = READ + START if starts else READ
     status, said = _run(spec, spec.image, ["sh", "-c", steps], {"TRIAL": text})
     if status:
         msg = f"server {spec.name}: PostgreSQL did not read its parameters ({said.strip()}); look at the image {spec.image}"
         raise configuration.refused(server, said) or ServerError(msg)
+
+
+def _may_lack_pgaudit(spec: PartSpec) -> bool:
+    """Say whether a server shall load pgAudit from an image of which only its user says that it is there."""
+    return bool(spec.settings.get("pgaudit")) and not spec.image.startswith(f"{recipes.REPOSITORY}/")
 
 
 def _run(spec: PartSpec, image: str, command: list[str], variables: Mapping[str, str] | None = None) -> tuple[int, str]:

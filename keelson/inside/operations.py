@@ -137,12 +137,14 @@ def client_certificate(key: str, server: str, login: str) -> dict[str, str]:
     return {"crt": found.certificate.read_text(encoding="ascii"), "key": found.key.read_text(encoding="ascii")}
 
 
-def check_parameters(key: str, server: str, parameters: Mapping[str, str], timescale: bool) -> None:  # noqa: FBT001
+def check_parameters(
+    key: str, server: str, parameters: Mapping[str, str], *, timescale: bool, pgaudit: bool = False
+) -> None:
     """Let PostgreSQL itself read a server's parameters; raises SettingsError where it does not understand one."""
     from keelson.local import configuration  # noqa: PLC0415
     from keelson.local.spec import ServerSpec  # noqa: PLC0415
 
-    configuration.check_beside(ServerSpec(key, "", server, parameters=parameters, timescale=timescale))
+    configuration.check_beside(ServerSpec(key, "", server, parameters=parameters, timescale=timescale, pgaudit=pgaudit))
 
 
 def authority(key: str) -> str:

@@ -22,6 +22,7 @@ from keelson.kubernetes.cluster import Cluster, Json
 from keelson.kubernetes.files import Kept
 from keelson.kubernetes.part import KubernetesSpec
 from keelson.local import configuration
+from keelson.postgres import auditing
 from keelson.timescale import updates
 
 API = workloads.OPERATORS_API
@@ -43,6 +44,7 @@ REPLICATION = {
     "wal_keep_size": "64MB",
     "wal_retrieve_retry_interval": "500ms",  # how soon a replica asks a new primary again; until then no write is acknowledged
 }
+AUDIT = auditing.PREFIX  # of parameters: where a Cluster has one, its operator makes the extension in every database
 _FILES = "SELECT name, setting, error FROM pg_file_settings WHERE name IS NOT NULL ORDER BY seqno"
 _PENDING = "SELECT name FROM pg_settings WHERE pending_restart ORDER BY 1"
 
@@ -102,6 +104,8 @@ class ClusterKind(server.ServerKind):
 
         part.wait(spec, fault, until - time.monotonic())
         _refuse_wrong(spec)
+        with part.connect(spec) as admin:
+            auditing.keep(admin, _audited(spec))
         updated = updates.update(part.administrator(spec)) if spec.settings.get("timescaledb") else ()
         return (*updated, *(f"{each}; it goes on with those" for each in lacks))
 
@@ -111,7 +115,9 @@ def parameters(spec: KubernetesSpec, megabytes: int) -> dict[str, str]:
     given = {name.lower() for name in spec.settings.get("parameters", {})}
     tuned = {name: value for name, value in tuned_for(megabytes).items() if name not in given}
     values = USED | REPLICATION | configuration.values(server.server_of(spec), PORT, INSIDE) | tuned
-    return {name: value for name, value in sorted(values.items()) if name not in OPERATORS}
+    return {
+        name: value for name, value in sorted(values.items()) if name not in OPERATORS and not name.startswith(AUDIT)
+    }
 
 
 def tuned_for(megabytes: int) -> dict[str, str]:
@@ -185,12 +191,19 @@ def _acknowledges(spec: KubernetesSpec, made: Json) -> bool:
 
 def _waiting(connection: psycopg.Connection, spec: KubernetesSpec) -> str:
     """Return which parameter the server has not taken over; one that it refuses is told by `_refuse_wrong`."""
+    if missing := {*preloaded(spec)} - {*_shown(connection, "shared_preload_libraries").split(",")}:
+        return f"it has not loaded {', '.join(sorted(missing))} yet"
     known = {name: setting for name, setting, _ in connection.execute(_FILES)}
     wanted = _wanted(spec)
     if late := [name for name, value in wanted.items() if known.get(name) != value]:
         return f"it has not taken over {', '.join(late)} yet"
     pending = [name for (name,) in connection.execute(_PENDING) if name in wanted]
     return f"it waits for a restart for {', '.join(pending)}" if pending else ""
+
+
+def _shown(connection: psycopg.Connection, parameter: str) -> str:
+    row = connection.execute("SELECT pg_catalog.current_setting(%s)", [parameter]).fetchone()
+    return str(row[0]).replace('"', "").replace(" ", "") if row else ""
 
 
 def _refuse_wrong(spec: KubernetesSpec) -> None:
@@ -204,6 +217,12 @@ def _refuse_wrong(spec: KubernetesSpec) -> None:
 
 def _wanted(spec: KubernetesSpec) -> dict[str, str]:
     return parameters(spec, int(spec.settings["memory"]))
+
+
+def _audited(spec: KubernetesSpec) -> dict[str, str]:
+    """Return the parameters of pgAudit, which the server keeps itself."""
+    values = configuration.values(server.server_of(spec), PORT, INSIDE)
+    return {name: value for name, value in values.items() if name.startswith(AUDIT)}
 
 
 def _images(found: Cluster, key: str, name: str) -> dict[str, str]:

@@ -163,6 +163,7 @@ def try_parameters(spec: KubernetesSpec) -> tuple[str, ...]:
     if spec.kind not in SERVERS or not parameters:
         return ()
     given = {"server": spec.name, "parameters": parameters, "timescale": bool(spec.settings.get("timescaledb"))}
+    given |= {"pgaudit": True} if spec.settings.get("pgaudit") else {}
     try:
         toolbox.ask(spec.place, spec.key, "check_parameters", **given)
     except UnreachableError as fault:

@@ -36,6 +36,7 @@ OPEN = (  # where nobody says which services a server holds: one that no update 
 )
 PRELOADED = ("pg_stat_statements",)
 NEWEST_TLS = "TLSv1.3"
+AUDIT = "pgaudit"
 DEFAULTS = {
     "shared_buffers": SHARED_BUFFERS,
     "max_connections": "200",
@@ -58,6 +59,7 @@ DEFAULTS = {
     "ssl_min_protocol_version": NEWEST_TLS,  # or 1.2, for clients that know no better
 }
 PROTOCOLS = ("TLSv1.2", NEWEST_TLS)
+AUDIT_DEFAULTS = {"pgaudit.log": "ddl, role"}  # no statement on rows, and of no statement its parameters
 TIMESCALE_DEFAULTS = {
     "max_locks_per_transaction": "256",  # a statement locks every chunk that it touches
     "timescaledb.max_background_workers": "8",
@@ -158,10 +160,16 @@ def values(spec: ServerSpec, port: int, place: Place = HERE) -> dict[str, str]:
     """Return all that the platform's configuration file sets, by name."""
     given = {name.lower(): value for name, value in spec.parameters.items()}
     libraries = [word.strip() for word in given.pop("shared_preload_libraries", "").split(",") if word.strip()]
-    preloaded = [*(["timescaledb"] if spec.timescale else []), *PRELOADED, *libraries]
+    preloaded = [
+        *(["timescaledb"] if spec.timescale else []),
+        *PRELOADED,
+        *([AUDIT] if spec.pgaudit else []),
+        *libraries,
+    ]
     return {
         **DEFAULTS,
         **(TIMESCALE_DEFAULTS if spec.timescale else {}),
+        **(AUDIT_DEFAULTS if AUDIT in preloaded else {}),
         **given,
         **_own(spec, port, place),
         "shared_preload_libraries": ",".join(dict.fromkeys(preloaded)),

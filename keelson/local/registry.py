@@ -55,6 +55,7 @@ class ServerRecord:
     parameters: Mapping[str, str] = field(default_factory=dict)
     hba: tuple[str, ...] = ()
     certified: tuple[str, ...] = ()  # logins that show a certificate
+    pgaudit: bool = False
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class PrivateRoot:
         timescale_version: TimescaleDB's version.
         timescale_edition: `apache`, as Debian builds it, or `community`.
         users: the ids inside the root, by user name.
+        has_pgaudit: whether pgAudit can be loaded; a root of an older release lacks it.
     """
 
     path: Path
@@ -44,6 +45,7 @@ class PrivateRoot:
     timescale_version: str
     timescale_edition: str
     users: Mapping[str, int]
+    has_pgaudit: bool = False
 
     @property
     def binaries(self) -> PurePosixPath:
@@ -188,6 +190,7 @@ def find() -> PrivateRoot:
         timescale_version=packages.get(f"{postgres}-timescaledb", "").partition("+")[0],
         timescale_edition=manifest.get("timescale_edition", "apache"),
         users={name: int(values["uid"]) for name, values in manifest["users"].items()},
+        has_pgaudit=f"{postgres}-pgaudit" in packages,
     )
 
 

@@ -269,6 +269,7 @@ def _recorded(key: str, name: str) -> ServerSpec:
         timescale=record.timescale,
         hba=tuple(record.hba),
         certified=tuple(record.certified),
+        pgaudit=record.pgaudit,
     )
 
 

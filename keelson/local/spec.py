@@ -32,6 +32,7 @@ class ServerSpec:
         avoid_ports: ports that are the stack's own for something else.
         parameters: PostgreSQL's parameters, by name, as the settings give them.
         timescale: whether TimescaleDB is loaded.
+        pgaudit: whether pgAudit is.
         certified: the logins that show a certificate.
         hba: the lines of pg_hba.conf; none where all logins are let in from this machine.
     """
@@ -48,6 +49,7 @@ class ServerSpec:
     timescale: bool = False
     hba: tuple[str, ...] = ()
     certified: tuple[str, ...] = ()
+    pgaudit: bool = False
 
     def __post_init__(self) -> None:
         for what, text, pattern in (("stack key", self.key, KEY), ("server's name", self.name, NAME)):
@@ -79,6 +81,7 @@ class ServerSpec:
             parameters=dict(self.parameters),
             hba=self.hba,
             certified=self.certified,
+            pgaudit=self.pgaudit,
         )
 
 

@@ -20,6 +20,7 @@ from keelson.settings import client_certificates, cluster, limits, pgadmin, role
 from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
+from keelson.settings.images import ImagesSettings
 from keelson.settings.kubernetes import KubernetesSettings
 from keelson.settings.lint import LintRules, Severity
 from keelson.settings.model import AbsolutePath, Settings
@@ -64,6 +65,7 @@ class ServerSettings(ReplicatedSettings):
     """One PostgreSQL server of the stack."""
 
     timescaledb: bool = False
+    pgaudit: bool | None = None  # None: where the root or image is known to have it
     preferred_port: Port = 5432
     version: str = "17"
     data_directory: AbsolutePath | None = None
@@ -111,6 +113,11 @@ class StackSettings(Settings):
     def protected(self) -> bool:
         """Whether data outlives a careless destroy."""
         return self.environment in PROTECTED_ENVIRONMENTS
+
+    @property
+    def images(self) -> ImagesSettings:
+        """What containers are made of."""
+        return self.kubernetes if self.target == "kubernetes" else self.docker
 
     @property
     def place(self) -> str:

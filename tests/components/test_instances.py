@@ -17,7 +17,7 @@ SEVERAL: Json = {
     "environment": "prod",
     "servers": {
         "main": {"memory": "2gb", "cpus": 2, "storage": "30Gi", "wal_storage": "8Gi", "postgres": {"shared_buffers": "300MB"}},
-        "time_scale": {"timescaledb": True, "instances": 5, "synchronous": 2},
+        "time_scale": {"timescaledb": True, "pgaudit": True, "instances": 5, "synchronous": 2},
         "small": {"ha": False},
     },
     "databases": ["auth_service"],
@@ -95,8 +95,10 @@ def test_parameters_fit_the_memory_unless_the_settings_say_others(clusters: dict
 def test_the_operators_own_parameters_are_left_to_it(clusters: dict[str, Json]) -> None:
     for each in clusters.values():
         assert not instances.OPERATORS & each["postgresql"]["parameters"].keys()
-    assert clusters["time-scale"]["postgresql"]["shared_preload_libraries"] == ["timescaledb", "pg_stat_statements"]
-    assert clusters["main"]["postgresql"]["shared_preload_libraries"] == ["pg_stat_statements"]
+        assert not [name for name in each["postgresql"]["parameters"] if name.startswith("pgaudit.")]
+    libraries = {name: each["postgresql"]["shared_preload_libraries"] for name, each in clusters.items()}
+    assert libraries["time-scale"] == ["timescaledb", "pg_stat_statements", "pgaudit"]  # which its settings say
+    assert libraries["main"] == ["pg_stat_statements"]  # of an image of the user's own nothing is known
 
 
 def test_databases_and_roles_are_not_the_operators(clusters: dict[str, Json]) -> None:

@@ -145,6 +145,13 @@ def test_timescaledb_added_later_is_loaded_by_a_restart(running: LocalStack) -> 
     assert running.execute("show shared_preload_libraries") == [("timescaledb,pg_stat_statements",)]
 
 
+def test_pgaudit_added_later_is_loaded_by_a_restart_and_stays_by_the_next(running: LocalStack) -> None:
+    server.start(running.spec(pgaudit=True, parameters={"pgaudit.log": "all, -read"}))
+    server.restart(running.key, "main")
+    assert running.execute("show shared_preload_libraries") == [("pg_stat_statements,pgaudit",)]
+    assert running.execute("show pgaudit.log") == [("all, -read",)]
+
+
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [

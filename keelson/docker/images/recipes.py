@@ -126,6 +126,7 @@ HAPROXY = Account("haproxy", 99, 99, "/tmp")  # noqa: S108
 EXPORTER = Account("exporter", 65532, 65532, "/tmp")  # noqa: S108
 
 
+_SERVERS = ("postgres", "timescaledb", "postgres-ha")
 _PROGRAMS = {  # by image: whom its only process is, and what that runs
     "pgbouncer": (PGBOUNCER, "/usr/sbin/pgbouncer"),
     "haproxy": (HAPROXY, "/usr/sbin/haproxy"),
@@ -172,7 +173,15 @@ def traits(name: str) -> Traits:
     }[name]
     programs = "/usr/bin" if name == "redis" else str(root.binaries)
     edition = root.timescale_edition if name in {"timescaledb", "postgres-ha"} else ""
-    return Traits(recipe.reference, account.uid, account.gid, data, programs, edition)
+    return Traits(
+        recipe.reference,
+        account.uid,
+        account.gid,
+        data,
+        programs,
+        edition,
+        pgaudit=name in _SERVERS and root.has_pgaudit,
+    )
 
 
 def _base(root: PrivateRoot) -> Recipe:

@@ -20,6 +20,7 @@ class Traits:
         programs: the directory of its programs, where the product calls some by path.
         timescale_edition: `apache` or `community`, empty where it holds no TimescaleDB.
         capabilities: what must not be dropped, or it does not start.
+        pgaudit: whether it is known to hold pgAudit.
     """
 
     reference: str
@@ -29,6 +30,7 @@ class Traits:
     programs: str
     timescale_edition: str = ""
     capabilities: tuple[str, ...] = ()
+    pgaudit: bool = False
 
     @property
     def user(self) -> str:

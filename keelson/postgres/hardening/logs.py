@@ -16,6 +16,7 @@ PREFIX = {  # what should stand in log_line_prefix: by which of its letters
     "client": "hr",
 }
 COMPLETE_FORMS = frozenset({"csvlog", "jsonlog"})  # which have all of it by themselves
+LIBRARY, AUDITED = "pgaudit", "pgaudit.log"
 UTC = frozenset({"UTC", "Etc/UTC", "GMT", "Etc/GMT", "Zulu", "UCT", "Universal"})
 
 
@@ -74,17 +75,21 @@ def messages(facts: Facts) -> Judgement:
 
 def audit(facts: Facts) -> Judgement:
     """Where the server has pgAudit, it audits."""
-    if "pgaudit" not in facts.settings["shared_preload_libraries"].replace('"', "").replace(" ", "").split(","):
-        query = "SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'pgaudit'"
-        if facts.admin.execute(query).fetchone() is None:
-            return good("the server does not have pgAudit; log_statement writes down what changes the schema")
+    if LIBRARY not in facts.settings["shared_preload_libraries"].replace('"', "").replace(" ", "").split(","):
+        query = "SELECT FROM pg_catalog.pg_available_extensions WHERE name = %s"
+        if facts.admin.execute(query, [LIBRARY]).fetchone() is None:
+            return good(
+                "without pgAudit, which the server does not have: log_statement writes down what changes the schema"
+            )
         return bad("the server has pgAudit, and does not load it")
-    logged = facts.settings.get("pgaudit.log", "none")
-    return (
-        bad("pgAudit is loaded, and pgaudit.log is none")
-        if logged.lower() in {"", "none"}
-        else good(f"pgAudit logs {logged}")
+    here = ("", "", AUDITED)
+    places = {here: facts.settings.get(AUDITED, "none"), **facts.role_settings}
+    silent = (
+        f"pgAudit is loaded, and {AUDITED} of {role or database or 'the server'} is none"
+        for (database, role, name), value in places.items()
+        if name == AUDITED and value.lower() in {"", "none"}
     )
+    return judged(silent, f"pgAudit logs {places[here]}")
 
 
 def _is_on(facts: Facts, name: str) -> Judgement:

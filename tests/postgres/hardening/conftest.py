@@ -85,7 +85,7 @@ def hard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hard]:
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("STATE_HOME", "DATA_HOME", "CONFIG_HOME", "RUNTIME_DIR"):
             patch.setenv(f"XDG_{variable}", str(home / variable.lower()))
-        spec = ServerSpec(KEY, stack.register(KEY, "dev"), "main", preferred_port=free_port())
+        spec = ServerSpec(KEY, stack.register(KEY, "dev"), "main", preferred_port=free_port(), pgaudit=True)
         try:
             data_directory.make_data_directory(spec)
             port = server.start(spec).port
