@@ -10,7 +10,7 @@ from keelson.containers import agent, exporters, pgadmin, redis, server
 from keelson.containers.model import PartSpec
 from keelson.containers.server import REPAIR, SECONDS_TO_RECOVER, SECONDS_TO_STOP
 from keelson.errors import KeelsonError, ServerError
-from keelson.kubernetes import files, instances, names, part, pods, sentinel
+from keelson.kubernetes import files, instances, names, part, sentinel
 from keelson.kubernetes.files import Kept
 from keelson.kubernetes.part import Kind, KubernetesSpec
 from keelson.local import configuration
@@ -177,7 +177,7 @@ def _await_server(spec: KubernetesSpec) -> tuple[str, ...]:
 def _repair(spec: KubernetesSpec, notes: list[str]) -> None:
     """Where the server runs and refuses its administrator, do once what lets that in again, from inside the pod."""
     pod = part.pod_of(spec)
-    if pod is None or pods.is_ready(pod) or not part.runs(pod):
+    if pod is None or not part.runs(pod):
         return
     try:
         part.run(spec, "sh", "-c", server.QUESTION)

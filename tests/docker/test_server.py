@@ -14,11 +14,13 @@ import psycopg
 import pytest
 
 from keelson.agent import jobs
-from keelson.containers.model import DATA_PATH, STATE_PATH
+from keelson.containers.model import CONFIG, DATA_PATH, STATE_PATH
+from keelson.containers.server import HEALTH
 from keelson.docker import images, names, part, toolbox
 from keelson.docker.part import DockerSpec
 from keelson.endpoint import Reference, resolve
 from keelson.errors import BackupError, KeelsonError, ServerError, SettingsError, UnreachableError
+from keelson.local import root
 from keelson.postgres.admission import LOOPBACK, rules
 from keelson.settings.networks import PRIVATE
 from tests.docker.ground import Ground, ground
@@ -118,6 +120,47 @@ def test_it_answers_only_encrypted_and_its_data_have_checksums(main: Server) -> 
     with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf rejects connection .* no encryption"):
         psycopg.connect(**parameters | {"sslmode": "disable"})  # type: ignore[arg-type]
     wait_until(lambda: main.state["Health"]["Status"] == "healthy")
+
+
+def test_a_look_at_its_health_proves_its_certificate_and_leaves_one_line_in_its_log(main: Server) -> None:
+    before = len(main.log())
+    for _ in range(3):
+        assert main.run(*HEALTH) == (0, "")
+    said = main.log()[before:].splitlines()
+    assert 3 <= len(said) <= 4, said  # the daemon itself may have looked meanwhile
+    assert all(
+        "connection received: host=127.0.0.1" in line or "connection received: host=::1" in line for line in said
+    )
+    others = [word.replace(f"{CONFIG}/ca.crt", "/etc/ssl/certs/ca-certificates.crt") for word in HEALTH]
+    assert main.run(*others)[0] != 0
+
+
+@pytest.mark.skipif(not root.find().has_pgaudit, reason="a private root of an older release lacks pgAudit")
+def test_pgaudit_added_later_is_loaded_by_a_restart_of_the_same_container(main: Server) -> None:
+    before, spec = main.state, main.spec()
+    main.on.up(replace(spec, settings={**spec.settings, "pgaudit": True}))
+    assert main.ask("show pgaudit.log") == "ddl, role"
+    after = main.state
+    assert (after["id"], after["StartedAt"] != before["StartedAt"]) == (before["id"], True)
+    main.up()
+
+
+def test_pgaudit_that_an_image_of_the_users_own_lacks_is_refused_and_nothing_changes(main: Server) -> None:
+    made = main.on.client.containers.create(
+        main.spec().image, entrypoint=["rm", "-f", "/usr/lib/postgresql/17/lib/pgaudit.so"], user="root"
+    )
+    made.start()
+    made.wait()
+    image = made.commit(f"{main.on.key}/postgres", "lacking")
+    made.remove()
+    before, files = main.state["StartedAt"], main.run("cat", "/etc/keelson/postgresql.conf")
+    spec = replace(main.spec(), image=image.tags[0])
+    try:
+        with pytest.raises(SettingsError, match='could not access file "pgaudit"'):
+            part.write_files(replace(spec, settings={**spec.settings, "pgaudit": True}), str(image.id), {})
+    finally:
+        main.on.client.images.remove(image.tags[0], force=True)
+    assert (main.state["StartedAt"], main.run("cat", "/etc/keelson/postgresql.conf")) == (before, files)
 
 
 def test_it_is_verified_by_the_address_of_the_machine_that_it_is_published_on(on: Ground) -> None:

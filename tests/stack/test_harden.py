@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from keelson.local import root
 from tests.stack.harness import NOTES, StackUnderTest
 
 SERVERS = {"main": {}, "timescale": {"timescaledb": True}}
@@ -64,6 +65,21 @@ def test_a_password_of_the_stack_in_a_comment_is_found_and_not_shown(stack: Stac
             assert found == "the comment on table notes in notes has a password of the stack"
         finally:
             connection.execute("COMMENT ON TABLE notes IS NULL")
+
+
+@pytest.mark.skipif(not root.find().has_pgaudit, reason="a private root of an older release lacks pgAudit")
+def test_a_stack_that_did_not_load_pgaudit_does_after_the_next_up_which_the_preview_shows(
+    stack: StackUnderTest,
+) -> None:
+    stack.write_settings(servers=SERVERS | {"main": {"pgaudit": False}})
+    stack.keelson("up")
+    assert faults(stack) == {"main: audit": "the server has pgAudit, and does not load it"}
+    stack.write_settings(servers=SERVERS)
+    assert "pgaudit" in stack.pulumi("preview", "--diff").stdout
+    stack.keelson("up")
+    assert faults(stack) == {}
+    with stack.connect("notes", "admin") as connection:
+        assert connection.execute("SHOW pgaudit.log").fetchone() == ("ddl, role",)
 
 
 def test_a_server_that_is_down_is_said_and_the_others_are_looked_at(stack: StackUnderTest) -> None:

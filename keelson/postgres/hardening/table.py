@@ -68,7 +68,8 @@ CHECKS: tuple[Check, ...] = (
     ),
     Check(
         "audit", "A server that has pgAudit loads it, and it logs", "STIG V-233600, CIS 3.2",
-        f"pgaudit in shared_preload_libraries, pgaudit.log = 'ddl, role': {_SET}", logs.audit,
+        "set `pgaudit: true` of the server in the stack file; elsewhere pgaudit in shared_preload_libraries, and pgaudit.log = 'ddl, role'",
+        logs.audit,
     ),
     Check(
         "addresses", "A server of one machine listens to that machine alone", "CIS 5.2",
