@@ -16,7 +16,7 @@ from keelson.backups.store import Backup, Store
 from keelson.endpoint import Reference
 from keelson.errors import BackupError, DamagedError
 
-SCHEDULED, MANUAL, BEFORE_DROP = "scheduled", "manual", "before-drop"
+SCHEDULED, MANUAL, BEFORE_DROP, BEFORE_DESTROY = "scheduled", "manual", "before-drop", "before-destroy"
 BEFORE_MIGRATION, BEFORE_UNDO = "before-migration", "before-undo"
 
 

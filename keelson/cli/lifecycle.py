@@ -56,13 +56,20 @@ def destroy(
     *,
     yes: Yes = False,
     confirm: Annotated[str, typer.Option(help="The stack's name, typed, to destroy a protected one.")] = "",
+    without_backup: Annotated[
+        bool, typer.Option("--without-backup", help="Destroy a protected stack without last backups.")
+    ] = False,
     extra: Extra = None,
 ) -> None:
-    """Take the stack down: processes, data, roles; backups stay. A staging or prod stack needs its name typed.
+    """Take the stack down: processes, data, roles; backups stay.
+
+    A staging or prod stack needs its name typed, and is backed up before: where that fails, nothing is destroyed.
 
     Example: keelson destroy -s dev
     """
     chosen = context(stack)
+    from keelson.cli.final_backup import make_final_backups  # noqa: PLC0415 - `up` needs none of it
+
     protected = chosen.stack.settings.protected
     if protected and confirm != chosen.stack_name:
         msg = f"stack {chosen.stack_name} is protected ({chosen.stack.settings.environment}); to destroy it, add --confirm {chosen.stack_name}"
@@ -72,6 +79,8 @@ def destroy(
         return
     chosen.engine.prepare()
     if protected:
+        if not without_backup:
+            make_final_backups(chosen)
         chosen.engine.run("state", "unprotect", "--all", "--yes")
     failed = chosen.engine.run("destroy", QUIET, *_consent(yes), *(extra or ()))
     if not failed:

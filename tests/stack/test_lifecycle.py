@@ -199,5 +199,12 @@ def test_a_protected_stack_is_destroyed_only_by_its_name(make_stack: Callable[..
     assert refused.returncode == 1
     assert f"add --confirm {stack.name}" in refused.stderr
     assert stack.count("notes", "notes") == 0  # seeds of dev are not staging's
-    stack.keelson("destroy", "--yes", "--confirm", stack.name)
+    stack.keelson("stop")
+    stopped = stack.keelson("destroy", "--yes", "--confirm", stack.name, check=False)
+    assert stopped.returncode == 1
+    assert f"stack {stack.name} stays as it is: there is no last backup of notes" in stopped.stderr
+    stack.keelson("start")
+    said = stack.keelson("destroy", "--yes", "--confirm", stack.name).stdout
+    [made] = re.findall(r"notes: backed up to \S+/(\w+) and read back", said)
+    assert made in stack.backups_of("notes")
     assert not stack.running()
