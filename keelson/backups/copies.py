@@ -72,6 +72,23 @@ class NewCopy:
                 if not setting["text"].startswith(f"{ASLEEP}="):
                     connection.execute(Setting(**setting).statement(self.endpoint.database))
 
+    def change(self, script: str) -> None:
+        """Run SQL in one transaction, then write all tables anew, so that what it replaced is in none of their files.
+
+        Raises:
+            BackupError: some of it failed.
+        """
+        with self._connected() as connection:
+            try:
+                with connection.transaction():
+                    connection.execute("SET LOCAL search_path = public")
+                    connection.execute(script.encode())
+                connection.execute("VACUUM (FULL, ANALYZE)")
+            except psycopg.Error as fault:
+                said = (fault.diag.message_primary or str(fault)).splitlines()[0]
+                msg = f"the script fails in {self.endpoint.database}, of which nothing is kept: {said}; correct it and try again"
+                raise BackupError(msg) from None
+
     def counted(self, count: Callable[[psycopg.Connection], T]) -> T:
         """Return what `count` finds in the copy."""
         with self._connected() as connection:

@@ -37,11 +37,13 @@ class Destination:
         service: the database or Redis that the backup was made of.
         reference: the new database, as its server's administrator; or the other Redis, as its administrator.
         with_roles: whether roles that the server lacks are made first, without passwords.
+        script: SQL that is run in a new database, as its administrator, before it is complete and anybody may connect.
     """
 
     service: str
     reference: Reference
     with_roles: bool = False
+    script: str = ""
 
 
 class Engine(Protocol):

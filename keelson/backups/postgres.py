@@ -100,6 +100,8 @@ class PostgresEngine:
             copy.fill(self._client, folder)
             counts, _ = copy.counted(count_all)
             refuse_difference(contents.counts, counts, f"the database {destination.reference.database}")
+            if destination.script:
+                copy.change(destination.script)
         return counts
 
     def discard(self, destination: Destination) -> None:

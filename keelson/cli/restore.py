@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +15,7 @@ from keelson.backups.engines import Destination
 from keelson.backups.making import restore as restore_backup
 from keelson.backups.store import Backup
 from keelson.backups.swapping import copy_name
-from keelson.cli import restore_swap
+from keelson.cli import restore_between, restore_swap
 from keelson.cli.backup import (
     BackupOption,
     IdentityOption,
@@ -51,9 +52,21 @@ class Asked:
     identity: Path | None = None
     swap: bool = False
     with_roles: bool = False
+    from_stack: str | None = None
+    anonymise: Path | None = None
+
+    @property
+    def words(self) -> list[str | Path]:
+        """What a command inside the stack is told of it; files travel with it."""
+        named = {"--into": self.into, "--backup": self.backup, "--copy": self.copy, "--confirm": self.confirm}
+        named |= {"--table": self.table, "--into-table": self.into_table}
+        words: list[str | Path] = [word for name, value in named.items() if value for word in (name, value)]
+        return [*words, *identity_words(self.identity), *(("--anonymise", self.anonymise) if self.anonymise else ())]
 
     def found(self, chosen: Context) -> Backup:
         """Return the backup that is meant, the newest good one where none is named."""
+        if self.from_stack and not self.path:
+            return restore_between.backup_of(chosen, self.from_stack, self.service, self.backup)
         store = store_of(chosen, self.identity)
         return Backup(self.path.resolve(), store.keys.foreign()) if self.path else store.find(self.service, self.backup)
 
@@ -74,7 +87,11 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     into_table: Annotated[
         str | None, typer.Option("--into-table", help="Its new name; by default in the schema restored.")
     ] = None,
+    from_stack: Annotated[
+        str | None, typer.Option("--from-stack", help="Whose backup: another stack's, by way of anonymise.sql.")
+    ] = None,
     *,
+    anonymise: Annotated[Path | None, typer.Option("--anonymise", hidden=True)] = None,
     identity: IdentityOption = None,
     swap: Annotated[bool, typer.Option("--swap", help="Take the place of the live database, which is kept.")] = False,
     with_roles: Annotated[
@@ -94,6 +111,8 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
 
     Example: keelson restore portfolio --table public.watchlists
 
+    Example: keelson restore portfolio --from-stack prod --into portfolio_prod
+
     Example: keelson restore portfolio --swap --backup 20261122T020000Z --confirm portfolio
     """
     _refuse_too_much(
@@ -105,25 +124,36 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     if path and not path.is_dir():
         msg = f"{path} is no directory; name a backup's own"
         raise BackupError(msg)
-    named = {"--into": into, "--backup": backup, "--discard": discard, "--copy": copy, "--confirm": confirm}
-    named |= {"--table": table, "--into-table": into_table}
-    options = [word for name, value in named.items() if value for word in (name, value)]
-    given = {"--swap": swap, "--list": listing, "--json": as_json, "--with-roles": with_roles}
-    flags = [name for name, wanted in given.items() if wanted]
-    words = [*options, *flags, *identity_words(identity), service, *([path] if path else ())]
-    status = status_where_files_lie(chosen, "restore", *words)
+    restore_between.refuse_what_does_not_fit(from_stack, anonymise, into)
+    asked = Asked(
+        service, path, into, backup, copy, confirm, table, into_table, identity, swap, with_roles, from_stack, anonymise
+    )
+    with ExitStack() as sent:
+        if from_stack and service in chosen.stack.databases:
+            script = sent.enter_context(restore_between.script_of(chosen, service))
+            path = path or Path(asked.found(chosen).path)
+            asked = replace(asked, anonymise=script)
+        _run(chosen, asked, path, discard, listing=listing, as_json=as_json)
+
+
+def _run(  # noqa: PLR0913 - what the command line says
+    chosen: Context, asked: Asked, carried: Path | None, discard: str | None, *, listing: bool, as_json: bool
+) -> None:
+    """Run it where the files lie, to where the backup `carried` travels, and let the stack's state follow."""
+    flags = {"--list": listing, "--json": as_json, "--swap": asked.swap, "--with-roles": asked.with_roles}
+    discarded: list[str | Path] = ["--discard", discard] if discard else []
+    words = [*asked.words, *discarded, *(name for name, wanted in flags.items() if wanted), asked.service]
+    status = status_where_files_lie(chosen, "restore", *words, *([carried] if carried else ()))
     if status:
         raise typer.Exit(status)
     if status is None and (discard or listing):
-        _look_after_copies(chosen, service, discard, as_json=as_json)
+        _look_after_copies(chosen, asked.service, discard, as_json=as_json)
         return
-    replaced = not (into or discard or listing or table)
+    replaced = not (asked.into or discard or listing or asked.table)
     if status is None:
-        replaced = _do(
-            chosen, Asked(service, path, into, backup, copy, confirm, table, into_table, identity, swap, with_roles)
-        )
+        replaced = _do(chosen, asked)
     if replaced:
-        restore_swap.follow(chosen, service)
+        restore_swap.follow(chosen, asked.service)
 
 
 def _refuse_too_much(actions: Sequence[object], fitting: Mapping[str, bool]) -> None:
@@ -144,7 +174,9 @@ def _look_after_copies(chosen: Context, service: str, discard: str | None, *, as
 def _do(chosen: Context, asked: Asked) -> bool:
     """Restore; say whether the live database was replaced."""
     if asked.into:
-        destination = replace(_destination(chosen, asked.service, asked.into), with_roles=asked.with_roles)
+        script = restore_between.read_script(asked.anonymise) if asked.anonymise else ""
+        to = _destination(chosen, asked.service, asked.into)
+        destination = replace(to, with_roles=asked.with_roles, script=script)
         _restore(chosen, destination, asked.into, asked.found(chosen))
         return False
     restore_swap.refuse_redis(chosen, asked.service)
@@ -183,6 +215,12 @@ def _restore(chosen: Context, destination: Destination, into: str, found: Backup
     if found.remark:
         note(f"the backup {found.id} is {found.remark}")
     counts, (units, things) = found.manifest.counts, _COUNTED[found.manifest.engine]
+    if destination.script:
+        say(
+            f"{into} holds the backup {found.id} of {found.manifest.stack}, changed by anonymise.sql before anybody could connect"
+        )
+        say(f"put it in place:  keelson restore {service} --swap --copy {into}")
+        return
     say(
         f"{into} holds the backup {found.id} of {service}: {len(counts)} {units}, {sum(counts.values())} {things}, as backed up"
     )

@@ -366,3 +366,30 @@ def test_a_backup_that_is_restored_cannot_be_removed_meanwhile(slow: Subject) ->
     with begun(slow, made):
         assert not made.remove()
     assert made.remove()
+
+
+def test_a_script_runs_before_the_copy_is_complete_and_what_it_replaced_is_in_no_file(filled: Subject) -> None:
+    with filled.connect() as admin:
+        admin.execute(
+            "CREATE TABLE people (id int, email text); INSERT INTO people VALUES (1, 'erika.mustermann@example.net')"
+        )
+        admin.execute("ALTER TABLE people ENABLE ROW LEVEL SECURITY; ALTER TABLE people FORCE ROW LEVEL SECURITY")
+        admin.execute(f"ALTER TABLE people OWNER TO {filled.roles.owner}")
+    script = "UPDATE people SET email = id || '@example.org'; -- all\nDELETE FROM t;"
+    destination = replace(filled.copy(), script=script)
+    restore(filled.back_up(), destination)
+    with filled.connect(destination.reference.database) as copy:
+        assert copy.execute("SELECT email, (SELECT count(*) FROM t) FROM people").fetchall() == [("1@example.org", 0)]
+        page = copy.execute("SELECT pg_read_binary_file(pg_relation_filepath('people'))").fetchone()
+        assert page
+        assert b"mustermann" not in bytes(page[0])
+
+
+@pytest.mark.parametrize(
+    "script", ["UPDATE nowhere SET a = 1", "DELETE FROM t; COMMIT; SELECT 1/0", "\\echo psql", "SELECT 1/0"]
+)
+def test_a_script_that_fails_leaves_no_copy(filled: Subject, script: str) -> None:
+    made = filled.back_up()
+    told = refused(lambda: restore(made, replace(filled.copy(), script=script)))
+    assert "of which nothing is kept" in told
+    assert filled.databases() == {filled.name}
