@@ -82,6 +82,10 @@ class _Making:
         return [each.part for each in self._instances]
 
     @property
+    def _tls(self) -> str:
+        return self.hub._stack.settings.encryption_of(self.wanted.name).get("tls", "")
+
+    @property
     def _spec(self) -> KubernetesSpec:
         return self.hub._spec(self.wanted, chosen(self.hub._settings, "redis"))
 
@@ -173,7 +177,7 @@ class _Making:
         beside = self._template(
             instance.part,
             "redis",
-            containers.sentinel(instance.host),
+            containers.sentinel(instance.host, self._tls),
             {"memory": MEMORY["sentinel"]},
             containers.SENTINEL_PORT,
         )
@@ -201,11 +205,13 @@ class _Making:
         container["readinessProbe"] = {**checks, "periodSeconds": 2}
         container["livenessProbe"] = {**checks, "periodSeconds": 20, "failureThreshold": 6}
         (config,) = (each["secret"] for each in spec["volumes"] if each["name"] == "config")
-        config["items"] = [{"key": name, "path": name} for name in containers.PROXY_FILES]
+        shown = (*containers.PROXY_FILES, *(["ca.crt"] if self._tls else []))
+        config["items"] = [{"key": name, "path": name} for name in shown]
         spec |= self._apart([part_name])
         template["metadata"]["annotations"] = {
-            "keelson.dev/instances": str(self.count)
-        }  # which its configuration names
+            "keelson.dev/instances": str(self.count),  # which its configuration names
+            **({"keelson.dev/tls": self._tls} if self._tls else {}),
+        }
         return _marked(template)
 
     def _template(

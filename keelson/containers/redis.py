@@ -112,16 +112,16 @@ def listening(spec: PartSpec) -> dict[str, str]:
     return server.listening(PORT, spec.settings, CONFIG)
 
 
-def tls_options(spec: PartSpec) -> str:
-    """Return by which options redis-cli reaches it in its container, or nothing."""
-    return f" --tls --cacert {CONFIG}/ca.crt" if spec.settings.get(TLS) else ""
+def verified(tls: str) -> str:
+    """Return by which options redis-cli, in a container, reaches what speaks TLS from this version on; nothing where that is empty."""
+    return f" --tls --cacert {CONFIG}/ca.crt" if tls else ""
 
 
 def health(spec: PartSpec) -> str:
     """Return what asks whether it answers; the password stands in the environment of one short process, and in no command line."""
     return (
         f'export REDISCLI_AUTH="$(cat {CONFIG}/{PASSWORD_FILE})"; '
-        f'[ "$(redis-cli{tls_options(spec)} --user {MONITOR} --no-auth-warning ping)" = PONG ]'
+        f'[ "$(redis-cli{verified(spec.settings.get(TLS, ""))} --user {MONITOR} --no-auth-warning ping)" = PONG ]'
     )
 
 

@@ -194,7 +194,7 @@ class ContainerTarget(ABC):
             raise UnreachableError(msg)
         return record
 
-    def _root(self, stack: str, record: Mapping[str, Any]) -> Path | None:
+    def root_certificate(self, stack: str, record: Mapping[str, Any]) -> Path | None:
         """Return what a part is verified against on this machine; None where connections to it are not encrypted."""
         return self._authority(stack) if is_encrypted(record) else None
 

@@ -53,7 +53,7 @@ class DockerTarget(ContainerTarget):
     def locate(self, stack: str, server: str, entrance: Entrance = "primary") -> Address:
         """Return where `server` answers: its published port where this machine reaches that, else a way through the toolbox."""
         record = self._record(stack, server)
-        root = self._root(stack, record)
+        root = self.root_certificate(stack, record)
         host, inner = host_of(record, entrance, stack), int(record["port"])
         certified = tuple(record.get("certified") or ())
         found = self._reachable(self._running(stack, server).publication(inner))

@@ -6,27 +6,30 @@ Which instance is the master is the sentinels' choice alone. What is done here a
 from __future__ import annotations
 
 import secrets
+import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from keelson.containers import redis as single
 from keelson.containers import replicas as wanted
 from keelson.containers import state
 from keelson.containers.model import CONFIG
 from keelson.containers.replicas import Formation
+from keelson.containers.target import ContainerTarget
 from keelson.errors import KeelsonError, ServerError
 from keelson.kubernetes import forward, names, part, replicas, workloads
 from keelson.kubernetes.cluster import Json
 from keelson.kubernetes.part import KubernetesSpec
 from keelson.kubernetes.replicas import Instance, instances, proxy
 from keelson.redis import server
-from keelson.redis.server import ADMINISTRATOR, ANSWER_SECONDS, BUSY_SECONDS, CHANGE_SECONDS, Door
+from keelson.redis.server import ADMINISTRATOR, ANSWER_SECONDS, BUSY_SECONDS, CHANGE_SECONDS, TLS, Door
 from keelson.redis.users import INNER_RIGHTS
-from keelson.redis.wire import Conversation, RefusedError, Reply, conversation
-from keelson.target import Address
+from keelson.redis.wire import Conversation, RefusedError, Reply, conversation, is_unverified
+from keelson.target import Address, target
 
 MADE_OF = "keelson.dev/made-of"  # an annotation of a workload's template, and so of its pods
 FORMATION = "formation"  # a file: the id
@@ -59,7 +62,7 @@ def files(spec: KubernetesSpec) -> Mapping[str, str]:
     known = {login: _ensured(spec, login) for login in INNER_RIGHTS}
     kept = part.texts(spec).get(FORMATION) or secrets.token_hex(6)
     hosts = [each.host for each in _instances(spec)]
-    formation = Formation(spec.name, hosts, kept, known)
+    formation = Formation(spec.name, hosts, kept, known, str(spec.settings.get(TLS, "")))
     return {FORMATION: kept, **wanted.files(formation)}
 
 
@@ -70,6 +73,8 @@ def bring(spec: KubernetesSpec) -> tuple[str, ...]:
         ServerError: an instance does not answer, or they do not agree.
     """
     seconds = SECONDS_TO_START + BUSY_SECONDS
+    for each in _instances(spec):
+        _wake(spec, each)
     notes = _make_anew(spec)
     part.wait(spec, lambda: _silence(spec), seconds)
     for each in _instances(spec):
@@ -77,6 +82,7 @@ def bring(spec: KubernetesSpec) -> tuple[str, ...]:
     _update(spec)
     part.wait(spec, lambda: fault(spec), seconds)
     for each in _instances(spec):
+        _renew_sentinel(spec, each)
         _correct_sentinel(spec, each)
     part.wait(spec, lambda: single.fault(spec), SECONDS_TO_START)
     return notes
@@ -104,28 +110,35 @@ def fault(spec: KubernetesSpec) -> str:
 def prepare(spec: KubernetesSpec) -> None:
     """Before a Redis gets fewer instances, hand the master's part to one that stays and has all, and stop those that go.
 
+    Before it is encrypted, or no more, stop all, once all have the same: those that are would not understand those that are not.
+
     Raises:
         ServerError: those that stay cannot take over; nothing was stopped.
     """
     before = _recorded(spec)
-    if count(spec) >= before:
-        return
     everyone = instances(spec.name, before)
     staying, leaving = everyone[: count(spec)], everyone[count(spec) :]
+    runs = workloads.look(spec.found, spec.key).get(spec.name)
     try:
-        if workloads.look(spec.found, spec.key).get(spec.name):
+        if leaving and runs:
             _hand_over(spec, staying, leaving)
     except KeelsonError as found:
         msg = f"{spec.name} keeps its {before} instances, as those that stay could not take over: {found}"
         raise ServerError(msg) from None
     for each in leaving:
         _stop(spec, each)
+    if before > 1 and len(staying) > 1 and runs and bool(_root(spec)) != bool(spec.settings.get(TLS)):
+        _stop_all(spec, staying)
 
 
 def door(spec: KubernetesSpec, instance: Instance) -> Door:
     """Return how an instance's administrator reaches it now, ready or not."""
     port = forward.port(spec.place, spec.key, forward.pod(instance.pod), wanted.PORT)
-    return Door(instance.host, Address(host=forward.LOOPBACK, port=port), state.password(spec, ADMINISTRATOR))
+    return Door(
+        instance.host,
+        Address(host=forward.LOOPBACK, port=port, root_certificate=_root(spec)),
+        state.password(spec, ADMINISTRATOR),
+    )
 
 
 def _instances(spec: KubernetesSpec) -> tuple[Instance, ...]:
@@ -134,6 +147,14 @@ def _instances(spec: KubernetesSpec) -> tuple[Instance, ...]:
 
 def _ensured(spec: KubernetesSpec, login: str) -> str:
     return str(state.ask(spec.place, spec.key, "ensure_password", server=spec.name, role=login, chosen=None))
+
+
+def _root(spec: KubernetesSpec) -> Path | None:
+    """Return what instances are verified against, as they were last brought up; None where they speak no TLS."""
+    record = state.ask(spec.place, spec.key, "records")["daemons"].get(spec.name)
+    place = target(spec.place)
+    assert isinstance(place, ContainerTarget)  # noqa: S101 - as all of this platform
+    return place.root_certificate(spec.key, record) if record else None
 
 
 def _recorded(spec: KubernetesSpec) -> int:
@@ -151,14 +172,15 @@ def _standing(spec: KubernetesSpec, instance: Instance) -> Standing:
             info = redis.info("replication")
     except RefusedError as refused:
         return Standing(instance, fault=server.REFUSALS.get(refused.code, str(refused)))
-    except OSError:
-        return Standing(instance, fault="does not answer")
+    except OSError as failed:
+        return Standing(instance, fault=server.UNVERIFIED if is_unverified(failed) else "does not answer")
     return Standing(instance, info["role"], info.get("master_link_status") == "up")
 
 
 def _silence(spec: KubernetesSpec) -> str:
-    """Return which instance does not answer; to refuse the password, which a new start puts right, is an answer."""
-    silent = (each for each in _look(spec) if each.fault not in {"", server.REFUSALS[WRONG_PASSWORD]})
+    """Return which instance does not answer; to refuse the password, or show an old certificate, is an answer: a new start puts that right."""
+    known = {"", server.REFUSALS[WRONG_PASSWORD], server.UNVERIFIED}
+    silent = (each for each in _look(spec) if each.fault not in known)
     return next((f"{each.instance.host} {each.fault}" for each in silent), "")
 
 
@@ -242,6 +264,47 @@ def _stop(spec: KubernetesSpec, instance: Instance) -> None:
     part.restart(spec, single.SAVE_SECONDS + wanted.SECONDS_TO_HAND_OVER, instance.pod)
 
 
+def _stop_all(spec: KubernetesSpec, among: Sequence[Instance]) -> None:
+    """Stop all instances, the master last, once no more is written and all have what was: so any may lead when they start again."""
+    masters = [each.instance for each in _look(spec, among) if each.role == "master"]
+    try:
+        for each in masters:
+            _admit(spec, each, 1000)
+        _await(lambda: _have_all_of(spec, masters, among), "its instances do not have the same")
+    except (KeelsonError, OSError, RefusedError) as found:
+        for each in masters:
+            with suppress(OSError, RefusedError):
+                _admit(spec, each, 1)
+        msg = f"{spec.name} stays as it was, as it could not be stopped without loss: {found}; see `keelson status`"
+        raise ServerError(msg) from None
+    for each in sorted(among, key=lambda each: each in masters):
+        _stop(spec, each)
+
+
+def _admit(spec: KubernetesSpec, instance: Instance, replicas: int) -> None:
+    """Have an instance take writes only while so many replicas follow."""
+    with door(spec, instance).open(CHANGE_SECONDS) as redis:
+        redis.ask("CONFIG", "SET", "min-replicas-to-write", str(replicas))
+
+
+def _have_all_of(spec: KubernetesSpec, masters: Sequence[Instance], among: Sequence[Instance]) -> bool:
+    """Say whether there is one master, and all others have what it had when they were asked."""
+    offsets = []
+    for each in [*masters, *(each for each in among if each not in masters)]:  # it is asked first
+        with door(spec, each).open(ANSWER_SECONDS) as redis:
+            told = redis.info("replication")
+        offsets.append(int(told["master_repl_offset"] if each in masters else told.get("slave_repl_offset", -1)))
+    return len(masters) == 1 and min(offsets) == offsets[0]
+
+
+def _wake(spec: KubernetesSpec, instance: Instance) -> None:
+    """Have an instance run a pod that was stopped, where nobody else does so."""
+    path = spec.found.at("statefulsets", instance.workload, api=workloads.APPS)
+    found = spec.found.get(path)
+    if found and found["spec"].get("replicas") == 0:
+        spec.found.patch(f"{path}/scale", {"spec": {"replicas": 1}})
+
+
 # Settings and users
 
 
@@ -265,7 +328,8 @@ def _update(spec: KubernetesSpec) -> None:
 def _take_over(spec: KubernetesSpec, instance: Instance) -> bool:
     known = single.passwords(spec)
     at = door(spec, instance)
-    if not server.bring(at, spec.settings, known, single.Log(partial(part.run, spec, pod=instance.pod))):
+    log = single.Log(partial(part.run, spec, pod=instance.pod))
+    if not server.bring(at, spec.settings, known, log, single.listening(spec)):
         return False
     with at.open(CHANGE_SECONDS) as redis:
         redis.ask("CONFIG", "SET", "masteruser", "replica", "masterauth", known["replica"])
@@ -383,11 +447,31 @@ def _correct_sentinel(spec: KubernetesSpec, instance: Instance) -> None:
         time.sleep(POLL)
 
 
+def _renew_sentinel(spec: KubernetesSpec, instance: Instance) -> None:
+    """Have a sentinel that shows another certificate than lies in its files start anew: it reads them once. Clients do not notice."""
+    if not (wanted_one := part.texts(spec).get("server.crt")):
+        return
+    port = forward.port(spec.place, spec.key, forward.pod(instance.pod), wanted.SENTINEL_PORT)
+
+    def shows_it() -> bool:
+        try:
+            shown = ssl.get_server_certificate((forward.LOOPBACK, port), timeout=ANSWER_SECONDS)
+        except OSError:
+            return False
+        return shown.strip() == wanted_one.strip()
+
+    if shows_it():
+        return
+    with suppress(ServerError), _sentinel(spec, instance) as asked:
+        asked.ask("SHUTDOWN")  # it hangs up
+    _await(shows_it, f"the sentinel of {instance.host} does not show its new certificate")
+
+
 @contextmanager
 def _sentinel(spec: KubernetesSpec, instance: Instance) -> Iterator[Conversation]:
     """Log in to the sentinel beside an instance; raises ServerError where it does not answer."""
     port = forward.port(spec.place, spec.key, forward.pod(instance.pod), wanted.SENTINEL_PORT)
-    address = Address(host=forward.LOOPBACK, port=port)
+    address = Address(host=forward.LOOPBACK, port=port, root_certificate=_root(spec))
     try:
         with conversation(address, "sentinel", state.password(spec, "sentinel"), CHANGE_SECONDS) as asked:
             yield asked

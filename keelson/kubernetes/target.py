@@ -66,7 +66,7 @@ class KubernetesTarget(ContainerTarget):
         """Return a port of this machine that leads to `server`, waiting a while for a pod that is just started again."""
         record = self._record(stack, server)
         host, inner = host_of(record, entrance, stack), int(record["port"])
-        root = self._root(stack, record)
+        root = self.root_certificate(stack, record)
         if entrance == "primary":
             self._await_pod(stack, server)
         else:
@@ -81,7 +81,7 @@ class KubernetesTarget(ContainerTarget):
         if (count := instances_of(record)) == 1:
             return super().instances(stack, redis)
         aims = (forward.pod(each.pod) for each in replicas.instances(redis, count))
-        root = self._root(stack, record)
+        root = self.root_certificate(stack, record)
         ports = [forward.port(self._place, stack, aim, int(record["port"])) for aim in aims]
         return tuple(Address(host=forward.LOOPBACK, port=port, root_certificate=root, fleeting=True) for port in ports)
 

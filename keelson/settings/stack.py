@@ -156,8 +156,8 @@ class StackSettings(Settings):
         return {**self.servers, **self.redis, "pgadmin": self.pgadmin, "agent": self.agent}
 
     def encryption_of(self, redis: str) -> dict[str, str]:
-        """Return what the part of a Redis is told of TLS, which it speaks on this machine alone yet."""
-        return self.redis[redis].encryption if self.target == "local" else {}
+        """Return what the part of a Redis is told of TLS; several instances speak none yet."""
+        return self.redis[redis].encryption if self.instances_of(redis) == 1 else {}
 
     def instances_of(self, name: str) -> int:
         """Return how many instances a server or Redis has: 1 where it is not highly available."""

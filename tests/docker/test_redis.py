@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -14,8 +14,10 @@ from cryptography import x509
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from keelson.backups.making import Source
 from keelson.containers.model import STATE_PATH
 from keelson.docker import answers, images, names
+from keelson.endpoint import Reference
 from keelson.errors import ServerError
 from tests.docker.ground import Ground, ground
 from tests.local.conftest import wait_until
@@ -144,6 +146,23 @@ def test_its_certificate_names_it_and_is_among_those_of_the_stack(shared: Redis)
     )
     (known,) = [each for each in shared.on.target.certificates(shared.on.key) if each.server == "redis"]
     assert known.expires == found.not_valid_after_utc
+
+
+def test_it_is_backed_up_inside_by_its_name(shared: Redis) -> None:
+    with shared.client() as admin:
+        admin.set("auth:backed", "up")
+    reference = Reference(stack=shared.on.key, target=shared.on.place, server="redis", database="0", role="admin")
+    assert "redis" in shared.on.target.back_up(Source("redis", reference), "by hand", None)
+
+
+def test_one_of_which_no_port_is_published_is_verified_through_the_toolbox(on: Ground) -> None:
+    store = Redis(on, "inner")
+    on.up(replace(on.spec("inner", "redis", "redis", **store.settings), published=False))
+    address = on.target.locate(on.key, "inner")
+    assert address.fleeting
+    with store.client() as admin:
+        assert admin.ping()
+    assert on.target.locate_inside(on.key, "inner").encrypted
 
 
 def test_one_of_an_older_release_is_encrypted_by_an_update_and_keeps_its_keys(on: Ground) -> None:

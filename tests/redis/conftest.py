@@ -38,7 +38,7 @@ class Server:
         kept = registry.Registry(self.local.key)
         more = {"username": user, "password": kept.password(self.name, user), "decode_responses": True} | more
         more = {"ssl": True, "ssl_ca_certs": str(authorities.file(self.local.key))} | more
-        return redis.Redis(port=kept.ports()[self.name], db=database, socket_timeout=5, **more)
+        return redis.Redis(db=database, socket_timeout=5, **{"port": kept.ports()[self.name]} | more)
 
     def up(self, **settings: object) -> None:
         volume.make(self.local.key, self.local.stack_id, self.name)

@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import redis
 
-from tests.stack.docker_stack import DockerStack
 from tests.stack.harness import StackUnderTest, notes_up, wait_until
 
 SPLIT = {
@@ -54,9 +53,8 @@ def test_env_names_every_database(running: StackUnderTest) -> None:
     for name, number in {"GENERAL": 0, "CACHE": 1, "SESSIONS": 2}.items():
         url = urlsplit(values[f"REDIS_{name}_URL"])
         assert url.path == f"/{number}"
-        if not isinstance(running, DockerStack):
-            assert url.scheme == "rediss"
-            assert parse_qs(url.query)["ssl_ca_certs"] == [values["REDIS_CA_FILE"]]
+        assert url.scheme == "rediss"
+        assert parse_qs(url.query)["ssl_ca_certs"] == [values["REDIS_CA_FILE"]]
     with redis.Redis.from_url(values["REDIS_SESSIONS_URL"]) as app:
         assert app.set("notes:k", "v")
 
@@ -161,9 +159,10 @@ def test_a_password_for_nobody_is_refused_before_anything_changes(running: Stack
     assert "names 'nots_app'; the users are admin, backup, monitor, notes_app" in refused.stderr + refused.stdout
 
 
-@pytest.mark.local
 def test_one_for_clients_without_tls_answers_in_clear_until_an_update_encrypts_it(running: StackUnderTest) -> None:
     before = running.settings["redis"]
+    with _client(running) as app:
+        app.set("notes:kept", "x")
     running.write_settings(redis={"redis": {"tls": False}})
     running.keelson("up")
     assert "REDIS_CA_FILE" not in running.keelson("env", "notes").stdout
@@ -191,7 +190,7 @@ def test_several_hold_a_database_each_and_destroy_leaves_nothing(running: StackU
     assert {name for name in values if name.startswith("REDIS")} == {
         "REDIS_URL",
         "REDIS_KEY_PREFIX",
-        *(() if isinstance(running, DockerStack) else ("REDIS_CA_FILE",)),
+        "REDIS_CA_FILE",
         "REDIS_CACHE_URL",
         "REDIS_SESSIONS_URL",
     }

@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import pytest
 import redis
 
 from keelson.kubernetes import forward, names
 from keelson.kubernetes.replicas import Instance, addresses, instances, proxy
+from keelson.target import target
 from tests.stack.harness import wait_until
 from tests.stack.kubernetes_stack import KubernetesStack
 from tests.stack.test_backups import listed
@@ -45,7 +47,15 @@ class Redis:
                 else self.stack.port("redis")
             )
         password = self.stack.passwords()[f"redis/{user}"]
-        return redis.Redis(port=port, username=user, password=password, socket_timeout=3, decode_responses=True)
+        login = {"username": user, "password": password, "socket_timeout": 3, "decode_responses": True}
+        return redis.Redis(port=port, **login, **self.verified)
+
+    @property
+    def verified(self) -> dict[str, Any]:
+        """By what a client verifies it, where it is encrypted."""
+        with self.stack.here():
+            root = target(self.stack.place).locate(self.stack.key, "redis").root_certificate
+        return {"ssl": True, "ssl_ca_certs": str(root)} if root else {}
 
     @property
     def instances(self) -> tuple[Instance, ...]:

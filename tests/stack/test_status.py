@@ -19,7 +19,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.stack.docker_stack import DockerStack
 from tests.stack.harness import NOTES, StackUnderTest, wait_until
 
 LONGEST = 4.5  # seconds for a look at a stack of which a part is frozen, on a busy machine
@@ -57,8 +56,7 @@ def test_a_stack_as_it_should_be_is_well(stack: StackUnderTest) -> None:
     redis = named(found, "redis")["redis"]
     assert redis["memory"] > 0
     assert redis["evicted"] == 0
-    encrypted = {"main", "second", "authority"} | (set() if isinstance(stack, DockerStack) else {"redis"})
-    assert {each["server"] for each in found["certificates"]} == encrypted
+    assert {each["server"] for each in found["certificates"]} == {"main", "second", "redis", "authority"}
     assert stack.key in found["backups"]
 
 

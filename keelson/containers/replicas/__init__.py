@@ -2,7 +2,7 @@
 
 | file | holds |
 |---|---|
-| `members` | how many instances there are, and which, for the scripts |
+| `members` | how many instances there are, and which, for the scripts, and how these reach them |
 | `replication.conf` | what Redis's configuration has beside that of a single one |
 | `sentinel.conf`, `watched.conf` | the settings of a sentinel, and of what it watches |
 | `sentinel.password` | by which scripts ask it, and which it gives Redis |
@@ -22,13 +22,14 @@ from pathlib import Path
 
 from keelson.containers import alone
 from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount
-from keelson.containers.redis import DATA, SAVE_SECONDS
+from keelson.containers.redis import DATA, SAVE_SECONDS, verified
+from keelson.redis import server
 from keelson.redis.users import hashed
 
 PORT = 6379
 SENTINEL_PORT = 26379
 USERS = "/etc/keelson-users"
-PROXY_FILES = ("proxy.cfg", "proxy.sh")
+PROXY_FILES = ("proxy.cfg", "proxy.sh")  # and what instances are verified against
 PROXY_COMMAND = ("sh", f"{CONFIG}/proxy.sh")
 INSTANCE = "KEELSON_INSTANCE"  # the variable that names it
 LAG = 5  # seconds that a replica may be silent until it does not count
@@ -38,10 +39,6 @@ BACKLOG = "16mb"  # of changes, which a replica that comes back need not ask for
 SECONDS_TO_JOIN = 600  # until it listens: an instance first asks the others who the master is
 SECONDS_TO_HAND_OVER = 60
 SCRIPTS = ("common", "instance", "serve", "sentinel", "handover", "proxy")
-SENTINEL_HEALTH = (
-    f'export REDISCLI_AUTH="$(cat {CONFIG}/sentinel.password)"; '
-    f'[ "$(redis-cli -p {SENTINEL_PORT} --user sentinel --no-auth-warning ping)" = PONG ]'
-)
 
 
 @dataclass(frozen=True)
@@ -53,12 +50,14 @@ class Formation:
         hosts: theirs, the first one first.
         id: random digits.
         passwords: of those as whom they work together.
+        tls: the oldest version of TLS that they speak; empty where they speak none.
     """
 
     part: str
     hosts: Sequence[str]
     id: str
     passwords: Mapping[str, str]
+    tls: str = ""
 
     @property
     def majority(self) -> int:
@@ -78,7 +77,7 @@ def instance(single: ContainerSettings, host: str) -> ContainerSettings:
     )
 
 
-def sentinel(host: str) -> ContainerSettings:
+def sentinel(host: str, tls: str = "") -> ContainerSettings:
     """Return what the container of the sentinel beside it is like."""
     return ContainerSettings(
         command=("sh", f"{CONFIG}/sentinel.sh"),
@@ -86,7 +85,7 @@ def sentinel(host: str) -> ContainerSettings:
         volumes={"config": Mount(CONFIG, read_only=True), "data": Mount(DATA)},
         networks=("product",),
         memory={"/tmp": Memory(16)},  # noqa: S108 - inside the container
-        healthcheck=Healthcheck(("sh", "-c", SENTINEL_HEALTH)),
+        healthcheck=Healthcheck(("sh", "-c", _sentinel_health(tls))),
     )
 
 
@@ -112,9 +111,10 @@ def files(formation: Formation) -> Mapping[str, str]:
                 "min-replicas-to-write": 1,
                 "min-replicas-max-lag": LAG,
                 "repl-backlog-size": BACKLOG,
+                **({"tls-replication": "yes"} if formation.tls else {}),
             }
         ),
-        "sentinel.conf": _sentinel(formation.passwords["sentinel"]),
+        "sentinel.conf": _sentinel(formation),
         "watched.conf": "".join(
             f"sentinel set {formation.part} {name} {value}\n" for name, value in watched(formation).items()
         ),
@@ -143,13 +143,24 @@ def _members(formation: Formation) -> str:
         "count": len(formation.hosts),
         "majority": formation.majority,
         "formation": formation.id,
+        "tls": verified(formation.tls),
     }
     return "".join(f"{name}='{value}'\n" for name, value in values.items())
 
 
-def _sentinel(password: str) -> str:
+def _sentinel_health(tls: str) -> str:
     return (
-        f"port {SENTINEL_PORT}\nbind * -::*\ndir /tmp\nprotected-mode no\n"
+        f'export REDISCLI_AUTH="$(cat {CONFIG}/sentinel.password)"; '
+        f'[ "$(redis-cli -p {SENTINEL_PORT}{verified(tls)} --user sentinel --no-auth-warning ping)" = PONG ]'
+    )
+
+
+def _sentinel(formation: Formation) -> str:
+    password = formation.passwords["sentinel"]
+    listens = server.listening(SENTINEL_PORT, {server.TLS: formation.tls}, CONFIG)
+    encrypted = {"tls-replication": "yes"} if formation.tls else {}
+    return _lines(listens | encrypted) + (
+        f"bind * -::*\ndir /tmp\nprotected-mode no\n"
         f"user default reset\nuser sentinel reset on {hashed(password)} ~* &* +@all\n"
         f"sentinel announce-port {SENTINEL_PORT}\n"
         f"sentinel sentinel-user sentinel\nsentinel sentinel-pass {password}\n"
@@ -187,12 +198,14 @@ frontend redis
 
 
 def _backend(formation: Formation, name: str, expected: str) -> str:
-    servers = "".join(f"    server {host} {host}:{PORT} check\n" for host in formation.hosts)
+    tls = f" check-ssl verify required ca-file {CONFIG}/ca.crt" if formation.tls else ""
+    as_servers_say = " default" if formation.tls else ""  # without it a check that connects by itself does so in clear
+    servers = "".join(f"    server {host} {host}:{PORT} check{tls}\n" for host in formation.hosts)
     password = formation.passwords["proxy"]
     return f"""\
 backend {name}
     option tcp-check
-    tcp-check connect
+    tcp-check connect{as_servers_say}
     tcp-check send "AUTH proxy {password}\\r\\n"
     tcp-check expect string +OK
     tcp-check send "INFO replication\\r\\n"

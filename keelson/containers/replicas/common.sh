@@ -30,7 +30,7 @@ sentinel() {
     shift
     [ -n "$of" ] || return 1
     REDISCLI_AUTH=$(cat "$config/sentinel.password") \
-        timeout 3 redis-cli -h "$of" -p 26379 --user sentinel --no-auth-warning sentinel "$@" 2>/dev/null
+        timeout 3 redis-cli -h "$of" -p 26379 $tls --user sentinel --no-auth-warning sentinel "$@" 2>/dev/null
 }
 
 # look: ask all sentinels, and set how many answered, and what the newest word of them is.

@@ -5,7 +5,7 @@ set -eu
 addresses=$(cat "$state/instance.addresses")
 
 redis() {
-    REDISCLI_AUTH=$(cat "$config/sentinel.password") timeout 3 redis-cli --user sentinel --no-auth-warning "$@" 2>/dev/null
+    REDISCLI_AUTH=$(cat "$config/sentinel.password") timeout 3 redis-cli $tls --user sentinel --no-auth-warning "$@" 2>/dev/null
 }
 
 # equal: say whether all replicas have what the master had when it ceased to take writes.

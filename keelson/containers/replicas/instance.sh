@@ -51,7 +51,7 @@ watch() {
     [ -z "$known" ] || return 0
     until [ "$(sentinel "$KEELSON_INSTANCE" monitor "$part" "$master" 6379 "$majority")" = OK ]; do sleep 1; done
     REDISCLI_AUTH=$(cat "$config/sentinel.password") \
-        redis-cli -h "$me" -p 26379 --user sentinel --no-auth-warning <"$config/watched.conf" >/dev/null
+        redis-cli -h "$me" -p 26379 $tls --user sentinel --no-auth-warning <"$config/watched.conf" >/dev/null
 }
 
 [ -w "$data" ] || {
