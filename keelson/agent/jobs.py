@@ -16,6 +16,7 @@ from keelson.errors import PlatformError, SettingsError
 from keelson.local import registry
 from keelson.schedule import Schedule
 
+ARCHIVE = "archive"  # the kind of job that is done with a whole server
 YEAR_3000 = 32_503_680_000  # seconds since 1970; what is beyond is no time
 
 
@@ -25,7 +26,7 @@ class Job:
 
     Attributes:
         name: the job's name in the stack, for example `backup-auth`.
-        kind: what is done: `backup` or `drill`.
+        kind: what is done: `backup`, `drill` or `archive`.
         reference: the database or Redis that it is done with, as its administrator.
         engine: what answers there: `postgres` or `redis`.
         schedule: a cron expression of five fields.
@@ -63,6 +64,11 @@ def backup_of(name: str) -> str:
 def drill_of(name: str) -> str:
     """Return the name of the job that drills the backups of the database `name`."""
     return f"drill-{name}"
+
+
+def archive_of(server: str) -> str:
+    """Return the name of the job that backs up the server `server` as a whole."""
+    return f"{ARCHIVE}-{server}"
 
 
 def put(key: str, job: Job) -> None:

@@ -11,7 +11,11 @@ from keelson.errors import SettingsError
 Figures = Mapping[str, float]  # what a run tells about its result, for example {"bytes": 4711}
 
 # Each module has a function `run(job)` that does the job once; it returns figures or None, and raises KeelsonError.
-MODULES = {"backup": "keelson.backups.scheduled", "drill": "keelson.backups.drills.scheduled"}
+MODULES = {
+    "backup": "keelson.backups.scheduled",
+    "drill": "keelson.backups.drills.scheduled",
+    "archive": "keelson.backups.physical.scheduled",
+}
 
 
 def function(kind: str) -> Callable[[Job], Figures | None]:

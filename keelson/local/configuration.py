@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelson import paths
+from keelson.backups.physical.chosen import ENGINE
 from keelson.errors import ServerError, SettingsError
-from keelson.local import tls
+from keelson.local import archive, tls
 from keelson.local.root import DATA, PrivateRoot
 from keelson.settings.limits import SHARED_BUFFERS
 
@@ -87,6 +88,7 @@ OWNED = {
     "ssl_key_file": "the platform makes the certificates",
     "unix_socket_directories": "the platform places the files",
 }
+EXPOSED = "60s"  # after which what was written is archived, however little it is
 RELOAD_SECONDS = 10
 POLL = 0.02
 SAID = re.compile(r"(?:LOG|FATAL|ERROR):\s+(.*)")
@@ -170,6 +172,7 @@ def values(spec: ServerSpec, port: int, place: Place = HERE) -> dict[str, str]:
         **DEFAULTS,
         **(TIMESCALE_DEFAULTS if spec.timescale else {}),
         **(AUDIT_DEFAULTS if AUDIT in preloaded else {}),
+        **({"archive_timeout": EXPOSED} if spec.archiving else {}),
         **given,
         **_own(spec, port, place),
         "shared_preload_libraries": ",".join(dict.fromkeys(preloaded)),
@@ -185,6 +188,7 @@ def render(settings: Mapping[str, str]) -> str:
 def write(spec: ServerSpec, port: int) -> bool:
     """Write a server's configuration and see to its certificate; True if that is a new one."""
     pgdata = spec.directory / "pgdata"
+    archive.configure(spec, port)
     certified = tls.ensure_server(spec.key, spec.directory / "tls", spec.name)
     tls.ensure_clients(spec.key, spec.name, spec.certified)
     paths.private_directory(spec.directory / "run")
@@ -226,7 +230,8 @@ def _own(spec: ServerSpec, port: int, place: Place) -> dict[str, str]:
         "ssl_key_file": f"{place.certificates}/server.key",
         "ssl_ca_file": f"{place.certificates}/ca.crt",
         "archive_mode": "on",
-        "archive_command": "/bin/true",  # until archiving is set up; what needs a restart is on from the start
+        # What needs a restart is on from the start, whether there is an archive or not.
+        "archive_command": ENGINE.command if spec.archiving else "/bin/true",
         "allow_alter_system": "off",
         "log_destination": "stderr",
         "logging_collector": "off",

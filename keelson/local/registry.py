@@ -56,6 +56,8 @@ class ServerRecord:
     hba: tuple[str, ...] = ()
     certified: tuple[str, ...] = ()  # logins that show a certificate
     pgaudit: bool = False
+    archiving: Mapping[str, Any] = field(default_factory=dict)  # empty where it keeps no archive
+    origin: str = ""  # the server that it shows as that was at a moment
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ class PrivateRoot:
         data: Path | None = None,
         binds: Mapping[Path, str] | None = None,
         reads: Mapping[Path, str] | None = None,
+        maybe: Mapping[Path, str] | None = None,
         user: str = "postgres",
         as_first_process: bool = False,
     ) -> list[str]:
@@ -77,6 +78,7 @@ class PrivateRoot:
             binds: further paths of this machine that it may write, each with its place inside (a mount point of the
                 root, or a path below /tmp).
             reads: further paths that it may only read.
+            maybe: as `binds`, each left out where it is missing.
             user: the user that the program takes itself for.
             as_first_process: whether it is process 1 inside, so that all its children end with it.
         """
@@ -86,6 +88,7 @@ class PrivateRoot:
             *("--tmpfs", "/tmp", "--tmpfs", "/run"),  # noqa: S108  # inside the root
             *_mounts("--bind", {**({data: str(DATA)} if data else {}), **(binds or {})}),
             *_mounts("--ro-bind", reads or {}),
+            *_mounts("--bind-try", maybe or {}),
             *("--unshare-user", "--uid", uid, "--gid", uid, "--unshare-pid", "--die-with-parent"),
             *("--setenv", "PATH", f"{self.binaries}:/usr/bin:/bin", "--chdir", "/"),
             *(["--as-pid-1"] if as_first_process else []),

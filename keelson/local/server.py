@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from keelson.backups.physical.archiving import archiving_of
 from keelson.errors import ServerError
-from keelson.local import configuration, ports, supervisor, tls
+from keelson.local import archive, configuration, ports, supervisor, tls
 from keelson.local import root as private_root
 from keelson.local.data_directory import (
     ADMINISTRATOR,
@@ -104,7 +105,7 @@ def stop(key: str, name: str) -> None:
 def restart(key: str, name: str) -> ServerState:
     """Stop a server cleanly, and start it as it was."""
     stop(key, name)
-    return start(_recorded(key, name))
+    return start(recorded(key, name))
 
 
 def remove(key: str, name: str) -> None:
@@ -162,7 +163,7 @@ def start_stack(key: str, names: Sequence[str] = (), *, new_port: bool = False) 
         msg = f"stack {key} has no server on this machine; run `keelson up`"
         raise ServerError(msg)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        waiting = {name: pool.submit(start, _recorded(key, name), new_port=new_port) for name in names}
+        waiting = {name: pool.submit(start, recorded(key, name), new_port=new_port) for name in names}
     return {name: future.result() for name, future in waiting.items()}
 
 
@@ -174,7 +175,7 @@ def stop_stack(key: str) -> None:
 def program(spec: ServerSpec, root: PrivateRoot) -> Program:
     """Return what supervisord is to keep running: the postmaster as the first process of its sandbox."""
     argv = [root.program("postgres"), "-D", f"{DATA}/pgdata"]
-    command = root.command(argv, data=spec.directory, as_first_process=True)
+    command = root.command(argv, data=spec.directory, maybe=archive.mounts(spec), as_first_process=True)
     return Program(spec.name, tuple(command), "SIGINT", sandboxed=True, lock=spec.directory / "server.lock")
 
 
@@ -253,7 +254,7 @@ def _failure(spec: ServerSpec, launch: Launch, what: str, said: str) -> ServerEr
     return ServerError(f"server {spec.name} {what}: {reason}; see {launch.log} and run `keelson start` again")
 
 
-def _recorded(key: str, name: str) -> ServerSpec:
+def recorded(key: str, name: str) -> ServerSpec:
     record = _record(key, name)
     stack = Registry(key).stack()
     return ServerSpec(
@@ -270,6 +271,8 @@ def _recorded(key: str, name: str) -> ServerSpec:
         hba=tuple(record.hba),
         certified=tuple(record.certified),
         pgaudit=record.pgaudit,
+        archiving=archiving_of(record.archiving),
+        origin=record.origin,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from keelson import paths
+from keelson.backups.physical.archiving import Archiving
 from keelson.errors import SettingsError
 from keelson.local.registry import KEY, ServerRecord
 
@@ -34,6 +35,9 @@ class ServerSpec:
         timescale: whether TimescaleDB is loaded.
         pgaudit: whether pgAudit is.
         certified: the logins that show a certificate.
+        archiving: how it keeps what a restore to any moment takes; None: it does not.
+        origin: the server that it shows as that was at a moment; empty for one of the settings.
+        passphrase: by which that is encrypted; empty for one made up.
         hba: the lines of pg_hba.conf; none where all logins are let in from this machine.
     """
 
@@ -50,6 +54,9 @@ class ServerSpec:
     hba: tuple[str, ...] = ()
     certified: tuple[str, ...] = ()
     pgaudit: bool = False
+    archiving: Archiving | None = None
+    origin: str = ""
+    passphrase: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         for what, text, pattern in (("stack key", self.key, KEY), ("server's name", self.name, NAME)):
@@ -82,6 +89,8 @@ class ServerSpec:
             hba=self.hba,
             certified=self.certified,
             pgaudit=self.pgaudit,
+            archiving=self.archiving.values() if self.archiving else {},
+            origin=self.origin,
         )
 
 

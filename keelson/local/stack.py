@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keelson import paths
 from keelson.errors import PlatformError
-from keelson.local import data_directory, login, supervisor
+from keelson.local import data_directory, login, recovery, supervisor
 from keelson.local.registry import Registry
 
 ID_BYTES = 6
@@ -44,6 +44,7 @@ def remove(key: str, stack_id: str) -> None:
     if registry.stack() is not None:
         registry.claim(stack_id)
     login.undo(key)
+    recovery.discard_all(key)
     supervisor.shutdown(key)
     _remove_tree(supervisor.socket_path(key).parent)
     if _has_data(key):

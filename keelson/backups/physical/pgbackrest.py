@@ -1,0 +1,250 @@
+"""pgBackRest, as Debian has it: what it is told, and what it says.
+
+The log is sent by a process beside the server (`archive-async`). That one detaches itself, so the postmaster, process 1 of its sandbox,
+inherits it, and would take a failure for the crash of a session; so it runs below a shell that ends well.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from keelson.backups.physical.archiving import ARCHIVE, DROPPED, FOLDER, Archiving
+from keelson.backups.physical.engine import Goal, Inventory, Physical, Workplace
+from keelson.errors import BackupError, DamagedError
+
+STANZA = "main"
+PROGRAM = "/usr/bin/pgbackrest"
+HERE = f"/data/{FOLDER}"
+CONFIGURATION = f"{HERE}/pgbackrest.conf"
+SECONDS, LONGEST = 120.0, 24 * 3600.0
+PROCESSES = 2
+ARCHIVED_WITHIN = 60  # seconds until a file that was sent must be there
+NO_STANZA, READABLE = {1, 3}, {0, 2}  # of what `info` says; 2: there is no backup yet
+PAUSE = 0.3  # seconds until a lock is asked for again
+PUSH = f"""\
+#!/bin/sh
+# Written by Keelson. Sends a file of the log; what had to be dropped is noted for `keelson status`.
+said=$({PROGRAM} --config={CONFIGURATION} --cmd={HERE}/pgbackrest --stanza={STANZA} archive-push "$1" 2>&1)
+status=$?
+[ -z "$said" ] || printf '%s\\n' "$said" >&2
+case $said in *"dropped WAL file"*) printf '%s %s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${{1##*/}}" >>{DROPPED} ;; esac
+exit $status
+"""
+DETACHED = f"""\
+#!/bin/sh
+# Written by Keelson. The process that sends the log ends well for whoever inherits it; the log's files say how it went.
+case " $* " in *" archive-push:async "*) {PROGRAM} "$@"; exit 0 ;; esac
+exec {PROGRAM} "$@"
+"""
+_SAID = re.compile(r"(?:ERROR|WARN): (?:\[(\d+)\]: )?(.*)")
+_SEGMENT = re.compile(r"[0-9A-F]{24}(?=-[0-9a-f]{40})")
+_LABEL = re.compile(r"\d{8}-\d{6}[FDI]$")
+
+
+class BusyError(BackupError):
+    """Another process of pgBackRest is at the same work."""
+
+
+class PgBackRest:
+    """See `keelson.backups.physical.engine.Engine` for what each method is for."""
+
+    command = f"{HERE}/pgbackrest-push %p"  # which `check` finds its own name in
+
+    def files(self, archiving: Archiving, passphrase: str, port: int) -> Mapping[str, tuple[str, int]]:
+        """Return its configuration and two small scripts."""
+        return {
+            "pgbackrest.conf": (_configuration(archiving, passphrase, port), 0o600),
+            "pgbackrest-push": (PUSH, 0o700),
+            "pgbackrest": (DETACHED, 0o700),
+        }
+
+    def prepare(self, place: Workplace) -> None:
+        """Make the stanza, or recognise it; while that has not been made, whoever sends the log holds its lock again and again."""
+        deadline = time.monotonic() + SECONDS
+        while _status(self._told(place)) in NO_STANZA:
+            try:
+                self._run(place, "stanza-create", what="making the repository")
+            except BusyError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE)
+
+    def check(self, place: Workplace) -> None:
+        """Send a file of the log, and wait until it is there."""
+        self._run(place, "check", what="archiving")
+
+    def back_up(self, place: Workplace, *, full: bool) -> None:
+        """Make a full backup or one of what changed since the last; old ones go after it."""
+        self._run(place, "backup", f"--type={'full' if full else 'incr'}", what="the backup", seconds=LONGEST)
+
+    def inventory(self, place: Workplace) -> Inventory:
+        """Return the backups, the oldest first."""
+        return _inventory(place, self._told(place))
+
+    def newest(self, repository: Path) -> datetime | None:
+        """Go by the names of directories."""
+        made = (each.parent.name for each in (repository / "backup" / STANZA).glob("*/backup.manifest"))
+        begun = [
+            datetime.strptime(name[-16:-1], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) for name in made if _LABEL.search(name)
+        ]
+        return max(begun, default=None)
+
+    def gaps(self, repository: Path) -> list[tuple[str, str]]:
+        """Go by the names of files."""
+        names = sorted(
+            {found[0] for path in (repository / "archive").rglob("0*") if (found := _SEGMENT.match(path.name))}
+        )
+        pairs = [(one, other) for one, other in itertools.pairwise(names) if one[:8] == other[:8]]
+        return [(one, other) for one, other in pairs if _number(other) != _number(one) + 1]
+
+    def verify(self, place: Workplace) -> str:
+        """Read all of it back, and hold it against its checksums."""
+        said = self._run(
+            place, "verify", "--output=text", "--verbose", what="reading the repository back", seconds=LONGEST
+        )
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        wrong = [
+            line for line in lines if re.search(r"(?:missing|invalid|checksum|other): *[1-9]|ERROR|status: error", line)
+        ]
+        if wrong:
+            msg = f"the archive of {place.server} is damaged ({wrong[0]}); make a full backup now: `keelson backup run --server {place.server} --full`"
+            raise DamagedError(msg)
+        return "; ".join(lines)
+
+    def restore(self, place: Workplace, goal: Goal) -> None:
+        """Write the files, and what PostgreSQL needs to go forward."""
+        until = (
+            (
+                "--type=time",
+                f"--target={goal.moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f+00}",
+                "--target-action=promote",
+            )
+            if goal.moment
+            else ("--type=default",)
+        )
+        options = (f"--set={goal.label}", *until, f"--target-timeline={goal.timeline}")
+        self._run(place, "restore", *options, what="the restore", seconds=LONGEST)
+
+    def _told(self, place: Workplace) -> dict[str, Any]:
+        told = json.loads(self._run(place, "info", "--output=json", what="reading the repository"), strict=False)
+        return next((stanza for stanza in told if stanza["name"] == STANZA), {})
+
+    @staticmethod
+    def _run(place: Workplace, command: str, *options: str, what: str, seconds: float = SECONDS) -> str:
+        argv = [PROGRAM, f"--config={CONFIGURATION}", f"--stanza={STANZA}", *options, command]
+        done = place.run(argv, seconds=seconds)
+        if done.returncode:
+            raise _failure(place, done, what)
+        return done.stdout.decode(errors="replace")
+
+
+def _configuration(archiving: Archiving, passphrase: str, port: int) -> str:
+    told = {
+        "repo1-path": str(ARCHIVE),
+        "repo1-cipher-type": "aes-256-cbc",
+        "repo1-cipher-pass": passphrase,
+        "repo1-retention-full": archiving.keep_full,
+        "repo1-bundle": "y",
+        "repo1-block": "y",
+        "compress-type": "zst",
+        "compress-level": 3,
+        "process-max": PROCESSES,
+        "archive-timeout": ARCHIVED_WITHIN,
+        "archive-push-queue-max": archiving.waiting,
+        "start-fast": "y",
+        "spool-path": f"{HERE}/spool",
+        "lock-path": f"{HERE}/lock",
+        "log-level-file": "off",
+        "log-level-console": "warn",
+        "log-timestamp": "n",
+    }
+    server = {"pg1-path": "/data/pgdata", "pg1-port": port, "pg1-user": "postgres"}
+    sections: dict[str, Mapping[str, object]] = {
+        "global": told,
+        "global:archive-push": {"archive-async": "y"},
+        STANZA: server,
+    }
+    lines = [
+        line
+        for name, values in sections.items()
+        for line in (f"[{name}]", *(f"{k}={v}" for k, v in values.items()), "")
+    ]
+    return "\n".join(["# Written by Keelson from the stack's settings; changes here are lost.", *lines])
+
+
+def _inventory(place: Workplace, stanza: Mapping[str, Any]) -> Inventory:
+    if _status(stanza) in NO_STANZA:
+        return Inventory()
+    if _status(stanza) not in READABLE:
+        told = [each.get("status", {}).get("message") for each in (*stanza.get("repo", ()), stanza)]
+        said = " ".join(str(next(filter(None, told), "it does not say why")).split())
+        if _is_encrypted_otherwise(said):
+            raise _undecipherable(place)
+        msg = f"the archive of {place.server} cannot be read ({said}); mount its disk and see to its files"
+        raise BackupError(msg)
+    archives = stanza.get("archive", ())
+    last = max((each["max"] for each in archives if each.get("max")), default="")
+    return Inventory(tuple(_backup(each) for each in stanza.get("backup", ())), last)
+
+
+def _number(segment: str) -> int:
+    """Return how many files of 16 MB of the log come before one."""
+    return (int(segment[8:16], 16) << 8) + int(segment[16:24], 16)
+
+
+def _status(stanza: Mapping[str, Any]) -> int:
+    return int(stanza.get("status", {}).get("code", 1))
+
+
+def _backup(told: Mapping[str, Any]) -> Physical:
+    times, sizes = told["timestamp"], told["info"]
+    return Physical(
+        label=told["label"],
+        full=told["type"] == "full",
+        begun=datetime.fromtimestamp(times["start"], UTC),
+        ended=datetime.fromtimestamp(times["stop"] + 1, UTC),  # whole seconds, rounded down
+        bytes=int(sizes["size"]),
+        stored=int(sizes["repository"]["delta"]),
+        timeline=int(told["archive"]["start"][:8], 16),
+        position=position(told["lsn"]["stop"]),
+        fault="some of its pages had a wrong checksum when it was made" if told.get("error") else "",
+    )
+
+
+def position(text: str) -> int:
+    """Return a position of the log, such as 0/3000028, as a number."""
+    high, _, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+def _failure(place: Workplace, done: subprocess.CompletedProcess[bytes], what: str) -> BackupError:
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    found = _SAID.findall(said)
+    text = " ".join(found[-1][1].split()) if found else (said.strip().splitlines() or [f"status {done.returncode}"])[-1]
+    if _is_encrypted_otherwise(said):
+        return _undecipherable(place)
+    if "unable to acquire lock" in said:
+        return BusyError(f"another process is at work on the archive of {place.server}; wait for its end")
+    if "FileMissingError" in said and "archive.info" in said:
+        return BackupError(
+            f"the archive of {place.server} is missing; mount its disk, or run `keelson up` to begin a new one"
+        )
+    return BackupError(f"{what} of {place.server} failed: {text.rstrip('.')}; correct that and try again")
+
+
+def _is_encrypted_otherwise(said: str) -> bool:
+    """Say whether a file was there and made no sense: with another passphrase it is taken for noise."""
+    return "CryptoError" in said or ("unable to load info file" in said and "FileMissingError" not in said)
+
+
+def _undecipherable(place: Workplace) -> BackupError:
+    step = "its passphrase is another one, or its files are damaged; put the passphrase back with which it was made"
+    return BackupError(f"the archive of {place.server} cannot be decrypted: {step}")
