@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pulumi import Output
 from pulumi.output import Unknown
 
+from keelson.backups.physical.archiving import archiving_of
 from keelson.local import server, tls
 from keelson.local.registry import Registry
 from keelson.local.spec import ServerSpec
@@ -33,6 +34,8 @@ class LocalServerInputs:
     hba: tuple[str, ...] = ()  # the lines of pg_hba.conf; of an older release none
     certified: tuple[str, ...] = ()  # logins that show a certificate
     pgaudit: bool = False
+    archiving: dict[str, Any] = field(default_factory=dict)  # what it keeps for a restore to any moment; empty: nothing
+    passphrase: str = ""  # by which that is encrypted; empty for one made up
     discarded: bool = False  # whether the data go with the server
 
     @property
@@ -52,6 +55,8 @@ class LocalServerInputs:
             hba=self.hba,
             certified=self.certified,
             pgaudit=self.pgaudit,
+            archiving=archiving_of(self.archiving),
+            passphrase=self.passphrase,
         )
 
 
@@ -69,6 +74,8 @@ class LocalServerProvider(Provider[LocalServerInputs]):
         "hba",
         "certified",
         "pgaudit",
+        "archiving",
+        "passphrase",
         "discarded",
     )
 
@@ -79,6 +86,11 @@ class LocalServerProvider(Provider[LocalServerInputs]):
     def examine(self, inputs: Bag, old: Bag) -> Bag:
         """Let PostgreSQL itself read parameters that changed; no server runs for that."""
         changed = any(inputs.get(name) != old.get(name) for name in ("parameters", "timescaledb", "pgaudit"))
+        """Let PostgreSQL itself read parameters that changed, and say what takes a restart; no server runs for that."""
+        if old and bool(inputs.get("archiving")) != bool(old.get("archiving")):
+            what = "begins to archive" if inputs.get("archiving") else "no longer archives"
+            print(f"server {inputs['server']} {what} its log, which takes a restart of some seconds", flush=True)  # noqa: T201
+        changed = inputs.get("parameters") != old.get("parameters") or inputs["timescaledb"] != old.get("timescaledb")
         if changed and not isinstance(inputs.get("parameters"), Unknown):
             known = {key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()}
             server.check(values.decode(LocalServerInputs, known).spec)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, Drills, RunningDaemon, RunningServer, jobs, pgadmin
+from components.targets import Backups, Drills, RunningDaemon, RunningServer, archives, jobs, pgadmin
 from keelson import fingerprint
 from keelson.endpoint import Reference
 from keelson.local import root
@@ -27,7 +27,7 @@ from providers.volume import Volume
 class LocalTarget:
     """All parts as supervised processes.
 
-    Makes: Identity <stack>; per server DataDirectory <server>-data and LocalServer <server>-process; per daemon LocalDaemon
+    Makes: Identity <stack>; per server DataDirectory <server>-data and LocalServer <server>-process, and ArchiveJob <server>-archive where it keeps one; per daemon LocalDaemon
     <daemon>-process, and Volume <daemon>-data where it has data; BackupJob <name>-backup for what is backed up.
     """
 
@@ -47,6 +47,8 @@ class LocalTarget:
         """Make the data directory and the supervised process."""
         data = self._data(name, parent)
         process = self._process(name, data, parent)
+        if archives.is_archived(self._stack, name):
+            archives.archive_job(self._stack, name, ResourceOptions(parent=parent, depends_on=[process]), self.marks)
         return RunningServer(
             Reference(stack=self._stack.key, target=self.name, server=name), data, process, process.listens_on
         )
@@ -156,6 +158,7 @@ class LocalTarget:
                 **pgaudit_of(self._stack.settings, name, known=root.find().has_pgaudit),
                 "parameters": self._stack.settings.parameters_of(name),
                 "hba": list(rules_of(self._stack, name)),
+                **archives.inputs(self._stack, name),
                 **({"certified": certified} if (certified := of_server(self._stack, name)) else {}),
                 "discarded": not self._stack.settings.protected,
             },

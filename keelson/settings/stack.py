@@ -16,7 +16,7 @@ from keelson.entrances import Entrance
 from keelson.errors import SettingsError
 from keelson.postgres.names import BACKUP, RoleNames, validate_login_name, validate_service_name
 from keelson.rotation import FIRST
-from keelson.settings import client_certificates, cluster, limits, pgadmin, roles, rotation
+from keelson.settings import client_certificates, cluster, limits, pgadmin, point_in_time, roles, rotation
 from keelson.settings.backup import BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
@@ -36,6 +36,7 @@ from keelson.settings.parts import (
     ReplicatedSettings,
     each_its_own,
 )
+from keelson.settings.point_in_time import PointInTimeSettings, switched
 from keelson.settings.pooler import PoolerSettings
 from keelson.settings.quantities import Quantity, count_quantity
 from keelson.settings.roles import ServiceBounds
@@ -73,6 +74,7 @@ class ServerSettings(ReplicatedSettings):
     synchronous: Annotated[int, Field(ge=0, le=8)] | None = None  # None: as keelson:kubernetes.synchronous says
     wal_storage: Quantity | None = None  # None: as keelson:kubernetes.wal_storage says
     pooler: PoolerSettings | None = None
+    point_in_time: bool | None = None  # None: as keelson:point_in_time says
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
 
@@ -105,9 +107,11 @@ class StackSettings(Settings):
     bounds: ServiceBounds = ServiceBounds()  # of every service's logins, which may change parts of it
     lint: LintRules = Field(default_factory=dict)  # rules that count otherwise than usual
     backup: BackupSettings = BackupSettings()  # of every database and Redis, which may change parts of it
+    point_in_time: PointInTimeSettings = PointInTimeSettings()  # of every server, which may be left out
 
     _texts = field_validator("postgres", mode="before")(_parameter_texts)
     _redis = field_validator("redis", mode="before")(each_its_own)
+    _switched = field_validator("point_in_time", mode="before")(switched)
 
     @property
     def protected(self) -> bool:
@@ -388,6 +392,7 @@ def _refuse_rotation(settings: StackSettings, databases: Collection[str], source
 def _faults_elsewhere(settings: StackSettings) -> Iterator[str]:
     """Give a sentence for each setting that only another target could hold to."""
     yield from pgadmin.faults(settings)
+    yield from point_in_time.faults(settings)
     target = settings.target
     parts, replicated = settings.settings_of_parts.items(), (settings.servers | settings.redis).items()
     if target == "local":

@@ -22,6 +22,7 @@ from keelson.local import client, processes
 from keelson.migrations import seeds
 from keelson.postgres.catalog import has_database
 from providers.access import AccessProvider
+from providers.archive_job import ArchiveJobProvider
 from providers.base import Provider
 from providers.data_directory import DataDirectoryProvider
 from providers.database import DatabaseProvider
@@ -69,10 +70,14 @@ def _steps(project: Path) -> list[tuple[Provider, dict[str, Any]]]:
     schema = {file.name: file.sha256 for file in migrations.read_directory(folder / "migrations")}
     loaded = {file.name: file.sha256 for file in seeds.read_seeds(folder / "seeds", ["dev"])}
     admin, migrator = {"reference": REFERENCE.as_input()}, {"reference": MIGRATOR.as_input()}
+    archiving = {"directory": "", "keep_full": 2, "waiting": 2**32}
+    server = {"timescaledb": True, "port": 0, "preferred_port": 15432, "parameters": {}, "archiving": archiving}
+    archive = {"reference": REFERENCE.as_input(), "schedule": "0 1 * * *", "time_zone": "UTC", "full_every": 7}
     return [
         (IdentityProvider(), {"key": KEY, "environment": "dev"}),
         (DataDirectoryProvider(), common | {"path": ""}),
-        (LocalServerProvider(), common | {"timescaledb": True, "port": 0, "preferred_port": 15432, "parameters": {}}),
+        (LocalServerProvider(), common | server),
+        (ArchiveJobProvider(), archive | archiving),
         (RolesProvider(), admin | service | {"logins": {}, "passwords": {}}),
         (DatabaseProvider(), admin | {"name": "notes", "extensions": ["timescaledb"]}),
         (SchemaProvider(), migrator | service | {"directory": "sql/notes/migrations", "files": schema}),

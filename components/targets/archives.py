@@ -1,0 +1,45 @@
+"""The archive of a server, from which it is restored as it was at any moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pulumi import Output, ResourceOptions
+
+from keelson.endpoint import Reference
+from keelson.settings import point_in_time
+from keelson.settings.stack import Stack
+from providers.archive_job import ArchiveJob
+
+
+def is_archived(stack: Stack, server: str) -> bool:
+    """Say whether a server keeps an archive."""
+    return point_in_time.is_archived(stack.settings, server)
+
+
+def inputs(stack: Stack, server: str) -> dict[str, Any]:
+    """Return what the server itself is told; nothing where it keeps no archive."""
+    if not is_archived(stack, server):
+        return {}
+    secret = stack.settings.point_in_time.passphrase
+    chosen = {"passphrase": Output.secret(secret.get_secret_value())} if secret else {}
+    return {"archiving": _archiving(stack), **chosen}
+
+
+def archive_job(stack: Stack, server: str, opts: ResourceOptions, marks: Mapping[str, Output[str]]) -> ArchiveJob:
+    """Make ArchiveJob <server>-archive: the repository, and what the agent backs up into it."""
+    settings = stack.settings.point_in_time
+    told = {
+        "reference": Reference(stack=stack.key, target=stack.settings.place, server=server).as_input(),
+        **settings.model_dump(include={"schedule", "time_zone", "full_every"}),
+        **_archiving(stack),
+        **marks,
+    }
+    return ArchiveJob(f"{server}-archive", told, opts)
+
+
+def _archiving(stack: Stack) -> dict[str, Any]:
+    settings = stack.settings.point_in_time
+    directory = settings.directory or stack.settings.backup.directory
+    return {"directory": str(directory or ""), "keep_full": settings.keep_full, "waiting": settings.waiting_bytes}

@@ -1,0 +1,80 @@
+"""Whether a server keeps an archive from which it is restored as it was at any moment, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from keelson.errors import SettingsError
+from keelson.schedule import Schedule
+from keelson.settings.model import AbsolutePath, Settings
+from keelson.settings.quantities import Quantity, count_quantity
+
+if TYPE_CHECKING:
+    from keelson.settings.stack import StackSettings
+
+Count = Annotated[int, Field(ge=1, le=1000)]
+SHORTEST = 12  # characters of a passphrase
+
+
+class PointInTimeSettings(Settings):
+    """`keelson:point_in_time`: `true`, or what is to be other than usual beside `enabled`."""
+
+    enabled: bool = False  # of every server that says nothing itself
+    schedule: str = "0 1 * * *"
+    time_zone: str = "UTC"
+    full_every: Count = 7  # days; between two full backups each holds what changed since the one before
+    keep_full: Count = 2
+    waiting: Quantity = "4Gi"  # of the log that may wait for the archive before it is dropped
+    directory: AbsolutePath | None = None  # None: as keelson:backup.directory says
+    passphrase: SecretStr | None = None  # None: a generated one, kept on this machine
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        try:
+            Schedule(self.schedule, self.time_zone)
+        except SettingsError as fault:
+            raise ValueError(str(fault)) from None
+        text = self.passphrase.get_secret_value() if self.passphrase else "x" * SHORTEST
+        if len(text) < SHORTEST or not text.isprintable() or " " in text:
+            msg = f"passphrase must have {SHORTEST} characters at least, and no blank"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much of the log may wait."""
+        return count_quantity(self.waiting)
+
+
+def switched(value: object) -> object:
+    """Take `true` and `false` for what they switch."""
+    words: dict[Any, bool] = {True: True, False: False, "true": True, "false": False}
+    return {"enabled": words[value]} if isinstance(value, str | bool) and value in words else value
+
+
+def is_archived(settings: StackSettings, server: str) -> bool:
+    """Say whether a server keeps an archive."""
+    own = settings.servers[server].point_in_time
+    return settings.point_in_time.enabled if own is None else own
+
+
+def faults(settings: StackSettings) -> Iterator[str]:
+    """Give a sentence where the settings ask for what the target cannot do, or for an archive that nobody could read one day."""
+    asked = [name for name in settings.servers if is_archived(settings, name)]
+    if not asked:
+        return
+    if settings.target == "kubernetes":
+        yield (
+            f"'point_in_time' of {asked[0]} is for the target local; on kubernetes take it out, and use CloudNativePG's own backups of a "
+            "server of several instances, or volume snapshots"
+        )
+    if settings.target == "docker":
+        yield f"'point_in_time' of {asked[0]} is for the target local; take it out for docker, where databases are backed up one by one"
+    if settings.protected and settings.point_in_time.passphrase is None:
+        yield (
+            f"'point_in_time' of {asked[0]} needs a passphrase that outlives this machine; set one: `pulumi config set --secret --path "
+            "keelson:point_in_time.passphrase`"
+        )

@@ -1,0 +1,91 @@
+"""The archive of a server: its repository, and what the agent backs up into it on a schedule."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from keelson.agent import jobs
+from keelson.backups.physical import making
+from keelson.endpoint import Reference
+from keelson.schedule import Schedule
+from keelson.target import target
+from providers.base import Bag, Managed, Provider
+
+
+@dataclass(frozen=True)
+class ArchiveJobInputs:
+    """The server as its administrator, when it is backed up, and how; `archiving` is what the server itself was told."""
+
+    reference: Reference
+    schedule: str
+    time_zone: str
+    full_every: int
+    directory: str = ""
+    waiting: int = 0
+    keep_full: int = 0
+    mark: str = ""
+
+    @property
+    def job(self) -> jobs.Job:
+        """What the agent takes; it is due from the start, as nothing can be restored before the first backup."""
+        first = Schedule(self.schedule, self.time_zone).before(datetime.now(UTC)).timestamp() - 1
+        return jobs.Job(
+            name=jobs.archive_of(self.reference.server),
+            kind=jobs.ARCHIVE,
+            reference=self.reference,
+            schedule=self.schedule,
+            time_zone=self.time_zone,
+            settings={"full_every": self.full_every, "waiting": self.waiting},
+            registered=min(first, time.time()),
+        )
+
+
+class ArchiveJobProvider(Provider[ArchiveJobInputs]):
+    """Made where the server archives to, and tried; what is in it stays when it goes."""
+
+    inputs = ArchiveJobInputs
+    compared: ClassVar = (
+        "reference",
+        "schedule",
+        "time_zone",
+        "full_every",
+        "directory",
+        "waiting",
+        "keep_full",
+        "mark",
+    )
+
+    def identify(self, inputs: ArchiveJobInputs) -> str:
+        """Return `stack/job`."""
+        return f"{inputs.reference.stack}/{jobs.archive_of(inputs.reference.server)}"
+
+    def examine(self, inputs: Bag, old: Bag) -> Bag:  # noqa: ARG002 - the base's signature
+        """Refuse a schedule that cannot be read."""
+        Schedule(inputs["schedule"], inputs["time_zone"])
+        return inputs
+
+    def make(self, inputs: ArchiveJobInputs) -> Bag:
+        """Make the repository, send it a file of the log, and write the job down."""
+        making.prepare(inputs.reference.stack, inputs.reference.server)
+        target(inputs.reference.target).put_job(inputs.reference.stack, inputs.job)
+        return {}
+
+    def look(self, state: Bag) -> Bag | None:
+        """Return what is written down; nothing where that is lost, or damaged."""
+        reference = Reference(**state["reference"])
+        job = target(reference.target).find_job(reference.stack, jobs.archive_of(reference.server))
+        return None if job is None else {"schedule": job.schedule, "time_zone": job.time_zone, **job.settings}
+
+    def remove(self, state: Bag) -> None:
+        """Strike the job out."""
+        reference = Reference(**state["reference"])
+        target(reference.target).drop_job(reference.stack, jobs.archive_of(reference.server))
+
+
+class ArchiveJob(Managed, module="keelson", name="ArchiveJob"):
+    """The archive of one server."""
+
+    provider = ArchiveJobProvider
