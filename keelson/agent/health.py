@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from keelson.agent import archives
 from keelson.agent.looks import Look
 from keelson.agent.loop import LIMIT, JobView, View
 from keelson.errors import KeelsonError
@@ -21,21 +22,24 @@ Parts = tuple[Part, ...]
 class Health:
     """The page of one stack."""
 
-    def __init__(self, key: str, parts: Look[Parts], view: Callable[[], View]) -> None:
-        self._key, self._parts, self._view = key, parts, view
+    def __init__(self, key: str, parts: Look[Parts], view: Callable[[], View], kept: Look[archives.Archives]) -> None:
+        self._key, self._parts, self._view, self._archives = key, parts, view, kept
 
     def page(self) -> dict[str, Any]:
         """Return what /health shows; `well` says whether all is as it should be."""
+        self._archives.begin()
         parts, fault = self._look_at_parts()
         view = self._view()
         faults = [*([fault] if fault else []), *view.faults, *([] if moves(view) else ["the schedule stands still"])]
         shown, jobs = [_part(part) for part in parts], [_job(job) for job in view.jobs]
+        kept = archives.page(self._archives, view)
         return {
-            "well": not faults and all(each["well"] for each in [*shown, *jobs]),
+            "well": not faults and all(each["well"] for each in [*shown, *jobs, *kept]),
             "stack": self._key,
             "faults": faults,
             "parts": shown,
             "jobs": jobs,
+            **({"archives": kept} if kept else {}),
         }
 
     def _look_at_parts(self) -> tuple[Parts, str]:

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from keelson.agent import figures
+from keelson.agent import archives, figures
 from keelson.agent.figures import BackupFigures, DatabaseFigures, RedisFigures
 from keelson.agent.health import Parts
-from keelson.agent.jobs import Job
+from keelson.agent.jobs import ARCHIVE, Job
 from keelson.agent.looks import Look
 from keelson.agent.loop import JobView, View
 from keelson.endpoint import Reference
@@ -32,11 +32,17 @@ class Metrics(Collector):
         parts: a look at them.
         view: the jobs as they are.
         certificates: of the servers.
+        kept: a look at the servers' archives.
     """
 
     def __init__(
-        self, parts: Look[Parts], view: Callable[[], View], certificates: Callable[[], Iterable[Certificate]]
+        self,
+        parts: Look[Parts],
+        view: Callable[[], View],
+        certificates: Callable[[], Iterable[Certificate]],
+        kept: Look[archives.Archives],
     ) -> None:
+        self._archives = kept
         self._parts, self._view, self._certificates = parts, view, certificates
         self._stores: dict[str, tuple[Job, Look[BackupFigures | None]]] = {}
         self._looks: dict[tuple[Reference, frozenset[str]], Look[Any]] = {}
@@ -52,7 +58,8 @@ class Metrics(Collector):
         """Look at everything at once and return what was seen; what does not answer in time is down."""
         view = self._view()
         servers, backups = self._servers(view.jobs), self._backups(view.jobs)
-        for look in [self._parts, *servers.values(), *backups.values()]:
+        looks: list[Look[Any]] = [self._parts, self._archives, *servers.values(), *backups.values()]
+        for look in looks:
             look.begin()
         yield from self._of_parts()
         yield GaugeMetricFamily("keelson_agent_faults", "What /health calls faults.", value=len(view.faults))
@@ -60,13 +67,14 @@ class Metrics(Collector):
         yield _of_certificates(self._certificates())
         yield from _of_servers({reference: _answer(look) for (reference, _), look in servers.items()})
         answers = [({"name": name}, _answer(look)) for name, look in backups.items()]
+        yield from archives.metrics(_answer(self._archives) or ())
         yield from _of_backups([(label, answer) for label, answer in answers if answer])
 
     def _servers(self, jobs: tuple[JobView, ...]) -> dict[tuple[Reference, frozenset[str]], Look[Any]]:
         """Return a look for each server that jobs name: at all their databases, by one connection."""
         named: dict[Reference, set[str]] = {}
         engines: dict[Reference, str] = {}
-        for job in (view.job for view in jobs):
+        for job in (view.job for view in jobs if view.job.kind != ARCHIVE):
             server = job.reference.to(database="-")
             named.setdefault(server, set()).add(job.reference.database)
             engines[server] = job.engine

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import prometheus_client
 
-from keelson.agent import child, health, pages
+from keelson.agent import archives, child, health, pages
 from keelson.agent.health import Health
 from keelson.agent.looks import Look
 from keelson.agent.loop import Loop, View
@@ -97,8 +97,9 @@ def every_page(key: str, target_name: str, work: Work) -> Mapping[str, Callable[
     """Return what makes each page."""
     place = target(target_name)
     parts = Look(partial(place.parts, key), health.DEADLINE)
-    healthy = Health(key, parts, lambda: work.view)
-    metrics = Metrics(parts, lambda: work.view, partial(place.certificates, key))
+    kept = Look(lambda: archives.look(work.view), archives.DEADLINE)
+    healthy = Health(key, parts, lambda: work.view, kept)
+    metrics = Metrics(parts, lambda: work.view, partial(place.certificates, key), kept)
     return {
         "/health": lambda: _health(healthy),
         "/live": lambda: as_live(key, work),

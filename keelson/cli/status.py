@@ -57,7 +57,14 @@ def status(
 
 def screen(found: StackStatus) -> RenderableType:
     """Return what a person sees, on 80 columns."""
-    blocks: list[RenderableType] = [_head(found), _parts(found), Text(), _databases(found), *_drills(found)]
+    blocks: list[RenderableType] = [
+        _head(found),
+        _parts(found),
+        Text(),
+        _databases(found),
+        *_drills(found),
+        *_archives(found),
+    ]
     if lines := [*_lines("error: ", found.faults, "red"), *_lines("warning: ", found.warnings, "yellow")]:
         blocks += [Text(), *lines]
     return Group(*blocks)
@@ -158,6 +165,14 @@ def _drills(found: StackStatus) -> Iterator[RenderableType]:
     )
     proven = f"{len(drilled)} of {counted(len(found.databases), 'database')}, the oldest {_since(oldest)}"
     yield Text(f"drills of {proven}; recovery up to {longest.drill.recovery_seconds:.1f} s ({longest.name})")
+
+
+def _archives(found: StackStatus) -> Iterator[RenderableType]:
+    """Say in a line for each server that keeps an archive how much work a loss of it would cost."""
+    for each in found.archives:
+        if each.exposed_seconds is not None:
+            backup = f"backup {_since(each.backed_up)}" if each.backed_up else "no backup yet"
+            yield Text(f"archive of {each.server}: at most {each.exposed_seconds:.0f} s not in it; {backup}")
 
 
 def _table(*columns: str) -> Table:

@@ -9,6 +9,7 @@ from keelson.lazily import exports
 if TYPE_CHECKING:
     from keelson.status.looking import look
     from keelson.status.model import (
+        ArchiveStatus,
         BackupStatus,
         CertificateStatus,
         DatabaseStatus,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ArchiveStatus",
     "BackupStatus",
     "CertificateStatus",
     "DatabaseStatus",
@@ -34,6 +36,7 @@ __getattr__ = exports(
     {
         "looking": ("look",),
         "model": (
+            "ArchiveStatus",
             "BackupStatus",
             "CertificateStatus",
             "DatabaseStatus",

@@ -15,12 +15,23 @@ import psycopg
 from keelson import migrations
 from keelson.agent import figures
 from keelson.agent.figures import DatabaseFigures, RedisFigures
+from keelson.backups.physical import state as archives
+from keelson.backups.physical.state import ArchiveState
 from keelson.endpoint import Reference, resolve
 from keelson.errors import KeelsonError, UnreachableError
 from keelson.redis.wire import RefusedError
+from keelson.settings import point_in_time
 from keelson.settings.stack import Stack
 from keelson.status import backups
-from keelson.status.model import CertificateStatus, DatabaseStatus, PartStatus, RedisStatus, StackStatus, State
+from keelson.status.model import (
+    ArchiveStatus,
+    CertificateStatus,
+    DatabaseStatus,
+    PartStatus,
+    RedisStatus,
+    StackStatus,
+    State,
+)
 from keelson.target import Part, target
 
 DEADLINE = 2.8  # seconds for all of it
@@ -53,6 +64,7 @@ def look(stack: Stack) -> StackStatus:
         databases=tuple(_database(stack, name, asked, silent, kept) for name in stack.databases),
         redis=tuple(_redis(name, asked, silent, kept) for name in stack.settings.redis),
         certificates=tuple(_certificates(stack)),
+        archives=tuple(_archive(name, asked, silent) for name in asked.archives),
         backups=kept.directory,
         further_faults=kept.faults,
     )
@@ -70,11 +82,16 @@ class _Questions:
 
     def __init__(self, stack: Stack) -> None:
         self._until = time.monotonic() + FARTHER.get(stack.settings.target, DEADLINE)
-        place = target(stack.settings.place)
+        place, limit = target(stack.settings.place), stack.settings.point_in_time.waiting_bytes
         self.parts = _asked(lambda: place.parts(stack.key))
         self.servers = {
             name: _asked(lambda name=name: _figures(stack, name))  # type: ignore[misc]
             for name in stack.settings.servers
+        }
+        self.archives = {
+            name: _asked(lambda name=name: archives.look(_reference(stack, name), limit))  # type: ignore[misc]
+            for name in stack.settings.servers
+            if point_in_time.is_archived(stack.settings, name)
         }
         self.redis = {
             name: _asked(lambda name=name: figures.of_redis(_reference(stack, name)))  # type: ignore[misc]
@@ -184,6 +201,19 @@ def _redis(name: str, asked: _Questions, silent: set[str], kept: backups.Backups
         clients=max(0, found.clients - 1),  # one of them is this look
         fault="" if found.saves_well else f"{name} could not save its data; see `keelson logs {name}`",
     )
+
+
+def _archive(server: str, asked: _Questions, silent: set[str]) -> ArchiveStatus:
+    if server in silent:
+        return ArchiveStatus(server)
+    try:
+        found: ArchiveState = asked.answer(asked.archives[server])
+    except FAULTS as fault:
+        return ArchiveStatus(server, fault=_told(f"the archive of {server}", server, fault))
+    told = found.waiting
+    if told is None:
+        return ArchiveStatus(server, found.backed_up, fault=found.fault)
+    return ArchiveStatus(server, found.backed_up, told.archived, told.bytes, round(told.exposed), found.fault)
 
 
 def _told(name: str, server: str, fault: BaseException) -> str:

@@ -131,6 +131,27 @@ class RedisStatus:
 
 
 @dataclass(frozen=True)
+class ArchiveStatus:
+    """The archive of a server, from which it is restored as it was at any moment.
+
+    Attributes:
+        server: whose it is.
+        backed_up: when the newest backup was begun; None where there is none.
+        archived: when a part of the log was archived last.
+        waiting_bytes: how much of the log waits for the archive; None where the server does not say.
+        exposed_seconds: how many seconds of work a loss of the server would cost now, at most; None likewise.
+        fault: that it is stuck or missing, that something was dropped, or that a backup failed or is overdue.
+    """
+
+    server: str
+    backed_up: datetime | None = None
+    archived: datetime | None = None
+    waiting_bytes: int | None = None
+    exposed_seconds: float | None = None
+    fault: str = ""
+
+
+@dataclass(frozen=True)
 class CertificateStatus:
     """A server's certificate, or the authority's; below a third of its life the next `up` makes it anew."""
 
@@ -168,6 +189,7 @@ class StackStatus:
     databases: tuple[DatabaseStatus, ...] = ()
     redis: tuple[RedisStatus, ...] = ()
     certificates: tuple[CertificateStatus, ...] = ()
+    archives: tuple[ArchiveStatus, ...] = ()
     backups: str = ""  # the directory
     further_faults: tuple[str, ...] = field(default=(), repr=False)
 
@@ -177,6 +199,7 @@ class StackStatus:
         found = [part.fault for part in self.parts if part.fault]
         found += [fault for database in self.databases for fault in database.faults]
         found += [fault for redis in self.redis for fault in redis.faults]
+        found += [archive.fault for archive in self.archives if archive.fault]
         found += [certificate.fault for certificate in self.certificates if certificate.fault]
         return tuple(dict.fromkeys([*found, *self.further_faults]))
 
@@ -205,5 +228,6 @@ class StackStatus:
             "databases": [asdict(each) | {"well": each.well} for each in self.databases],
             "redis": [asdict(each) | {"well": each.well} for each in self.redis],
             "certificates": [asdict(each) for each in self.certificates],
+            "archives": [asdict(each) for each in self.archives],
             "backups": self.backups,
         }
