@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from keelson import paths
+from keelson.backups.physical.archiving import PHYSICAL, keys
 from keelson.backups.store import Store
 from keelson.errors import KeelsonError
 from keelson.project import find_project
@@ -34,7 +35,9 @@ def main(stack: str) -> None:
     for name in _purge(settings.target, settings.place, key):
         print(f"removed {name}")
     backups = Store(key, settings.backup.directory).directory
-    for directory in (paths.data() / "stacks" / key, backups, paths.state() / "stacks" / key):
+    archived = settings.point_in_time.directory or settings.backup.directory or paths.data() / "backups"
+    own = (paths.data() / "stacks" / key, backups, archived / PHYSICAL / key, keys(key), paths.state() / "stacks" / key)
+    for directory in own:
         if directory.exists():
             shutil.rmtree(directory)
             print(f"removed {directory}")

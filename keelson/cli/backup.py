@@ -15,6 +15,7 @@ from keelson.backups.making import verify as read_back
 from keelson.backups.retention import Retention, removable
 from keelson.backups.retention import prune as remove_old
 from keelson.backups.store import Backup, Store
+from keelson.cli import backup_server as of_servers
 from keelson.cli.context import Context, context
 from keelson.cli.options import JsonOption, StackOption
 from keelson.cli.output import complain, note, print_json, print_table, say
@@ -28,6 +29,9 @@ IdentityOption = Annotated[
     Path | None,
     typer.Option("--identity", help="A file of age with the key of a recipient, where the stack's own is lost."),
 ]
+ServerOption = Annotated[
+    str | None, typer.Option("--server", help="A whole server that keeps an archive, in place of databases.")
+]
 BackupOption = Annotated[str | None, typer.Option("--backup", help="The backup's ID; by default the newest good one.")]
 
 
@@ -36,11 +40,18 @@ def run(
     stack: StackOption = None,
     *,
     everything: Annotated[bool, typer.Option("--all", help="Every database and Redis of the stack.")] = False,
+    server: ServerOption = None,
+    full: Annotated[bool, typer.Option("--full", help="With --server: stand on no earlier backup.")] = False,
 ) -> None:
     """Make a backup now, and read all of it back; earlier ones stay.
 
     Example: keelson backup run portfolio
+
+    Example: keelson backup run --server main
     """
+    if server or full:
+        of_servers.run(server, stack, full=full, others=bool(services) or everything)
+        return
     if bool(services) == everything:
         msg = "name services, or give --all"
         raise typer.BadParameter(msg)
@@ -61,11 +72,22 @@ def run(
     raise typer.Exit(1 if failed else 0)
 
 
-def list_(services: ServicesArgument = None, stack: StackOption = None, *, as_json: JsonOption = False) -> None:
+def list_(
+    services: ServicesArgument = None,
+    stack: StackOption = None,
+    server: ServerOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
     """List the backups, the newest first; those too of services that the settings no longer name.
 
     Example: keelson backup list portfolio --json
+
+    Example: keelson backup list --server main
     """
+    if server:
+        of_servers.list_(server, stack, as_json=as_json)
+        return
     chosen = context(stack)
     run_where_files_lie(chosen, "backup", "list", *(services or ()), *(["--json"] if as_json else ()))
     store = store_of(chosen)
@@ -78,18 +100,24 @@ def list_(services: ServicesArgument = None, stack: StackOption = None, *, as_js
         say(f"no backup yet under {store.where}; `keelson backup run --all` makes one of each database")
 
 
-def verify(
+def verify(  # noqa: PLR0913 - the options of a command
     services: ServicesArgument = None,
     stack: StackOption = None,
     backup: BackupOption = None,
     *,
     identity: IdentityOption = None,
     everything: Annotated[bool, typer.Option("--all", help="All backups, not the newest alone.")] = False,
+    server: ServerOption = None,
 ) -> None:
     """Read backups back from the first byte to the last; one that is damaged no longer counts.
 
     Example: keelson backup verify --all
+
+    Example: keelson backup verify --server main
     """
+    if server:
+        of_servers.verify(server, stack)
+        return
     chosen = context(stack)
     options = [*(["--backup", backup] if backup else ()), *(["--all"] if everything else ())]
     run_where_files_lie(chosen, "backup", "verify", *options, *identity_words(identity), *(services or ()))

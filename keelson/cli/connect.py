@@ -14,7 +14,7 @@ from keelson.cli.options import JsonOption, ServiceArgument, StackOption
 from keelson.cli.output import note, print_json
 from keelson.cli.place import hand_over
 from keelson.cli.redis import redis_endpoint, redis_variables
-from keelson.endpoint import Endpoint
+from keelson.endpoint import Endpoint, resolve
 from keelson.entrances import VARIABLES, Entrance
 from keelson.errors import PlatformError, SettingsError
 from keelson.target import Address, target
@@ -31,6 +31,10 @@ DatabaseOption = Annotated[
 ]
 
 
+BesideOption = Annotated[
+    str | None,
+    typer.Option("--beside", help="A server that was restored beside the service's own, as its administrator."),
+]
 ReadonlyOption = Annotated[bool, typer.Option("--readonly", help="Its server's replicas, which take no writes.")]
 PooledOption = Annotated[bool, typer.Option("--pooled", help="Its server's pooler, which is for applications.")]
 UNPOOLED = frozenset({"admin", "migrator"})  # roles whose work needs a session of its own
@@ -72,6 +76,7 @@ def psql(  # noqa: PLR0913 - the options of a command
     stack: StackOption = None,
     role: RoleOption = "app",
     database: DatabaseOption = None,
+    beside: BesideOption = None,
     *,
     readonly: ReadonlyOption = False,
     pooled: PooledOption = False,
@@ -86,7 +91,7 @@ def psql(  # noqa: PLR0913 - the options of a command
     flags = [option for option, given in (("--readonly", readonly), ("--pooled", pooled)) if given]
     own = ["--role", role, *(["--database", database] if database else []), *flags]
     program = _client(chosen, "psql", "psql", service, *own, "--", *(arguments or ()))
-    endpoint = _endpoint(chosen, service, role, database, entrance)
+    endpoint = _restored(chosen, service, beside, database) or _endpoint(chosen, service, role, database, entrance)
     variables = endpoint.libpq_variables()
     hand_over([*program, *(arguments or ())], variables, fleeting=endpoint.address.fleeting)
 
@@ -121,6 +126,7 @@ def url(  # noqa: PLR0913, PLR0917 - the options of a command
     database: DatabaseOption = None,
     redis: RedisOption = None,
     authority: AuthorityOption = None,
+    beside: BesideOption = None,
     *,
     readonly: ReadonlyOption = False,
     pooled: PooledOption = False,
@@ -135,7 +141,7 @@ def url(  # noqa: PLR0913, PLR0917 - the options of a command
     entrance = _entrance(readonly=readonly, pooled=pooled)
     chosen = _from(context(stack), origin, authority)
     if redis is None:
-        endpoint = _endpoint(chosen, service, role, database, entrance)
+        endpoint = _restored(chosen, service, beside, database) or _endpoint(chosen, service, role, database, entrance)
         _refuse_fleeting(chosen, endpoint.address)
         user, text = endpoint.user, endpoint.url(form.value)
     else:
@@ -248,6 +254,20 @@ def _endpoint(chosen: Context, service: str, role: str, database: str | None, en
         raise SettingsError(msg)
     found = chosen.endpoint(service, who, entrance)
     return replace(found, database=database) if database else found
+
+
+def _restored(chosen: Context, service: str, beside: str | None, database: str | None) -> Endpoint | None:
+    """Return the endpoint of a service on a server that was restored beside its own; None where none is meant."""
+    if beside is None:
+        return None
+    from keelson.local import recovery  # noqa: PLC0415 - few commands need it
+
+    server = chosen.server_of(service)
+    known = [each.name for each in recovery.sides(chosen.stack.key, server)]
+    if beside not in known:
+        msg = f"no server {beside!r} was restored beside {server}; there are: {', '.join(known) or 'none'}"
+        raise SettingsError(msg)
+    return resolve(chosen.administrator(beside, database or service))
 
 
 def _entrance(*, readonly: bool, pooled: bool) -> Entrance:

@@ -15,7 +15,7 @@ from keelson.backups.engines import Destination
 from keelson.backups.making import restore as restore_backup
 from keelson.backups.store import Backup
 from keelson.backups.swapping import copy_name
-from keelson.cli import restore_between, restore_swap
+from keelson.cli import restore_between, restore_server, restore_swap
 from keelson.cli.backup import (
     BackupOption,
     IdentityOption,
@@ -27,7 +27,7 @@ from keelson.cli.backup import (
     store_of,
 )
 from keelson.cli.context import Context, context
-from keelson.cli.options import JsonOption, ServiceArgument, StackOption
+from keelson.cli.options import JsonOption, OptionalService, StackOption
 from keelson.cli.output import note, print_json, print_table, say
 from keelson.cli.place import status_where_files_lie
 from keelson.cli.progress import transfer
@@ -72,7 +72,7 @@ class Asked:
 
 
 def restore(  # noqa: PLR0913, PLR0917 - the options of a command
-    service: ServiceArgument,
+    service: OptionalService = None,
     path: Annotated[
         Path | None, typer.Argument(help="A backup's directory, for example one of another machine.")
     ] = None,
@@ -80,7 +80,9 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     into: Annotated[str | None, typer.Option("--into", help="The new database; for a Redis, another Redis.")] = None,
     backup: BackupOption = None,
     copy: Annotated[str | None, typer.Option("--copy", help="With --swap: a copy that is there already.")] = None,
-    confirm: Annotated[str, typer.Option("--confirm", help="The service's name, typed, to replace what is live.")] = "",
+    confirm: Annotated[
+        str, typer.Option("--confirm", help="The service's or server's name, typed, to replace what is live.")
+    ] = "",
     table: Annotated[
         str | None, typer.Option("--table", help="This table alone, under a new name in the live database.")
     ] = None,
@@ -100,12 +102,32 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     discard: Annotated[str | None, typer.Option("--discard", help="Drop this copy.")] = None,
     listing: Annotated[bool, typer.Option("--list", help="List the service's copies.")] = False,
     as_json: JsonOption = False,
+    server: Annotated[
+        str | None, typer.Option("--server", help="A whole server that keeps an archive, in place of a service.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="With --server: the moment, such as 2026-11-22T08:15:00Z, or latest.")
+    ] = None,
+    in_place: Annotated[
+        bool,
+        typer.Option(
+            "--in-place", help="With --server: put it into the live server's place, and keep its data of now."
+        ),
+    ] = False,
+    cluster: Annotated[
+        str,
+        typer.Option(
+            "--cluster", help="With --server: what it was before its data were made anew, by the ID of --list."
+        ),
+    ] = "",
 ) -> None:
     """Restore a backup into a new database beside the service's own, or with --swap in its place, which is then kept beside.
 
     Without an option it lists the backups, lets one be picked, and shows what would be lost.
 
     Example: keelson restore portfolio
+
+    With --server, a whole server as it was at any moment: beside the live one, or in its place.
 
     Example: keelson restore portfolio --into portfolio_yesterday
 
@@ -114,7 +136,18 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     Example: keelson restore portfolio --from-stack prod --into portfolio_prod
 
     Example: keelson restore portfolio --swap --backup 20261122T020000Z --confirm portfolio
+
+    Example: keelson restore --server main --at 2026-11-22T08:15:00Z
     """
+    if server or at or in_place or cluster:
+        asked = restore_server.Asked(server, at, into, discard, cluster, confirm, in_place=in_place, listing=listing)
+        restore_server.restore(
+            asked, stack, others=bool(service or path or backup or swap or table or copy or with_roles), as_json=as_json
+        )
+        return
+    if service is None:
+        msg = "name a service, or a server with --server"
+        raise typer.BadParameter(msg)
     _refuse_too_much(
         [into, discard, table, swap, listing],
         {"--copy": swap >= bool(copy), "--into-table": bool(table) >= bool(into_table)},

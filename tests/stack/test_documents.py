@@ -28,7 +28,8 @@ def _documents() -> list[Path]:
 
 @pytest.mark.timeout(600)
 def test_every_command_of_the_documents_runs(make_stack: Callable[..., StackUnderTest]) -> None:
-    stack = make_stack(servers=SERVERS, agent={}, pgadmin={}, redis={"redis": {}})
+    servers = {**SERVERS, "main": {**SERVERS["main"], "point_in_time": True}}
+    stack = make_stack(servers=servers, agent={}, pgadmin={}, redis={"redis": {}})
     shutil.copytree(CHECKOUT / "sql", stack.root / "sql", dirs_exist_ok=True)
     stack.keelson("up")
     blocks = [(path.name, block) for path in _documents() for block in BLOCK.findall(path.read_text(encoding="utf-8"))]
