@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,15 +12,22 @@ import pytest
 from pyrage import x25519
 from typer.testing import CliRunner
 
+from keelson import paths
 from keelson.agent import history
 from keelson.agent.history import Run
 from keelson.backups import manifest as manifests
+from keelson.backups import terms
 from keelson.backups.folder import Folder
 from keelson.backups.manifest import Manifest
 from keelson.backups.store import Store
+from keelson.backups.terms import SECRET as SECRETS
+from keelson.backups.terms import Terms
 from keelson.cli.application import application
 from keelson.errors import KeelsonError
+from keelson.local import registry
+from keelson.local.registry import Registry
 from tests.stack.harness import StackUnderTest
+from tests.storage import SECRET, running
 
 
 @pytest.fixture(scope="module")
@@ -228,3 +236,52 @@ def test_doctor_says_what_is_missing_and_that_one_disk_is_none(down: StackUnderT
     assert (
         "the stack is younger than its schedule; run `keelson backup run other`" in findings["backup other"]["detail"]
     )
+
+
+def test_the_commands_work_with_backups_in_a_bucket(
+    down: StackUnderTest, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, now = "keelson-dev", datetime.now(UTC)
+    monkeypatch.setenv("XDG_STATE_HOME", down.environment["XDG_STATE_HOME"])
+    paths.private_directory(registry.directory(key))
+    with running(tmp_path / "data", tmp_path / "notes") as server:
+        kept = {name: value for name, value in asdict(server.bucket).items() if name != "ca_file"}
+        down.write_settings(backup={"bucket": kept, "recipients": []})
+        try:
+            said = down.keelson("backup", "list", check=False).stderr
+            assert "does not know the secret of the key a-key of the bucket" in said
+            Registry(key).set_password(SECRETS, server.bucket.access_key, SECRET)
+            assert "no backup yet under the bucket backups-of-tests" in down.keelson("backup", "list").stdout
+            made = [
+                put_away(Store(key, folder, Terms((), server.bucket)), now - timedelta(days=days))
+                for days in (50, 40, 2, 1, 0)
+            ]
+            assert [entry["id"] for entry in json.loads(down.keelson("backup", "list", "--json").stdout)] == made[::-1]
+            down.keelson("backup", "pin", "notes", made[0])
+            assert down.keelson("backup", "prune", "--dry-run").stdout == f"notes: {made[1]} would be removed\n"
+            assert down.keelson("backup", "prune").stdout == f"notes: {made[1]} removed\n"
+            assert down.keelson("backup", "export", "notes", "-").stdout == "rows"
+            terms.keep(key, Terms((), server.bucket))  # as an update does
+            checks = json.loads(down.keelson("doctor", "--json", check=False).stdout)
+            assert {each["check"]: each["level"] for each in checks}["backup disk"] == "ok"
+            assert SECRET not in "".join(path.read_text() for path in down.root.rglob("*.yaml"))
+        finally:
+            down.write_settings(backup={})
+            shutil.rmtree(registry.directory(key))
+
+
+def put_away(store: Store, begun: datetime) -> str:
+    """Put a backup where the store says, as `making` would."""
+    with store.writing("notes"):
+        identity = store.new_id("notes", begun)
+        with store.new("notes", identity) as place:
+            written = Folder(place)
+            with written.create("data.dump") as file:
+                file.write(b"rows")
+            manifests.write(
+                place,
+                Manifest(
+                    identity, store.key, "notes", "postgres", "manual", begun, begun, written.files, {"public.t": 1}
+                ),
+            )
+    return identity

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from pyrage import x25519
 
 from tests.backups.test_restoring import digests
 from tests.stack.harness import NOTES, StackUnderTest, notes_up, wait_until
@@ -230,19 +231,34 @@ def test_doctor_fails_when_a_backup_that_was_due_is_missing(notes: StackUnderTes
         notes.sh('mv "$BACKUPS/.away" "$BACKUPS/notes"')
 
 
-def test_backups_outlive_the_stack_and_restore_into_the_one_that_is_made_again(stack: StackUnderTest) -> None:
+def test_backups_outlive_the_stack_and_restore_into_the_one_that_is_made_again(
+    stack: StackUnderTest, tmp_path: Path
+) -> None:
+    """Encrypted ones too: the stack's own key goes with it, and a person's does not."""
+    person = x25519.Identity.generate()
+    stack.pulumi("config", "set", "--path", "keelson:backup.recipients[0]", str(person.to_public()))
     stack.keelson("up")
     with stack.connect("notes", "app") as connection:
         connection.execute("INSERT INTO notes (body) VALUES ('mine')")
     stack.keelson("backup", "run", "notes")
     before = listed(stack)
+    assert (before[0]["recipients"][1:], before[0]["remark"]) == ([str(person.to_public())], "")
+    assert stack.keelson("backup", "drill", "notes").returncode == 0
+    before = listed(stack)
     stack.keelson("restore", "notes", "--into", "aside")
     stack.keelson("destroy", "--yes")
     assert not stack.running()
     stack.keelson("up")
-    assert listed(stack) == before
+    assert [{**entry, "remark": ""} for entry in listed(stack)] == before
+    assert "signed by another stack's key" in listed(stack)[0]["remark"]
     assert stack.count("notes", "notes") == 10
-    stack.keelson("restore", "notes", "--into", "aside")
+    refused = stack.keelson("restore", "notes", "--into", "aside", check=False)
+    assert (refused.returncode, "give the key of one of its recipients with --identity FILE" in refused.stderr) == (
+        1,
+        True,
+    )
+    (tmp_path / "key").write_text(f"{person}\n")
+    stack.keelson("restore", "notes", "--into", "aside", "--identity", str(tmp_path / "key"))
     with copy_of(stack, "notes", "aside") as copy:
         assert copy.execute("SELECT count(*) FROM notes WHERE body = 'mine'").fetchone() == (1,)
     assert "to update" not in stack.keelson("up").stdout
