@@ -140,9 +140,12 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
     Example: keelson restore --server main --at 2026-11-22T08:15:00Z
     """
     if server or at or in_place or cluster:
-        asked = restore_server.Asked(server, at, into, discard, cluster, confirm, in_place=in_place, listing=listing)
+        whole = restore_server.Asked(server, at, into, discard, cluster, confirm, in_place=in_place, listing=listing)
         restore_server.restore(
-            asked, stack, others=bool(service or path or backup or swap or table or copy or with_roles), as_json=as_json
+            whole,
+            stack,
+            others=bool(service or path or backup or swap or table or copy or with_roles or from_stack),
+            as_json=as_json,
         )
         return
     if service is None:
