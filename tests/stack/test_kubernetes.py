@@ -6,6 +6,7 @@ One stack serves most of the tests, which change it in turn.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import re
 import shutil
@@ -19,16 +20,19 @@ from typing import Any
 import psycopg
 import pytest
 
+from keelson import paths
 from keelson.docker import images as ours
 from keelson.kubernetes import names
 from tests import cluster as shared
 from tests.conftest import WHOLE
 from tests.stack.harness import CHECKOUT, changed, wait_until
 from tests.stack.kubernetes_stack import SMALL, KubernetesStack
+from tests.stack.shop import Shop
 from tests.stack.test_backups import listed
 from tests.stack.test_faults import kill_up_after
 from tests.stack.test_harden import faults
 from tests.stack.test_ten_databases import DATABASES
+from tests.stack.writers import Writer, at_work
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 Make = Callable[..., KubernetesStack]
@@ -343,6 +347,59 @@ def test_an_up_that_is_killed_is_finished_by_the_next_beside_another_stack(make:
     other.keelson("destroy", "--yes")
     assert other.things() == [KEPT_CLAIM]
     assert _well(stack)
+
+
+@pytest.fixture(scope="module")
+def shop(stack: KubernetesStack) -> Iterator[Shop]:
+    """An application in another namespace that uses the service."""
+    with contextlib.closing(Shop(stack)) as made:
+        stack.keelson("up")
+        yield made
+
+
+@pytest.mark.thorough
+def test_a_rotation_and_a_step_back_refuse_nobody_and_an_application_s_secret_follows(
+    stack: KubernetesStack, shop: Shop
+) -> None:
+    first = shop.told()
+    anew, constant = Writer(lambda: shop.log_in(shop.told())), Writer(lambda: shop.log_in(first))
+    with at_work(anew, constant):
+        shop.rotate()
+        second = shop.told()
+        shop.rotate("--back")
+    assert (anew.failed, constant.failed) == ([], [])
+    turns = [user for user, _ in itertools.groupby(anew.users)]
+    assert turns == ["notes_app_a", "notes_app_b", "notes_app_a"]
+    assert second["DATABASE_URL"].startswith("postgresql://notes_app_b:")
+    assert shop.told() == first
+    shop.log_in(second).close()
+    assert _unchanged(stack.keelson("up").stdout)
+
+
+@pytest.mark.thorough
+def test_an_application_shows_a_certificate_once_its_service_asks_for_one(
+    stack: KubernetesStack, shop: Shop, tmp_path: Path
+) -> None:
+    path, before = stack.root / "sql/notes/database.yaml", shop.told()
+    kept = path.read_text()
+    path.write_text(f"{kept}client_certificates: {{app: with_password}}\n")
+    stack.keelson("up")
+    told = shop.told()
+    with pytest.raises(psycopg.OperationalError, match="connection requires a valid client certificate"):
+        shop.log_in(told)
+    shown = {}
+    for parameter, name in (("sslcert", "client.crt"), ("sslkey", "client.key")):
+        paths.write_private(tmp_path / name, told[name])
+        shown[parameter] = str(tmp_path / name)
+    shop.log_in(told | shown).close()
+    assert stack.keelson("psql", "notes", "--", "-Atc", "SELECT current_user").stdout == "notes_app_a\n"
+    words = [line for line in told["client.key"].splitlines() if "-----" not in line]
+    assert not [word for word in words if word in str(stack.export())]
+    assert _unchanged(stack.keelson("up").stdout)
+    path.write_text(kept)
+    stack.keelson("up")
+    assert shop.told() == before
+    shop.log_in(before).close()
 
 
 @pytest.mark.thorough
