@@ -1,6 +1,8 @@
 """The program: read the settings, build the platform, export its outputs."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pulumi
 
@@ -10,8 +12,8 @@ from keelson.errors import KeelsonError
 from keelson.settings.stack import read_stack
 
 
-def main() -> None:
-    """Build the stack that is selected."""
+async def main() -> dict[str, Any]:
+    """Build the stack that is selected; return its outputs."""
     try:
         config = pulumi.runtime.config.CONFIG.get()
         stack = read_stack(config, pulumi.get_project(), pulumi.get_stack(), Path.cwd())
@@ -19,9 +21,9 @@ def main() -> None:
             platform = Platform(stack)
     except KeelsonError as fault:
         raise pulumi.RunError(str(fault)) from None
-    pulumi.export("endpoints", platform.endpoints)
-    pulumi.export("versions", platform.versions)
-    pulumi.export("program", program())
+    # Where its calls have begun, the SDK waits for one after the other; else for all outputs at once, anew after each.
+    await asyncio.sleep(0)
+    return {"endpoints": platform.endpoints, "versions": platform.versions, "program": program()}
 
 
-main()
+pulumi.run(main)

@@ -41,7 +41,7 @@ def test_an_up_that_changes_nothing_runs_no_update(up: StackUnderTest) -> None:
 
 def test_an_output_that_changed_alone_is_written(up: StackUnderTest) -> None:
     program = up.root / "__main__.py"
-    program.write_text(program.read_text().replace("\n\nmain()", '\n    pulumi.export("colour", "green")\n\n\nmain()'))
+    program.write_text(program.read_text().replace("    return {", '    return {"colour": "green", '))
     assert "Updating" in up.keelson("up").stdout
     assert json.loads(up.pulumi("stack", "output", "--json").stdout)["colour"] == "green"
     assert "Updating" not in up.keelson("up").stdout
