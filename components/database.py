@@ -205,7 +205,7 @@ class ServiceDatabase(ComponentResource):
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:DIGITS]
 
     def _logins(self) -> dict[str, Any]:
-        return {name: login.rights for name, login in self._definition.logins.items()}
+        return self._definition.rights
 
     def _named(self, reference: Reference) -> dict[str, Any]:
         return {"reference": reference.as_input(), "service": self._service}

@@ -11,7 +11,7 @@ from keelson.endpoint import Reference, resolve
 from keelson.local.registry import new_password
 from keelson.postgres.catalog import has_role
 from keelson.postgres.names import RoleNames
-from keelson.postgres.roles import ExtraLogin, altered_roles, drop_roles, ensure_roles
+from keelson.postgres.roles import ExtraLogin, altered_roles, drop_roles, ensure_roles, further_groups
 from keelson.postgres.rotation import keep_open, take_away
 from keelson.rotation import FIRST, in_use, set_aside
 from keelson.target import target
@@ -54,7 +54,8 @@ class RolesProvider(Provider[RolesInputs]):
 
     def make(self, inputs: RolesInputs) -> Bag:
         """Make roles that are missing and bring the others to what the inputs say."""
-        logins = [*RoleNames(inputs.service).logins, *inputs.logins]
+        groups = further_groups(inputs.logins)
+        logins = [role for role in (*RoleNames(inputs.service).logins, *inputs.logins) if role not in groups]
         at = inputs.reference
         place = target(at.target)
         passwords = {

@@ -26,7 +26,8 @@ class Service:
         return RoleNames(self.name)
 
     def ensure_roles(self, logins: Mapping[str, ExtraLogin] | None = None, **options: object) -> None:
-        passwords = dict.fromkeys([*self.roles.logins, *(logins or {})], PASSWORD)
+        let_in = [name for name, login in (logins or {}).items() if not login.is_group]
+        passwords = dict.fromkeys([*self.roles.logins, *let_in], PASSWORD)
         with self.server.connect() as admin:
             ensure_roles(admin, self.stack_id, self.name, passwords, logins, **options)
 

@@ -47,7 +47,7 @@ def _altered_on(chosen: Context, server: str, services: Sequence[Wanted]) -> tup
 def _by_settings(chosen: Context) -> dict[str, list[Wanted]]:
     found: dict[str, list[Wanted]] = {}
     for name, definition in chosen.stack.databases.items():
-        logins = {login: ExtraLogin(**settings.rights) for login, settings in definition.logins.items()}
+        logins = {role: ExtraLogin(**rights) for role, rights in definition.rights.items()}
         found.setdefault(definition.server, []).append(Wanted(name, logins, bounds_of(chosen.stack, name)))
     return found
 
@@ -70,7 +70,13 @@ def _by_state(resources: Iterable[Mapping[str, Any]], services: ByServer) -> dic
 
 def _from_inputs(service: str, roles: Mapping[str, Any], access: Mapping[str, Any]) -> Wanted:
     logins = {
-        name: ExtraLogin(tuple(login.get("privileges", ())), tuple(login.get("schemas", ())), login.get("inherits"))
+        name: ExtraLogin(
+            tuple(login.get("privileges", ())),
+            tuple(login.get("schemas", ())),
+            login.get("inherits"),
+            member_of=tuple(login.get("member_of", ())),
+            is_group=bool(login.get("is_group")),
+        )
         for name, login in roles.get("logins", {}).items()
     }
     known = {field.name for field in fields(Bounds)}

@@ -64,7 +64,7 @@ def data_of(where: Place) -> Data:
 def _of_service(where: Place, chosen: Context) -> Subject:
     service, databases = where.service, chosen.stack.databases
     definition, folder = databases[service], where.root / chosen.stack.directory(service)
-    logins = {name: ExtraLogin(**login.rights) for name, login in definition.logins.items()}
+    logins = {role: ExtraLogin(**rights) for role, rights in definition.rights.items()}
     timescaledb = chosen.stack.settings.servers[definition.server].timescaledb
     origin = Origin(
         service=service,
@@ -73,7 +73,7 @@ def _of_service(where: Place, chosen: Context) -> Subject:
         bounds=bounds_of(chosen.stack, service),
     )
     others = [
-        Origin(service=name, logins=dict.fromkeys(other.logins, ExtraLogin())) for name, other in databases.items()
+        Origin(service=name, logins=dict.fromkeys(other.rights, ExtraLogin())) for name, other in databases.items()
     ]
     named = tuple(role for other in others if other.service != service for role in other.role_names)
     declared = folder / "timescale.yaml"

@@ -107,7 +107,7 @@ def open_access(
     `bounds` say what sessions of a login begin with.
     """
     roles, logins, name = RoleNames(service), logins or {}, database or service
-    independent = [name for name, login in logins.items() if not login.inherits]
+    independent = [name for name, login in logins.items() if not (login.inherits or login.is_group)]
     grantees = sql.SQL(", ").join(map(sql.Identifier, (roles.app, roles.readonly, *independent)))
     query = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(sql.Identifier(name), grantees)
     with _connected(admin, name) as inside, _connected(admin, MAINTENANCE_DATABASE) as outside, server_lock(outside):

@@ -24,28 +24,41 @@ Privilege = Literal["select", "insert", "update", "delete"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
-class Login(Settings):
-    """A login role beside the service's own: a group that it inherits, or privileges in some schemas."""
+class Rights(Settings):
+    """Privileges in some schemas, and on single objects."""
 
-    inherits: Literal["app", "readonly"] | None = None
     privileges: tuple[Privilege, ...] = ()
     schemas: tuple[Name, ...] = ()
     grants: dict[TableName, Annotated[tuple[Privilege, ...], Field(min_length=1)]] = Field(default_factory=dict)
-    bounds: LoginBounds = LoginBounds()
 
     @property
-    def kind(self) -> str:
-        """By what holds for which kind of login it is held where it says nothing itself."""
-        if self.inherits:
-            return self.inherits
-        asked = set(self.privileges).union(*self.grants.values())
-        return "readonly" if asked <= {"select"} else "app"
+    def asked(self) -> set[str]:
+        """What it may do anywhere."""
+        return set(self.privileges).union(*self.grants.values())
+
+
+class Group(Rights):
+    """A group beside the service's own: it holds privileges for its members."""
+
+    @property
+    def rights(self) -> dict[str, Any]:
+        """What its members may, as a resource's input."""
+        single = {"grants"} if self.grants else set[str]()
+        return self.model_dump(mode="json", include={"privileges", "schemas"} | single) | {"is_group": True}
+
+
+class Login(Rights):
+    """A login role beside the service's own: groups that it inherits, or privileges in some schemas."""
+
+    inherits: Literal["app", "readonly"] | None = None
+    member_of: tuple[Name, ...] = ()  # groups of the same database.yaml
+    bounds: LoginBounds = LoginBounds()
 
     @property
     def rights(self) -> dict[str, Any]:
         """What it may, as a resource's input."""
-        single = {"grants"} if self.grants else set[str]()
-        return self.model_dump(mode="json", include={"inherits", "privileges", "schemas"} | single)
+        said = {name for name in ("grants", "member_of") if getattr(self, name)}
+        return self.model_dump(mode="json", include={"inherits", "privileges", "schemas"} | said)
 
 
 class DatabaseDefinition(Settings):
@@ -56,6 +69,7 @@ class DatabaseDefinition(Settings):
     extensions: tuple[Name, ...] = ()
     seeds: dict[Literal["dev", "test", "demo", "staging", "prod"], tuple[Name, ...]] = Field(default_factory=dict)
     logins: dict[Name, Login] = Field(default_factory=dict)
+    groups: dict[Name, Group] = Field(default_factory=dict)  # of such logins
     connection_limit: Annotated[int, Field(ge=-1)] | None = None  # older name of `connections` of all but the migrator
     bounds: ServiceBounds = ServiceBounds()  # what differs from the stack's
     networks: Networks | None = None  # from where its clients come; None: as the stack says
@@ -65,6 +79,20 @@ class DatabaseDefinition(Settings):
     migrations: MigrationSettings = MigrationSettings()
     audit: tuple[TableName, ...] = ()  # whose changes stand in the audit trail
     tenants: dict[TableName, Ways] = Field(default_factory=dict)  # whose each row is that policies keep from others
+
+    @property
+    def rights(self) -> dict[str, dict[str, Any]]:
+        """What further logins and groups may, as a resource's input."""
+        groups = {name: group.rights for name, group in self.groups.items()}
+        return groups | {name: login.rights for name, login in self.logins.items()}
+
+    def kind_of(self, name: str) -> str:
+        """By what holds for which kind of login a further one is held where it says nothing itself."""
+        login = self.logins[name]
+        if login.inherits:
+            return login.inherits
+        asked = login.asked.union(*(self.groups[group].asked for group in login.member_of))
+        return "readonly" if asked <= {"select"} else "app"
 
     def seed_folders(self, environment: str, directory: Path) -> tuple[str, ...]:
         """Return the folders under seeds/ for `environment`, in order; by default reference data, then its own."""
@@ -85,6 +113,7 @@ def read_database(directory: Path, root: Path) -> DatabaseDefinition:
     values = read_mapping(directory / "database.yaml", source, when_missing=step)
     definition = DatabaseDefinition.read(values, source)
     belonging(definition.tenants, source)
+    _refuse_groups(definition, source)
     if foreign := sorted({"dev", "test", "demo", "staging"} & set(definition.seeds.get("prod", ()))):
         msg = (
             f"{source}: the setting 'seeds.prod' names {foreign[0]!r}, whose rows are for that environment; take it out, or rename"
@@ -97,3 +126,16 @@ def read_database(directory: Path, root: Path) -> DatabaseDefinition:
                 msg = f"{source}: the setting 'seeds.{environment}' names {folder!r}, but seeds/{folder} is missing; make it"
                 raise SettingsError(msg)
     return definition
+
+
+def _refuse_groups(definition: DatabaseDefinition, source: str) -> None:
+    for name, login in definition.logins.items():
+        if unknown := sorted({*login.member_of} - {*definition.groups}):
+            known = (
+                f"known are {', '.join(definition.groups)}" if definition.groups else "there are none: write it there"
+            )
+            msg = f"{source}: the login {name!r} is in the group {unknown[0]!r}, which 'groups' does not name; {known}"
+            raise SettingsError(msg)
+    if both := sorted({*definition.groups} & {*definition.logins}):
+        msg = f"{source}: 'groups' and 'logins' both name {both[0]!r}; a group lets nobody in, so give one of them another name"
+        raise SettingsError(msg)

@@ -85,7 +85,7 @@ def _logins(
     for kind, logins in kinds.items():
         yield from ((login, nearest[kind]) for login in logins)
     for name, login in definition.logins.items():
-        yield name, login.bounds.networks or nearest[login.kind]
+        yield name, login.bounds.networks or nearest[definition.kind_of(name)]
 
 
 def _addresses(networks: tuple[str, ...]) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ def bounds_of(stack: Stack, database: str) -> dict[str, Bounds]:
         roles.migrator: kinds["migrator"],
         **dict.fromkeys((roles.app_a, roles.app_b), kinds["app"]),
         **dict.fromkeys((roles.readonly_a, roles.readonly_b), kinds["readonly"]),
-        **{name: kinds[login.kind] | login.bounds.said for name, login in definition.logins.items()},
+        **{name: kinds[definition.kind_of(name)] | login.bounds.said for name, login in definition.logins.items()},
     }
     return {login: Bounds(**bounds) for login, bounds in found.items()}
 

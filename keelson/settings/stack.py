@@ -338,13 +338,14 @@ def _refuse_shared_logins(databases: Mapping[str, DatabaseDefinition]) -> None:
         for role in (*RoleNames(database).groups, *RoleNames(database).logins)
     } | {(definition.server, BACKUP): "the backup" for definition in databases.values()}
     for database, definition in databases.items():
-        for login in definition.logins:
-            validate_login_name(login, database)
-            first = owners.setdefault((definition.server, login), database)
+        named = [*(("login", login) for login in definition.logins), *(("group", group) for group in definition.groups)]
+        for kind, role in named:
+            validate_login_name(role, database)
+            first = owners.setdefault((definition.server, role), database)
             if first != database:
                 msg = (
-                    f"{SQL_DIRECTORY}/{database}/database.yaml: the login {login!r} of 'logins' is {first}'s already; "
-                    "a login belongs to one service, so choose another name"
+                    f"{SQL_DIRECTORY}/{database}/database.yaml: the {kind} {role!r} of '{kind}s' is {first}'s already; "
+                    f"a {kind} belongs to one service, so choose another name"
                 )
                 raise SettingsError(msg)
 

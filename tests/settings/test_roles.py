@@ -9,6 +9,7 @@ import pytest
 
 from keelson.errors import SettingsError
 from keelson.postgres.bounds import Bounds
+from keelson.settings.networks import rules_of
 from keelson.settings.roles import bounds_of
 from keelson.settings.stack import Stack, read_stack
 
@@ -93,7 +94,34 @@ def test_more_connections_than_a_server_takes_are_refused_in_one_sentence(tmp_pa
         ('bounds: {app: {search_path: ["a; DROP"]}}', "the setting 'bounds.app.search_path.0' is wrong"),
         ("bounds: {apps: {}}", "unknown setting 'bounds.apps'; did you mean 'app'?"),
         ("logins: {backup: {inherits: app}}", "the login 'backup' of 'logins' is the backup's already"),
+        ("groups: {backup: {}}", "the group 'backup' of 'groups' is the backup's already"),
+        (
+            "logins: {dora: {member_of: [clerks]}}",
+            "sql/auth/database.yaml: the login 'dora' is in the group 'clerks', which 'groups' does not name; there are none",
+        ),
+        (
+            "logins: {dora: {member_of: [clerk]}}\ngroups: {clerks: {}}",
+            "the login 'dora' is in the group 'clerk', which 'groups' does not name; known are clerks",
+        ),
+        ("logins: {dora: {}}\ngroups: {dora: {}}", "'groups' and 'logins' both name 'dora'"),
+        ("groups: {clerks: {inherits: app}}", "unknown setting 'groups.clerks.inherits'"),
     ],
 )
 def test_what_cannot_be_is_told_by_its_key(tmp_path: Path, text: str, said: str) -> None:
     assert said in refusal(tmp_path, {"auth": f"{text}\n"})
+
+
+def test_a_login_is_held_by_what_its_groups_may(tmp_path: Path) -> None:
+    text = """\
+groups:
+  readers: {privileges: [select]}
+  clerks: {grants: {auth.users: [select, update]}}
+logins:
+  dora: {member_of: [readers]}
+  emil: {member_of: [readers, clerks]}
+"""
+    stack = stack_of(tmp_path, {"auth": text})
+    found = bounds_of(stack, "auth")
+    assert {login: found[login].statement_timeout for login in ("dora", "emil")} == {"dora": "15min", "emil": "5min"}
+    assert not {"readers", "clerks"} & found.keys()
+    assert not [line for line in rules_of(stack, "main") if "clerks" in line]

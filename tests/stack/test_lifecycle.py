@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 
@@ -194,7 +195,9 @@ def test_an_application_cannot_connect_before_its_migrations_are_done(
 def test_a_protected_stack_is_destroyed_only_by_its_name(make_stack: Callable[..., StackUnderTest]) -> None:
     stack = make_stack("live", environment="staging")
     stack.write_service("notes")
+    stack.write_service("other")
     stack.keelson("up")
+    _keeps_what_is_taken_out_of_the_settings(stack)
     refused = stack.keelson("destroy", "--yes", check=False)
     assert refused.returncode == 1
     assert f"add --confirm {stack.name}" in refused.stderr
@@ -208,3 +211,15 @@ def test_a_protected_stack_is_destroyed_only_by_its_name(make_stack: Callable[..
     [made] = re.findall(r"notes: backed up to \S+/(\w+) and read back", said)
     assert made in stack.backups_of("notes")
     assert not stack.running()
+
+
+def _keeps_what_is_taken_out_of_the_settings(stack: StackUnderTest) -> None:
+    kept = stack.home / "kept"
+    shutil.move(stack.root / "sql/notes", kept)
+    stack.keelson("up")
+    with stack.connect("other", "admin") as admin:
+        assert admin.execute("SELECT FROM pg_database WHERE datname = 'notes'").fetchall() == [()]
+        query = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'notes\\_%'"
+        assert admin.execute(query).fetchone() == (8,)
+    shutil.move(kept, stack.root / "sql/notes")
+    stack.keelson("up")

@@ -52,6 +52,35 @@ def test_an_edited_bound_is_an_update_and_nothing_altered_by_hand(up: StackUnder
     assert "unchanged" in up.keelson("up").stdout
 
 
+def test_groups_of_further_logins_show_in_the_preview_and_are_kept_as_they_are(up: StackUnderTest) -> None:
+    """As another team's reader and application would have them: a login for each person, and groups for what they may."""
+    groups = "groups:\n  readers: {privileges: [select]}\n  clerks: {grants: {notes: [select, insert]}}\n"
+    logins = "logins:\n  dora: {member_of: [readers]}\n  emil: {member_of: [readers, clerks]}\n"
+    up.write_service("notes", NOTES | {"database.yaml": f"server: main\n{groups}{logins}"})
+    shown = up.pulumi("preview", "--diff").stdout
+    for line in ("+ readers", "+ clerks", "+ emil", "member_of : [", "is_group  : true"):
+        assert line in shown
+    up.keelson("up")
+    with up.connect("notes", "emil") as emil, up.connect("notes", "dora") as dora:
+        emil.execute("INSERT INTO notes (body) VALUES ('mine')")
+        assert dora.execute("SELECT count(*) FROM notes").fetchone() == (11,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            dora.execute("INSERT INTO notes (body) VALUES ('hers')")
+    with up.connect("notes", "admin") as admin:
+        admin.execute("REVOKE readers FROM dora; ALTER ROLE clerks LOGIN")
+    again = up.keelson("up")
+    assert "altered by hand: clerks, dora" in again.stdout + again.stderr
+    with up.connect("notes", "dora") as dora:
+        assert dora.execute("SELECT count(*) FROM notes").fetchone() == (11,)
+    assert "no role 'readers'" in up.keelson("url", "notes", "--role", "readers", check=False).stderr
+    assert "unchanged" in up.keelson("up").stdout
+    up.write_service("notes")
+    up.keelson("up")
+    with up.connect("notes", "admin") as admin:
+        query = "SELECT FROM pg_roles WHERE rolname IN ('readers', 'clerks', 'dora', 'emil')"
+        assert admin.execute(query).fetchall() == []
+
+
 def test_a_promise_that_cannot_be_kept_is_refused_before_anything_runs(up: StackUnderTest) -> None:
     text = "server: main\nbounds: {app: {connections: 500}}\n"
     up.write_service("notes", NOTES | {"database.yaml": text})

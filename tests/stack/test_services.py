@@ -28,11 +28,13 @@ def test_a_service_that_is_taken_out_leaves_a_dump_that_restores_and_comes_back_
 ) -> None:
     with stack.connect("notes", "app") as connection:
         connection.execute("INSERT INTO notes (body) VALUES ('mine')")
+    _work_by_hand(stack)
     kept = stack.home / "kept"
     shutil.move(stack.root / "sql/notes", kept)
     stack.keelson("up")
     (backup,) = stack.backups_of("notes")
     _restores(stack, backup)
+    _find_what_was_made_by_hand(stack)
     with stack.connect("other", "admin") as connection:
         assert connection.execute("SELECT count(*) FROM pg_database WHERE datname = 'notes'").fetchone() == (0,)
         assert connection.execute("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'notes%'").fetchone() == (0,)
@@ -41,6 +43,26 @@ def test_a_service_that_is_taken_out_leaves_a_dump_that_restores_and_comes_back_
     stack.keelson("up")
     assert stack.count("notes", "notes") == 10
     assert len(stack.backups_of("notes")) == 1
+
+
+def _work_by_hand(stack: StackUnderTest) -> None:
+    """Make what is not the stack's: a login with a database, in which a role of the service has something."""
+    with stack.connect("notes", "admin") as admin:
+        admin.execute("CREATE ROLE person LOGIN; GRANT SELECT ON notes TO person; GRANT notes_readonly TO person")
+        admin.execute("CREATE DATABASE theirs OWNER person")
+    with psycopg.connect(_service_url(stack, "theirs"), autocommit=True) as theirs:
+        theirs.execute("CREATE TABLE lent (a int); INSERT INTO lent VALUES (1); ALTER TABLE lent OWNER TO notes_owner")
+        theirs.execute("CREATE TABLE own (a int); ALTER TABLE own OWNER TO person; GRANT SELECT ON own TO notes_app")
+
+
+def _find_what_was_made_by_hand(stack: StackUnderTest) -> None:
+    with psycopg.connect(_service_url(stack, "theirs"), autocommit=True) as theirs:
+        owners = "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"
+        assert theirs.execute(owners).fetchall() == [("lent", "postgres"), ("own", "person")]
+        assert theirs.execute("SELECT a FROM lent").fetchall() == [(1,)]
+    with stack.connect("other", "admin") as admin:
+        admin.execute("DROP DATABASE theirs")
+        admin.execute("DROP ROLE person")
 
 
 def _restores(stack: StackUnderTest, backup: str) -> None:

@@ -29,7 +29,7 @@ def made(request: pytest.FixtureRequest, server: Server) -> Iterator[tuple[Servi
     folder = CHECKOUT / "sql" / request.param
     definition = read_database(folder, CHECKOUT)
     service = Service(server, request.param)
-    logins = {name: ExtraLogin(**login.rights) for name, login in definition.logins.items()}
+    logins = {role: ExtraLogin(**rights) for role, rights in definition.rights.items()}
     service.make("timescaledb", *definition.extensions, logins=logins)
     with service.as_migrator() as migrator:
         migrations.apply(
