@@ -13,6 +13,7 @@ from keelson import paths
 from keelson.cli.context import Context, context
 from keelson.cli.options import JsonOption, OptionalService, StackOption
 from keelson.cli.output import note, print_json, print_table, say
+from keelson.cli.question import ask
 from keelson.endpoint import resolve_at
 from keelson.errors import PrivacyError, SettingsError
 from keelson.postgres.names import RoleNames
@@ -118,7 +119,7 @@ def again(  # noqa: PLR0913 - the options of a command
         say(f"{counted(len(found), 'person')} erased before and here again")
         if dry_run or not found:
             return
-        if not yes and typer.prompt("number of persons, to erase them again") != str(len(found)):
+        if not yes and ask("number of persons, to erase them again", "nothing is erased") != str(len(found)):
             msg = "nothing is erased: that is not the number"
             raise SettingsError(msg)
         for person in found:
@@ -198,7 +199,7 @@ def _show(steps: Sequence[Step]) -> None:
 def _confirm(person: str, *, yes: bool) -> None:
     if yes:
         return
-    if canonical(typer.prompt("the id again, to erase this; there is no way back").strip()) != person:
+    if canonical(ask("the id again, to erase this; there is no way back", "nothing is erased")) != person:
         msg = "nothing is erased: that is another id"
         raise PrivacyError(msg)
 

@@ -190,6 +190,9 @@ def _run(  # noqa: PLR0913 - what the command line says
         replaced = _do(chosen, asked)
     if replaced:
         restore_swap.follow(chosen, asked.service)
+    elif asked.into:
+        again = f"keelson privacy again {asked.service} --database {asked.into}"
+        restore_swap.remind(chosen, asked.service, again)
 
 
 def _refuse_too_much(actions: Sequence[object], fitting: Mapping[str, bool]) -> None:

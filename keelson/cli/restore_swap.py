@@ -135,8 +135,15 @@ def follow(chosen: Context, service: str) -> None:
         _tell_state(chosen, service)
     except KeelsonError as fault:
         note(f"the stack's state does not know the database's migrations yet ({fault}); run `keelson up -- --refresh`")
-    if (chosen.stack.root / chosen.stack.directory(service) / "privacy.yaml").is_file():
-        note("the backup brings back persons who were erased since; `keelson privacy again` erases them once more")
+    remind(chosen, service, "keelson privacy again")
+
+
+def remind(chosen: Context, service: str, command: str) -> None:
+    """Say what a backup of a service that holds persons brings back."""
+    if service in chosen.stack.databases and (
+        (chosen.stack.root / chosen.stack.directory(service) / "privacy.yaml").is_file()
+    ):
+        note(f"the backup brings back persons who were erased since; `{command}` erases them once more")
 
 
 def database_of(chosen: Context, service: str) -> Reference:

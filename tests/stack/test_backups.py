@@ -44,7 +44,9 @@ def test_ten_databases_are_backed_up_and_each_comes_back(ten: StackUnderTest) ->
     assert len(ten.keelson("backup", "verify", "--all").stdout.splitlines()) == len(DATABASES)
     urls = {server: ten.url(name, "admin") for server, name in (("main", "auth"), ("timescale", "market"))}
     for name in DATABASES:
-        ten.keelson("restore", name, "--into", f"{name}_copy")
+        said = ten.keelson("restore", name, "--into", f"{name}_copy").stderr
+        again = f"`keelson privacy again {name} --database {name}_copy`"
+        assert (again in said) == (ten.root / "sql" / name / "privacy.yaml").exists()
         server = yaml.safe_load((ten.root / "sql" / name / "database.yaml").read_text())["server"]
         with _other(urls[server], name) as before, _other(urls[server], f"{name}_copy") as after:
             found = digests(after)

@@ -8,6 +8,7 @@ import re
 import psycopg
 import pytest
 
+from tests.product import ALICE
 from tests.stack.harness import StackUnderTest
 
 DATABASES = [
@@ -90,3 +91,11 @@ def test_the_checks_of_a_database_find_nothing(ten: StackUnderTest, database: st
     with ten.connect(database, "admin") as connection:
         for path in sorted((ten.root / "sql" / database / "checks").glob("*.sql")):
             assert connection.execute(path.read_bytes()).fetchall() == [], path.name
+
+
+def test_an_erasure_that_nobody_confirms_is_refused_in_a_sentence(ten: StackUnderTest) -> None:
+    done = ten.keelson("privacy", "erase", "--user", ALICE, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: nothing is erased, as nobody answered; add --yes where nobody can be asked\n"
+    with ten.connect("auth", "admin") as admin:
+        assert admin.execute("SELECT count(*) FROM users WHERE id = %s", [ALICE]).fetchone() == (1,)
