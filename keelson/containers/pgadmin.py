@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from keelson import pgpass
 from keelson.containers import state
 from keelson.containers.agent import EVERYWHERE
 from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount, PartSpec
@@ -88,7 +89,7 @@ class PgAdminKind:
         """Return list, passwords and certificate; passwords that are missing are made."""
         return {
             "servers.json": _list(spec),
-            "pgpass": "".join(f"{line}\n" for line in _password_lines(spec)),
+            "pgpass": "".join(_password_lines(spec)),
             "ca.crt": str(state.ask(spec.place, spec.key, "authority")),
             "password": state.password(spec, LOGIN),
             **(_files_of_sign_on(spec) if "oidc" in spec.settings else {}),
@@ -168,13 +169,11 @@ def _entry(spec: PartSpec, entry: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _password_lines(spec: PartSpec) -> list[str]:
-    """Return a line for each role of a server; the names and passwords hold nothing that must be escaped but these two."""
+    """Return a line for each role of a server."""
     lines = []
     for server, role in sorted({(entry["server"], entry["role"]) for entry in spec.settings["entries"]}):
         password = str(state.ask(spec.place, spec.key, "ensure_password", server=server, role=role))
-        lines.append(
-            f"{spec.host_of(server)}:{SERVERS_PORT}:*:{role}:" + password.replace("\\", "\\\\").replace(":", "\\:")
-        )
+        lines.append(pgpass.line(spec.host_of(server), str(SERVERS_PORT), "*", role, password))
     return lines
 
 

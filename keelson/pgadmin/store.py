@@ -15,7 +15,7 @@ from flask_security.utils import hash_password, verify_password
 from pgadmin.model import Role, Server, ServerGroup, User, db
 from pgadmin.utils.paths import preprocess_username
 
-from keelson import paths
+from keelson import paths, pgpass
 from keelson.pgadmin.sign_on import SOURCE
 from keelson.pgadmin.wanted import MAINTENANCE_DATABASE, MARK, Entry, Wanted
 
@@ -109,8 +109,7 @@ def _write_files(folder: Path, wanted: Wanted) -> None:
 
 
 def _password_line(entry: Entry) -> str:
-    fields = (entry.host, str(entry.port), entry.database or "*", entry.role, entry.password)
-    return ":".join(field.replace("\\", "\\\\").replace(":", "\\:") for field in fields) + "\n"
+    return pgpass.line(entry.host, str(entry.port), entry.database or "*", entry.role, entry.password)
 
 
 def _list(user_id: int, entries: Sequence[Entry]) -> None:

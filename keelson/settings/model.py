@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from keelson import pgpass
 from keelson.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -29,7 +30,15 @@ def _absolute(path: Path) -> Path:
     return path
 
 
+def _writable(value: SecretStr) -> SecretStr:
+    if not pgpass.is_writable(value.get_secret_value()):
+        msg = "must have no line break or other control character, as files of passwords and .env cannot hold it"
+        raise ValueError(msg)
+    return value
+
+
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+Password = Annotated[SecretStr, AfterValidator(_writable)]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]  # of a cluster
 
 

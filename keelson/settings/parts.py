@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from keelson.settings.backup import BackupChanges
 from keelson.settings.database import Name
-from keelson.settings.model import Settings
+from keelson.settings.model import Password, Settings
 from keelson.settings.pgadmin import GatewaySettings, IngressSettings, OidcSettings
 from keelson.settings.quantities import Quantity
 
@@ -60,7 +60,7 @@ class RedisSettings(ReplicatedSettings):
     append_only: bool = True
     tls: bool = True  # False: in clear, for clients that know no TLS
     ssl_min_protocol_version: Literal["TLSv1.2", "TLSv1.3"] = "TLSv1.3"
-    passwords: dict[Name, SecretStr] = Field(default_factory=dict)  # by user, for example auth_app or admin
+    passwords: dict[Name, Password] = Field(default_factory=dict)  # by user, for example auth_app or admin
     backup: BackupChanges = BackupChanges()
 
     @property

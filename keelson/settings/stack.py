@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, field_validator
 
 from keelson.entrances import Entrance
 from keelson.errors import SettingsError
@@ -23,7 +23,7 @@ from keelson.settings.docker import DockerSettings
 from keelson.settings.images import ImagesSettings
 from keelson.settings.kubernetes import KubernetesSettings
 from keelson.settings.lint import LintRules, Severity
-from keelson.settings.model import AbsolutePath, Settings
+from keelson.settings.model import AbsolutePath, Password, Settings
 from keelson.settings.monitoring import EXPORTERS, exporter_of
 from keelson.settings.networks import Networks
 from keelson.settings.parts import (
@@ -94,7 +94,7 @@ class StackSettings(Settings):
     servers: dict[Name, ServerSettings] = Field(default_factory=_usual_servers)
     databases: tuple[str, ...] | None = None  # None: every folder under sql/
     postgres: dict[str, str] = Field(default_factory=dict)  # for every server
-    passwords: dict[Name, SecretStr] = Field(default_factory=dict)
+    passwords: dict[Name, Password] = Field(default_factory=dict)
     rotation: dict[Name, Generation] = Field(default_factory=dict)  # of a service: which of its logins is in use
     rotate_after: Days | None = None  # None: when somebody asks for it
     rotate_overlap: Hours = OVERLAP  # that the logins of before work beside the new ones

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psycopg
 import pytest
 
@@ -73,3 +75,18 @@ def test_a_table_that_is_not_there_is_told_and_changes_nothing(filled: Service) 
     assert "\n" not in str(caught.value)
     with filled.as_login(login) as session:
         session.execute("SELECT * FROM open")
+
+
+def test_grants_at_once_meet_no_concurrent_update(filled: Service) -> None:
+    """Six at a time on the same objects; PostgreSQL refuses two that change an object's rights at once."""
+    login = let_in(filled, open=("select",))
+    logins = {login: ExtraLogin(grants={"open": ("select",)}, privileges=("select",), schemas=("far",))}
+
+    def work(_: int) -> None:
+        for _ in range(5):
+            filled.open(logins)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(work, range(6)))
+    with filled.as_login(login) as session:
+        session.execute("SELECT a FROM open; SELECT a FROM far.open")

@@ -300,3 +300,12 @@ def test_a_rule_that_is_not_is_named(root: Path, lint: str, sentence: str) -> No
     with pytest.raises(SettingsError) as caught:
         read_stack(GOOD | {"keelson:lint": lint}, "keelson", "dev", root)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["passwords", "redis"])
+def test_a_chosen_password_that_no_file_can_hold_is_refused_and_not_shown(root: Path, key: str) -> None:
+    chosen = {"auth_app_a": "first\nsecond"}
+    value = chosen if key == "passwords" else {"redis": {"passwords": chosen}}
+    with pytest.raises(KeelsonError, match="auth_app_a' is wrong: must have no line break") as caught:
+        read_stack(GOOD | {f"keelson:{key}": json.dumps(value)}, "keelson", "dev", root)
+    assert "second" not in str(caught.value)
