@@ -48,6 +48,7 @@ bench: setup ## the side-by-side benchmarks
 	@$(IN) python -m bench.docker
 	@$(IN) python -m bench.migrations
 	@$(IN) python -m bench.backups
+	@$(IN) python -m bench.audit
 
 soak: setup ## long fault runs
 	@$(IN) pytest -n 0 -m soak $(ARGS)
