@@ -93,7 +93,9 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
         str | None, typer.Option("--from-stack", help="Whose backup: another stack's, by way of anonymise.sql.")
     ] = None,
     *,
-    anonymise: Annotated[Path | None, typer.Option("--anonymise", hidden=True)] = None,
+    anonymise: Annotated[
+        Path | None, typer.Option("--anonymise", hidden=True, help="The script, inside the stack.")
+    ] = None,
     identity: IdentityOption = None,
     swap: Annotated[bool, typer.Option("--swap", help="Take the place of the live database, which is kept.")] = False,
     with_roles: Annotated[
