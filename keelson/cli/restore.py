@@ -125,11 +125,10 @@ def restore(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Restore a backup into a new database beside the service's own, or with --swap in its place, which is then kept beside.
 
-    Without an option it lists the backups, lets one be picked, and shows what would be lost.
+    Without an option it lists the backups, lets one be picked, and shows what would be lost. With --server, a whole server as it was
+    at any moment: beside the live one, or in its place.
 
     Example: keelson restore portfolio
-
-    With --server, a whole server as it was at any moment: beside the live one, or in its place.
 
     Example: keelson restore portfolio --into portfolio_yesterday
 

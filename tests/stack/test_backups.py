@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -93,6 +94,42 @@ def test_yesterdays_rows_are_put_back_from_a_copy(notes: StackUnderTest) -> None
     refused = notes.keelson("psql", "notes", "--role", "migrator", "--database", "notes_yesterday", check=False)
     assert "pg_hba.conf rejects connection" in refused.stderr
     notes.keelson("restore", "notes", "--discard", "notes_yesterday")
+
+
+@pytest.mark.everywhere
+def test_a_backup_takes_the_place_of_the_live_database_and_the_next_up_changes_nothing(notes: StackUnderTest) -> None:
+    notes.keelson("backup", "run", "notes")
+    made = listed(notes, "notes")[0]["id"]
+    with notes.connect("notes", "admin") as live:
+        live.execute("DELETE FROM notes WHERE id <= 5")
+    asked = notes.keelson("restore", "notes", check=False)
+    assert (asked.returncode, made in asked.stdout) == (2, True)
+    assert "give --backup ID" in asked.stderr
+    shown = notes.keelson("restore", "notes", "--backup", made).stdout
+    assert re.search(r"public.notes +5 +10\n", shown), shown
+    assert "nothing is changed" in shown
+    refused = notes.keelson("restore", "notes", "--backup", made, "--swap", check=False)
+    assert (refused.returncode, notes.count("notes", "notes")) == (1, 5)
+    assert "add --confirm notes" in refused.stderr
+    said = notes.keelson("restore", "notes", "--backup", made, "--swap", "--confirm", "notes").stdout
+    with notes.connect("notes") as application:
+        assert application.execute("SELECT count(*) FROM notes").fetchone() == (10,)
+    [kept] = re.findall(r"kept as (\w+)", said)
+    assert _verdict(notes) == "unchanged"
+    refreshed = notes.keelson("up", "--yes", "--", "--refresh")
+    assert "not as the last update left them" not in refreshed.stdout
+    assert "altered" not in refreshed.stdout + refreshed.stderr
+    assert _verdict(notes) == "unchanged"
+    notes.keelson("restore", "notes", "--swap", "--copy", kept, "--confirm", "notes")
+    assert notes.count("notes", "notes") == 5
+    notes.keelson("restore", "notes", "--backup", made, "--swap", "--confirm", "notes")
+    assert notes.count("notes", "notes") == 10
+    for copy in json.loads(notes.keelson("restore", "notes", "--list", "--json").stdout):
+        notes.keelson("restore", "notes", "--discard", copy["name"])
+
+
+def _verdict(stack: StackUnderTest) -> str:
+    return str(json.loads(stack.keelson("preview", "--format", "json").stdout)["verdict"])
 
 
 @pytest.mark.everywhere
