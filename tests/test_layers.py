@@ -14,6 +14,7 @@ import pytest
 from pulumi.dynamic.dynamic import serialize_provider
 
 import providers
+from keelson.docker.images import recipes
 from providers.base import Managed, Provider
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,17 @@ def _imported(path: Path) -> set[str]:
     return names
 
 
+def _imported_of_ours(path: Path) -> set[str]:
+    """The packages and modules right below `keelson` that a module imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "keelson":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("keelson."):
+            names.add(node.module.split(".")[1])
+    return names
+
+
 def _provider_classes() -> list[type[Provider]]:
     for module in pkgutil.iter_modules(providers.__path__):
         importlib.import_module(f"providers.{module.name}")
@@ -53,6 +65,14 @@ def test_imports_point_to_the_library(path: Path) -> None:
     layer = path.relative_to(CHECKOUT).parts[0].removesuffix(".py")
     forbidden = set(LAYERS[: LAYERS.index(layer)]) | (ENGINE_PACKAGES if layer == "keelson" else set())
     assert not _imported(path) & forbidden
+
+
+def test_what_pgadmin_imports_is_in_its_image() -> None:
+    there = {Path(name).stem for name in recipes.SOURCES_OF_PGADMIN}
+    sources = [CHECKOUT / "keelson" / name for name in recipes.SOURCES_OF_PGADMIN]
+    files = [file for path in sources for file in ([path] if path.is_file() else path.rglob("*.py"))]
+    inside = [file for file in files if file.name != "stack.py"]  # which is for the target local alone
+    assert set().union(*map(_imported_of_ours, inside)) <= there
 
 
 def test_importing_components_and_providers_registers_nothing() -> None:

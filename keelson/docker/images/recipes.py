@@ -48,7 +48,7 @@ _ENTRYPOINT = "usr/local/bin/docker-entrypoint.sh"
 AGENT_WANTED, AGENT_LOCK = _FILES / "agent.in", _FILES / "agent.lock"
 _AGENT = Packages("agent", AGENT_LOCK)
 _PGADMIN = Packages("pgadmin", of_pgadmin.LOCK, tuple(f"pgadmin4/{pattern}" for pattern in of_pgadmin.LEFT_OUT))
-_SOURCES_OF_PGADMIN = ("__init__.py", "errors.py", "paths.py", "pgadmin")
+SOURCES_OF_PGADMIN = ("__init__.py", "errors.py", "paths.py", "pgadmin", "pgpass.py")
 _PLACE_OF_SOURCES = "usr/local/lib/keelson"  # not where pgAdmin's own packages are: it takes them away from its path
 
 
@@ -266,7 +266,7 @@ def _pgadmin(root: PrivateRoot) -> Recipe:
         *PGADMIN.members(),
         *PGADMIN.owns("/var/lib/pgadmin"),
         archive.directory("pgadmin4"),  # where the list of servers is mounted
-        *_sources(_PLACE_OF_SOURCES, [fingerprint.PACKAGE / name for name in _SOURCES_OF_PGADMIN]),
+        *_sources(_PLACE_OF_SOURCES, [fingerprint.PACKAGE / name for name in SOURCES_OF_PGADMIN]),
     ]
     return _small("pgadmin", _packages(root, _PGADMIN), instructions, members, "SIGQUIT")
 
