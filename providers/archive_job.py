@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import ClassVar
 
 from keelson.agent import jobs
@@ -31,15 +30,14 @@ class ArchiveJobInputs:
     @property
     def job(self) -> jobs.Job:
         """What the agent takes; it is due from the start, as nothing can be restored before the first backup."""
-        first = Schedule(self.schedule, self.time_zone).before(datetime.now(UTC)).timestamp() - 1
         return jobs.Job(
             name=jobs.archive_of(self.reference.server),
             kind=jobs.ARCHIVE,
             reference=self.reference,
             schedule=self.schedule,
             time_zone=self.time_zone,
-            settings={"full_every": self.full_every, "waiting": self.waiting},
-            registered=min(first, time.time()),
+            settings={"full_every": self.full_every, "waiting": self.waiting, "at_once": True},
+            registered=time.time(),
         )
 
 

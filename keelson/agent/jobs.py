@@ -31,7 +31,8 @@ class Job:
         engine: what answers there: `postgres` or `redis`.
         schedule: a cron expression of five fields.
         time_zone: in which the schedule is read.
-        settings: what the kind knows of, such as `keep_days`; for each kind `time_limit`, the seconds that a run may take.
+        settings: what the kind knows of, such as `keep_days`; for each kind `time_limit`, the seconds that a run may take, and `at_once`,
+            whether it is due as soon as it is written down.
         registered: when it was written down first, in seconds since 1970: what was due before that was not missed.
     """
 

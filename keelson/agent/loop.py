@@ -53,12 +53,18 @@ class Entry:
         self.window = float(job.settings.get("window") or 0)
         self._spread = offset(job)
         schedule = f"{job.schedule} {job.time_zone}"
-        handled = max(known.handled, job.registered if job.registered <= now else 0)
+        handled = max(known.handled, _registered(job, now) if known.handled or not job.settings.get("at_once") else 0)
         if known.schedule and known.schedule != schedule:  # what the new schedule had been due before was not missed
             handled = max(handled, written)
-        self.known = replace(known, handled=handled or now, schedule=schedule)
+        self.known = replace(known, handled=handled or self._start(now), schedule=schedule)
         self.changed = self.known != known
         self.next_due = self._after(self.known.handled)
+
+    def _start(self, now: float) -> float:
+        """Return from when on a job that nobody knows of is due: from now, or a moment before it was due last."""
+        if not self.job.settings.get("at_once"):
+            return now
+        return self.job.due.before(datetime.fromtimestamp(now, UTC)).timestamp() - 1
 
     def keep_in_time(self, now: float) -> None:
         """Follow a clock that was set back, so that nothing waits for the time that it showed before."""
@@ -98,6 +104,10 @@ class Entry:
 
     def _after(self, moment: float) -> float:
         return self.job.due.after(datetime.fromtimestamp(moment, UTC)).timestamp() + self._spread
+
+
+def _registered(job: Job, now: float) -> float:
+    return job.registered if job.registered <= now else 0
 
 
 class Loop:

@@ -107,6 +107,17 @@ def test_a_stack_that_was_set_up_while_the_clock_was_wrong_is_backed_up_when_it_
     assert stack.runs == 1
 
 
+def test_what_is_due_at_once_runs_when_it_is_written_down_and_then_on_its_schedule(stack: Jobs) -> None:
+    stack.put(settings={"at_once": True})
+    stack.settle()
+    assert stack.runs == 1
+    stack.new_loop()
+    stack.move_to("2026-05-02T01:00Z")
+    assert stack.runs == 1
+    stack.move_to("2026-05-02T02:00Z")
+    assert stack.runs == 2
+
+
 def test_a_night_in_which_clocks_change_has_one_backup(stack: Jobs) -> None:
     stack.now = at("2026-03-28T12:00Z")
     stack.put(schedule="30 2 * * *", time_zone="Europe/Berlin")

@@ -69,8 +69,9 @@ def _late(key: str, server: str, last: datetime | None, now: datetime) -> str:
     known = runs.read(key, job.name)
     if known.error and not (last and last.timestamp() > known.begun):
         return f"the last backup of server {server} failed: {known.error}"
-    due = job.due.before(now - PATIENCE)
-    if due.timestamp() <= job.registered or (last and last >= due - LEEWAY):
+    written = datetime.fromtimestamp(job.registered, UTC)  # when the first one is due
+    due = job.due.before(now - PATIENCE) if last else max(written, job.due.before(now - PATIENCE))
+    if due > now - PATIENCE or (last and (last >= due - LEEWAY or due <= written)):
         return ""
     since = f"the last one is of {last:%Y-%m-%d %H:%M} UTC" if last else "there is none"
     return f"a backup of server {server} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup run --server {server}`"
