@@ -167,6 +167,7 @@ def test_a_backup_that_was_due_while_the_agent_was_down_is_made_once(stack: Stac
 def test_the_document_names_figures_that_there_are(stack: StackUnderTest) -> None:
     named = set(re.findall(r"keelson_\w+", (CHECKOUT / "docs/agent.md").read_text(encoding="utf-8")))
     assert len(named) > 10
+    stack.keelson("backup", "drill", "notes")
     assert named <= set(re.findall(r"^keelson_\w+", _get(stack, "/metrics")[1], re.MULTILINE))
 
 

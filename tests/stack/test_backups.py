@@ -275,7 +275,7 @@ def test_backups_outlive_the_stack_and_restore_into_the_one_that_is_made_again(
 ) -> None:
     """Encrypted ones too: the stack's own key goes with it, and a person's does not."""
     person = x25519.Identity.generate()
-    stack.pulumi("config", "set", "--path", "keelson:backup.recipients[0]", str(person.to_public()))
+    stack.write_settings(backup={"recipients": [str(person.to_public())]})
     stack.keelson("up")
     with stack.connect("notes", "app") as connection:
         connection.execute("INSERT INTO notes (body) VALUES ('mine')")
