@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import psycopg
 
 from keelson.entrances import Entrance
+from tests.stack.harness import wait_until
 from tests.stack.kubernetes_stack import KubernetesStack
 
 
@@ -21,6 +22,7 @@ class Shop:
     def __post_init__(self) -> None:
         self._cluster = self.stack.cluster
         self._ways: dict[Entrance, dict[str, str]] = {}
+        wait_until(lambda: self._cluster.get(f"/api/v1/namespaces/{self.namespace}") is None, "an earlier one is gone")
         self._cluster.create("/api/v1/namespaces", {"metadata": {"name": self.namespace}})
         clients = {"clients": {self.namespace: ["notes"]}}
         self.stack.write_settings(kubernetes=self.stack.settings["kubernetes"] | clients)
