@@ -58,10 +58,10 @@ def find_drift(live: psycopg.Connection, subject: Subject, server: Scratch) -> D
             edition, here = timescale_edition(live), timescale_edition(connection)
             expected = subject.look(connection, server)
     if edition == here:
-        return Drift(compare(expected, found), applied.notes)
+        return Drift(compare(_without_ends(expected), _without_ends(found)), applied.notes)
     note = f"what timescale.yaml declares was not compared: the database has TimescaleDB's edition {edition}, the scratch server {here}"
     owner = subject.origin.owner or ""
-    both = (_without_editions(each, owner) for each in (expected, found))
+    both = (_without_editions(_without_ends(each), owner) for each in (expected, found))
     return Drift(compare(*both), (*applied.notes, note))
 
 
@@ -92,6 +92,20 @@ def refuse_other_version(live: psycopg.Connection, server: Scratch) -> None:
             f"otherwise; name a server of version {major} with --scratch"
         )
         raise SettingsError(msg)
+
+
+def _without_ends(snapshot: Snapshot) -> Snapshot:
+    """Leave out until when passwords are good: a rotation says that, and no migration."""
+    objects = {
+        key: {
+            label: {name: value for name, value in facts.items() if name != "valid until"}
+            for label, facts in parts.items()
+        }
+        if key.kind == "role"
+        else parts
+        for key, parts in snapshot.objects.items()
+    }
+    return replace(snapshot, objects=objects)
 
 
 def _without_editions(snapshot: Snapshot, owner: str) -> Snapshot:

@@ -84,6 +84,15 @@ def test_a_database_as_it_came_up_has_no_drift(
         assert _told(migrator, _subject(database, folder), scratch_server) == ""
 
 
+def test_the_end_of_a_rotated_password_is_no_drift(
+    live: psycopg.Connection, database: Service, folder: Path, scratch_server: Scratch
+) -> None:
+    login = sql.Identifier(database.roles.app_a)
+    with live.transaction(force_rollback=True):
+        live.execute(sql.SQL("ALTER ROLE {} VALID UNTIL '2030-01-01'").format(login))
+        assert _told(live, _subject(database, folder), scratch_server) == ""
+
+
 def test_each_change_by_hand_is_told(
     live: psycopg.Connection, database: Service, folder: Path, scratch_server: Scratch
 ) -> None:

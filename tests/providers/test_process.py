@@ -294,13 +294,14 @@ def test_a_provider_ends_when_nobody_reads_its_output(project: Path) -> None:
 
 def test_a_role_of_nobody_is_refused_by_name(provider: ProviderProcess, project: Path) -> None:
     steps = _steps(project)
+    roles = next(number for number, (kind, _) in enumerate(steps) if isinstance(kind, RolesProvider))
     known: dict[str, Any] = {}
-    for kind, given in steps[:3]:
+    for kind, given in steps[:roles]:
         _, state = provider.create(kind, given | known)
         known |= {key: state[name] for key, name in (("stack_id", "stack_id"), ("data", "location")) if name in state}
     with resolve(REFERENCE).connect() as admin:
         admin.execute("CREATE ROLE notes_owner")
-    kind, given = steps[3]
+    kind, given = steps[roles]
     with pytest.raises(grpc.RpcError, match="notes_owner"):
         provider.create(kind, given | known)
 
