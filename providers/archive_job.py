@@ -9,9 +9,9 @@ from typing import ClassVar
 from keelson.agent import jobs
 from keelson.backups.physical import making
 from keelson.endpoint import Reference
-from keelson.schedule import Schedule
 from keelson.target import target
-from providers.base import Bag, Managed, Provider
+from providers.base import Bag, Managed
+from providers.scheduled_job import JobProvider
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ArchiveJobInputs:
         )
 
 
-class ArchiveJobProvider(Provider[ArchiveJobInputs]):
+class ArchiveJobProvider(JobProvider[ArchiveJobInputs]):
     """Made where the server archives to, and tried; what is in it stays when it goes."""
 
     inputs = ArchiveJobInputs
@@ -56,31 +56,15 @@ class ArchiveJobProvider(Provider[ArchiveJobInputs]):
         "mark",
     )
 
-    def identify(self, inputs: ArchiveJobInputs) -> str:
-        """Return `stack/job`."""
-        return f"{inputs.reference.stack}/{jobs.archive_of(inputs.reference.server)}"
-
-    def examine(self, inputs: Bag, old: Bag) -> Bag:  # noqa: ARG002 - the base's signature
-        """Refuse a schedule that cannot be read."""
-        Schedule(inputs["schedule"], inputs["time_zone"])
-        return inputs
+    def name_in(self, state: Bag) -> str:
+        """Return the name under which it is written down."""
+        return jobs.archive_of(state["reference"]["server"])
 
     def make(self, inputs: ArchiveJobInputs) -> Bag:
         """Make the repository, send it a file of the log, and write the job down."""
         making.prepare(inputs.reference.stack, inputs.reference.server)
         target(inputs.reference.target).put_job(inputs.reference.stack, inputs.job)
         return {}
-
-    def look(self, state: Bag) -> Bag | None:
-        """Return what is written down; nothing where that is lost, or damaged."""
-        reference = Reference(**state["reference"])
-        job = target(reference.target).find_job(reference.stack, jobs.archive_of(reference.server))
-        return None if job is None else {"schedule": job.schedule, "time_zone": job.time_zone, **job.settings}
-
-    def remove(self, state: Bag) -> None:
-        """Strike the job out."""
-        reference = Reference(**state["reference"])
-        target(reference.target).drop_job(reference.stack, jobs.archive_of(reference.server))
 
 
 class ArchiveJob(Managed, module="keelson", name="ArchiveJob"):

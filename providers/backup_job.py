@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from keelson.agent import jobs
 from keelson.backups.terms import SECRET, Terms
 from keelson.endpoint import Reference
-from keelson.schedule import Schedule
 from keelson.target import target
-from providers.base import Bag, Managed, Provider
+from providers.base import Bag, Managed
+from providers.scheduled_job import JobProvider
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class BackupJobInputs:
         )
 
 
-class BackupJobProvider(Provider[BackupJobInputs]):
+class BackupJobProvider(JobProvider[BackupJobInputs]):
     """Written where the agent reads it; what it has made stays when it goes."""
 
     inputs = BackupJobInputs
@@ -70,15 +70,11 @@ class BackupJobProvider(Provider[BackupJobInputs]):
         "bucket_secret",
         "mark",
     )
+    repeated: ClassVar = ("engine", *JobProvider.repeated)
 
-    def identify(self, inputs: BackupJobInputs) -> str:
-        """Return `stack/job`."""
-        return f"{inputs.reference.stack}/{jobs.backup_of(inputs.name)}"
-
-    def examine(self, inputs: Bag, old: Bag) -> Bag:  # noqa: ARG002 - the base's signature
-        """Refuse a schedule that cannot be read."""
-        Schedule(inputs["schedule"], inputs["time_zone"])
-        return inputs
+    def name_in(self, state: Bag) -> str:
+        """Return the name under which it is written down."""
+        return jobs.backup_of(state["name"])
 
     def make(self, inputs: BackupJobInputs) -> Bag:
         """Write the job down."""
@@ -87,19 +83,6 @@ class BackupJobProvider(Provider[BackupJobInputs]):
         if inputs.bucket_secret and (bucket := Terms.of(inputs.terms).bucket):
             place.ensure_password(stack, SECRET, bucket.access_key, inputs.bucket_secret)
         return {}
-
-    def look(self, state: Bag) -> Bag | None:
-        """Return what is written down; nothing where that is lost, or damaged."""
-        reference = Reference(**state["reference"])
-        job = target(reference.target).find_job(reference.stack, jobs.backup_of(state["name"]))
-        if job is None:
-            return None
-        return {"engine": job.engine, "schedule": job.schedule, "time_zone": job.time_zone, **job.settings}
-
-    def remove(self, state: Bag) -> None:
-        """Strike the job out."""
-        reference = Reference(**state["reference"])
-        target(reference.target).drop_job(reference.stack, jobs.backup_of(state["name"]))
 
 
 class BackupJob(Managed, module="keelson", name="BackupJob"):

@@ -9,9 +9,8 @@ from typing import Any, ClassVar
 
 from keelson.agent import jobs
 from keelson.endpoint import Reference
-from keelson.schedule import Schedule
-from keelson.target import target
-from providers.base import Bag, Managed, Provider
+from providers.base import Bag, Managed
+from providers.scheduled_job import JobProvider
 
 
 @dataclass(frozen=True)
@@ -41,36 +40,15 @@ class DrillJobInputs:
         )
 
 
-class DrillJobProvider(Provider[DrillJobInputs]):
+class DrillJobProvider(JobProvider[DrillJobInputs]):
     """Written where the agent reads it; the evidence of drills stays when it goes."""
 
     inputs = DrillJobInputs
     compared: ClassVar = ("reference", "schedule", "time_zone", "checks", "directory", "orders", "mark")
 
-    def identify(self, inputs: DrillJobInputs) -> str:
-        """Return `stack/job`."""
-        return f"{inputs.reference.stack}/{jobs.drill_of(inputs.name)}"
-
-    def examine(self, inputs: Bag, old: Bag) -> Bag:  # noqa: ARG002 - the base's signature
-        """Refuse a schedule that cannot be read."""
-        Schedule(inputs["schedule"], inputs["time_zone"])
-        return inputs
-
-    def make(self, inputs: DrillJobInputs) -> Bag:
-        """Write the job down."""
-        target(inputs.reference.target).put_job(inputs.reference.stack, inputs.job)
-        return {}
-
-    def look(self, state: Bag) -> Bag | None:
-        """Return what is written down; nothing where that is lost, or damaged."""
-        reference = Reference(**state["reference"])
-        job = target(reference.target).find_job(reference.stack, jobs.drill_of(state["name"]))
-        return None if job is None else {"schedule": job.schedule, "time_zone": job.time_zone, **job.settings}
-
-    def remove(self, state: Bag) -> None:
-        """Strike the job out."""
-        reference = Reference(**state["reference"])
-        target(reference.target).drop_job(reference.stack, jobs.drill_of(state["name"]))
+    def name_in(self, state: Bag) -> str:
+        """Return the name under which it is written down."""
+        return jobs.drill_of(state["name"])
 
 
 class DrillJob(Managed, module="keelson", name="DrillJob"):
