@@ -1,7 +1,7 @@
 # The tasks of a user and of a developer; `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup up down purge check test test-failed test-docker test-kubernetes bench soak lock
+.PHONY: help setup up down purge check test test-docker test-kubernetes bench soak lock
 
 STACK ?= dev
 BIN := .venv/bin
@@ -30,9 +30,6 @@ check: setup ## format, lint and types
 test: setup ## the tests, on real servers; CI=1 runs the thorough ones too (ARGS='-k name' picks some)
 	@tools/setup browser docker $(if $(CI),kubernetes storage)
 	@$(IN) pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
-
-test-failed: setup ## what failed in the last `make test`, one after the other
-	@$(IN) pytest -n 0 --last-failed --last-failed-no-failures none $(ARGS)
 
 test-docker: setup ## all tests of whole stacks on a Docker daemon, and of the equipment for that
 	@tools/setup browser docker

@@ -15,14 +15,15 @@ import pytest
 
 from keelson.local import data_directory, processes, server, stack, supervisor
 from keelson.local.spec import ServerSpec, ServerState
+from tests.patience import deadline
 
 T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], seconds: float = 20) -> T:
-    deadline = time.monotonic() + seconds
+    until = deadline(seconds)
     while not (value := condition()):
-        assert time.monotonic() < deadline, "the condition did not come true in time"
+        assert time.monotonic() < until, "the condition did not come true in time"
         time.sleep(0.01)
     return value
 

@@ -14,6 +14,7 @@ import pytest
 
 from keelson import migrations
 from keelson.errors import MigrationError
+from tests.patience import deadline
 from tests.services import PASSWORD, Service
 
 RUNNER = """
@@ -91,8 +92,8 @@ class Project:
 
 def until(condition: Callable[[], bool], seconds: float = 10) -> float:
     """Wait for a condition; return how long it took."""
-    start = time.monotonic()
+    start, until = time.monotonic(), deadline(seconds)
     while not condition():
-        assert time.monotonic() < start + seconds, "not in time"
+        assert time.monotonic() < until, "not in time"
         time.sleep(0.02)
     return time.monotonic() - start

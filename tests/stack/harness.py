@@ -22,6 +22,7 @@ import psycopg
 import yaml
 
 from keelson.local import processes
+from tests.patience import deadline
 from tests.ports import preferred_ports
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -307,7 +308,9 @@ def _environment_and_command(pid: int) -> bytes:
 
 def wait_until(condition: Callable[[], object], what: str | Callable[[], str], seconds: float = DEADLINE) -> None:
     """Poll `condition` until it holds; AssertionError after the deadline, with `what` as it is said then."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not so after {seconds} s: {what() if callable(what) else what}"
-        time.sleep(0.02)
+    until = deadline(seconds)
+    while (began := time.monotonic()) and not condition():
+        assert time.monotonic() < until, f"not so in time: {what() if callable(what) else what}"
+        time.sleep(
+            max(0.02, time.monotonic() - began)
+        )  # a look may be a whole command, and leaves time for what it waits for

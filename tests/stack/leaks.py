@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.stack.harness import StackUnderTest
 
-_BETWEEN_LOOKS = 0.02  # s
+_BETWEEN_LOOKS = 0.05  # s
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.stack.harness import StackUnderTest, wait_until
 
-KILLS = 20
+KILLS = 8  # a hundred: make soak
 SEED = 20_261_121
 
 
@@ -51,7 +51,7 @@ def _kill(pid: int | None) -> bool:
 
 @pytest.mark.thorough
 @pytest.mark.timeout(900)
-def test_up_killed_at_twenty_random_moments_is_finished_by_the_next(stack: StackUnderTest) -> None:
+def test_up_killed_at_random_moments_is_finished_by_the_next(stack: StackUnderTest) -> None:
     chance = random.Random(SEED)
     rounds, survived = 0, list[str]()
     while rounds - len(survived) < KILLS:

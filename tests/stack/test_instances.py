@@ -36,6 +36,7 @@ POOL_SIZE = 3
 POOLER: Json = {"pool_size": POOL_SIZE, "max_client_conn": 100}
 SERVER: Json = {"ha": True, "memory": "320mb", "storage": "512Mi", "wal_storage": "1Gi", "pooler": POOLER}
 SECONDS_TO_HEAL = 300
+PACE = 0.01  # seconds between two rows of a writer
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +179,7 @@ def writing(stack: KubernetesStack) -> Iterator[dict[int, float]]:
         number = 0
         while not ended.is_set():
             with contextlib.suppress(Exception), stack.connect("notes", "admin") as connection:
-                while not ended.is_set():
+                while not ended.wait(PACE):
                     number += 1
                     connection.execute("INSERT INTO written VALUES (%s)", (number,))
                     acknowledged[number] = time.monotonic()

@@ -29,6 +29,7 @@ from tests.stack.test_kubernetes import _unchanged, _well
 pytestmark = [pytest.mark.kubernetes, pytest.mark.thorough, pytest.mark.timeout(900)]
 HA = {"redis": {"ha": True, "maxmemory": "32mb"}}
 KILLS = 3
+PACE = 0.002  # seconds between two writes
 LONGEST = 15.0  # seconds without writes, on a machine that does much else
 
 
@@ -102,7 +103,7 @@ class Writer:
     def run(self) -> None:
         with self.of.client() as client:
             for number in range(1_000_000):
-                if self.ended.is_set():
+                if self.ended.wait(PACE):
                     return
                 with contextlib.suppress(redis.RedisError):
                     client.set(f"notes:{self.name}:{number}", number)

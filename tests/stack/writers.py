@@ -12,6 +12,8 @@ import psycopg
 from keelson.errors import KeelsonError
 from tests.stack.harness import wait_until
 
+PACE = 0.1  # seconds between two logins: what is worked at beside it needs the processors, too
+
 
 @dataclass
 class Writer:
@@ -23,7 +25,7 @@ class Writer:
     over: threading.Event = field(default_factory=threading.Event)
 
     def work(self) -> None:
-        while not self.over.is_set():
+        while not self.over.wait(PACE):
             try:
                 with self.log_in() as connection:
                     connection.execute("INSERT INTO notes (body) VALUES ('of a writer')")

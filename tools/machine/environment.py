@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 VENV = PROJECT / ".venv"
 STAMP = VENV / ".keelson"  # what the environment was made from
 LOCK = PROJECT / "requirements.lock"
+OURS = ("keelson", "components", "providers")  # the packages of pyproject.toml
 BOOTSTRAP = Path(__file__).with_name("uv.txt")
 INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL")
 
@@ -27,11 +28,17 @@ INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL")
 def ensure() -> None:
     """Bring `.venv` to what the lock file and pyproject.toml say; a stamp tells when nothing has changed."""
     stamp = _stamp()
-    if _made_from(stamp):
-        return
-    with places.alone("uv"):
-        if not _made_from(stamp):
-            _make(stamp)
+    if not _made_from(stamp):
+        with places.alone("uv"):
+            if not _made_from(stamp):
+                _make(stamp)
+    if sys.dont_write_bytecode:  # each command starts three processes, and each would compile all of it anew
+        run(
+            [VENV / "bin" / "python", "-m", "compileall", "-q", *OURS],
+            log=LOGS / "compile.log",
+            cwd=PROJECT,
+            what="compiling",
+        )
 
 
 def lock() -> None:
