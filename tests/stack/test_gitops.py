@@ -92,6 +92,7 @@ def test_what_was_rendered_and_applied_is_brought_to_its_end_by_up(make: Make) -
     assert stack.count("notes", "notes") == 10
 
 
+@pytest.mark.long
 def test_a_stack_changes_hands_and_nothing_is_made_anew(make: Make) -> None:
     stack = make()
     stack.keelson("up")

@@ -35,6 +35,7 @@ pytestmark = [pytest.mark.kubernetes, pytest.mark.thorough, pytest.mark.timeout(
 POOL_SIZE = 3
 POOLER: Json = {"pool_size": POOL_SIZE, "max_client_conn": 100}
 SERVER: Json = {"ha": True, "memory": "320mb", "storage": "512Mi", "wal_storage": "1Gi", "pooler": POOLER}
+DELETED = (("secrets", "main-superuser"), ("secrets", "main-tls"), ("services", "main-rw"))
 SECONDS_TO_HEAL = 300
 PACE = 0.01  # seconds between two rows of a writer
 
@@ -355,13 +356,11 @@ def test_a_stack_whose_state_was_lost_makes_new_passwords_and_keeps_its_data(sta
 
 
 @pytest.mark.usefixtures("rows")
-@pytest.mark.parametrize(
-    ("kind", "name"), [("secrets", "main-superuser"), ("secrets", "main-tls"), ("services", "main-rw")]
-)
-def test_what_was_deleted_by_hand_is_made_again(stack: KubernetesStack, kind: str, name: str) -> None:
-    stack.delete(kind, name)
+def test_what_was_deleted_by_hand_is_made_again(stack: KubernetesStack) -> None:
+    for kind, name in DELETED:
+        stack.delete(kind, name)
     stack.keelson("up")
-    wait_until(lambda: f"{kind}/{name}" in stack.things(), "it is there again", 60)
+    wait_until(lambda: {f"{kind}/{name}" for kind, name in DELETED} <= {*stack.things()}, "all is there again", 60)
 
 
 def test_a_stopped_stack_has_no_instances_and_its_rows_when_it_is_started(stack: KubernetesStack) -> None:

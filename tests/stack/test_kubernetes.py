@@ -41,6 +41,7 @@ SECOND = {
     "migrations/002_tags.down.sql": "DROP TABLE tags;\n",
 }
 KEPT_CLAIM = f"persistentvolumeclaims/{names.BACKUPS}"
+DELETED = (("statefulsets", "main"), ("secrets", "main-config"), ("services", "main"), ("deployments", "toolbox"))
 BOUNDED = 180.0  # seconds after which a server that cannot start must have been given up
 
 
@@ -231,7 +232,7 @@ def test_a_volume_grows_and_a_preview_refuses_to_shrink_it(stack: KubernetesStac
     stack.write_settings(servers={"main": stack.settings["servers"]["main"] | {"storage": "96Mi"}})
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.usefixtures("rows")
 def test_another_image_takes_the_data_over_after_a_backup(
     stack: KubernetesStack, kubeconfig: Path, docker_host: str
@@ -249,7 +250,7 @@ def test_another_image_takes_the_data_over_after_a_backup(
     stack.keelson("up")
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.usefixtures("rows")
 def test_an_image_that_does_not_exist_is_named_and_the_right_one_mends_it(stack: KubernetesStack) -> None:
     _with_image(stack, "localhost:1/postgres:none")
@@ -294,7 +295,7 @@ def test_what_a_writer_was_told_is_committed_outlasts_its_pod(stack: KubernetesS
     assert {*acknowledged} <= kept
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.usefixtures("rows")
 def test_a_stack_whose_state_was_lost_makes_new_passwords_and_keeps_its_data(stack: KubernetesStack) -> None:
     before, uid = stack.passwords(), stack.uid("main")
@@ -310,14 +311,11 @@ def test_a_stack_whose_state_was_lost_makes_new_passwords_and_keeps_its_data(sta
 
 @pytest.mark.thorough
 @pytest.mark.usefixtures("rows")
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [("statefulsets", "main"), ("secrets", "main-config"), ("services", "main"), ("deployments", "toolbox")],
-)
-def test_what_was_deleted_by_hand_is_made_again(stack: KubernetesStack, kind: str, name: str) -> None:
-    stack.delete(kind, name)
+def test_what_was_deleted_by_hand_is_made_again(stack: KubernetesStack) -> None:
+    for kind, name in DELETED:
+        stack.delete(kind, name)
     stack.keelson("up")
-    assert f"{kind}/{name}" in stack.things()
+    assert {f"{kind}/{name}" for kind, name in DELETED} <= {*stack.things()}
     assert _unchanged(stack.keelson("up").stdout)
 
 

@@ -247,6 +247,7 @@ def test_who_may_do_nothing_is_told_so_in_one_sentence(stack: KubernetesStack) -
 # Backups by CronJobs
 
 
+@pytest.mark.long
 def test_a_backup_whose_pod_is_evicted_begins_anew_and_one_backup_is_kept(stack: KubernetesStack) -> None:
     before = stack.backups_of("notes")
     with stack.connect("notes", "admin") as connection:

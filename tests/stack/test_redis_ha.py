@@ -258,6 +258,7 @@ def _status(of: Redis) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.long
 def test_lost_passwords_are_made_anew_for_all_instances(of: Redis) -> None:
     before = of.stack.passwords()
     of.stack.delete("secrets", names.STATE)
@@ -265,6 +266,7 @@ def test_lost_passwords_are_made_anew_for_all_instances(of: Redis) -> None:
     assert before.keys() == of.stack.passwords().keys()
 
 
+@pytest.mark.long
 def test_fewer_and_more_instances_keep_all_keys(of: Redis) -> None:
     stack = of.stack
     with contextlib.suppress(redis.RedisError), of.client("admin") as client:
