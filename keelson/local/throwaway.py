@@ -34,6 +34,7 @@ PORT = "5432"  # names the socket; nothing listens on it
 START_SECONDS = 30
 END_SECONDS = 5
 PREFIX = "keelson-throwaway-"
+OLDER_LOCK = "lock"  # a file that versions before held in place of the directory
 PARAMETERS = {
     "listen_addresses": "",
     "port": PORT,
@@ -94,10 +95,8 @@ def _directory(wanted: Path | None) -> Iterator[Path]:
     if len(os.fsencode(base / PREFIX)) + len("12345678/run/.s.PGSQL.5432.lock") > SOCKET_PATH_LIMIT:
         base = Path("/tmp")  # noqa: S108  # mkdtemp makes it this user's own
     _sweep(base)
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-    with (directory / "new").open("w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        (directory / "new").rename(directory / "lock")  # held already when another process looks for it
+    with ExitStack() as held:
+        directory = _made(base, held)
         try:
             (directory / "run").mkdir(mode=0o700)
             yield directory
@@ -105,11 +104,35 @@ def _directory(wanted: Path | None) -> Iterator[Path]:
             _discard(directory)
 
 
+def _made(base: Path, held: ExitStack) -> Path:
+    """Make a directory and lock it, however many sweep meanwhile."""
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+        with contextlib.suppress(FileNotFoundError):
+            held.enter_context(_locked(directory))
+            if directory.exists():
+                return directory
+
+
 def _sweep(base: Path) -> None:
-    for lock in base.glob(f"{PREFIX}*/lock"):
-        with contextlib.suppress(OSError), lock.open("r+", encoding="ascii") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _discard(lock.parent)
+    """Remove the directories that nobody holds, those too that were killed before they held anything, or half removed."""
+    for directory in base.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError), ExitStack() as held:
+            held.enter_context(_locked(directory, fcntl.LOCK_NB))
+            if (directory / OLDER_LOCK).exists():
+                held.enter_context(_locked(directory / OLDER_LOCK, fcntl.LOCK_NB))
+            _discard(directory)
+
+
+@contextmanager
+def _locked(path: Path, waiting: int = 0) -> Iterator[None]:
+    """Hold the lock of a file or directory."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | waiting)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _discard(directory: Path) -> None:
