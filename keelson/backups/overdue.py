@@ -21,8 +21,13 @@ def overdue(job: Job, last: datetime | None, now: datetime) -> str:
     """
     due = job.due.before(now - PATIENCE)
     registered = job.registered if job.registered <= now.timestamp() else 0  # by a clock that was wrong then
-    if due.timestamp() <= registered or (last and last >= due - LEEWAY):
+    if due.timestamp() <= registered or is_since(last, due, now):
         return ""
     name = name_of(job.engine, job.reference)
     since = f"the last good one is of {last:%Y-%m-%d %H:%M} UTC" if last else "there is no good one"
     return f"a backup of {name} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup run {name}`"
+
+
+def is_since(last: datetime | None, due: datetime, now: datetime) -> bool:
+    """Say whether `last` is of the time since `due`; one from the future, by a clock that was wrong then, proves nothing."""
+    return last is not None and due - LEEWAY <= last <= now + LEEWAY

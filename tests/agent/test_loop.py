@@ -100,6 +100,28 @@ def test_a_clock_set_back_by_seconds_runs_nothing_twice(stack: Jobs) -> None:
     assert stack.runs == 1
 
 
+def test_whatever_a_clock_did_a_job_runs_when_it_is_due_next_and_no_oftener(stack: Jobs) -> None:
+    stack.put(schedule="0 2 * * *")
+    stack.settle()
+    for moved in (
+        "2031-05-01T02:30Z",
+        "1990-05-01T02:30Z",
+        "2026-05-03T13:00Z",
+        "2099-01-01T00:00Z",
+        "2026-05-02T01:00Z",
+    ):
+        before = stack.runs
+        stack.move_to(moved)
+        stack.settle()
+        assert stack.runs <= before + 1, moved
+    for day in range(2, 6):
+        before = stack.runs
+        stack.move_to(f"2026-05-0{day}T02:00Z")
+        assert stack.runs == before + 1
+        stack.move_to(f"2026-05-0{day}T23:00Z")
+        assert stack.runs == before + 1
+
+
 def test_a_stack_that_was_set_up_while_the_clock_was_wrong_is_backed_up_when_it_is_right(stack: Jobs) -> None:
     stack.put(registered=at("2030-01-01T00:00Z"))
     stack.settle()

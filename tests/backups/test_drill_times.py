@@ -81,6 +81,17 @@ def test_a_drill_that_found_something_is_a_fault_until_a_good_one(stack: Stack) 
     assert status(stack).fault == ""
 
 
+def test_a_drill_of_a_clock_that_was_wrong_hides_no_later_one_and_proves_nothing_for_now(stack: Stack) -> None:
+    register(NOON - timedelta(days=30))
+    keep(NOON + timedelta(days=400))
+    due = "a drill of auth was due at 2026-11-15 04:00 UTC, and the last one is of 2027-12-25 12:00 UTC"
+    assert status(stack).fault == f"{due}; run `keelson backup drill auth`"
+    keep(SUNDAY + timedelta(minutes=1), "public.t has 1 row in place of 2")
+    assert "found 1 difference to the backup 20261115T020000Z" in status(stack).fault
+    keep(NOON)
+    assert (status(stack).last, status(stack).fault) == (NOON, "")
+
+
 def test_a_drill_that_could_not_be_made_is_a_fault_until_a_good_one(stack: Stack) -> None:
     register(NOON - timedelta(days=30))
     begun = SUNDAY.timestamp()

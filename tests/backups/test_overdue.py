@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -32,3 +32,15 @@ def _overdue(place: str, last: str, now: str) -> bool:
 )
 def test_no_run_is_expected_that_nothing_begins(place: str, last: str, now: str, *, told: bool) -> None:
     assert _overdue(place, last, now) == told
+
+
+def test_a_backup_from_the_future_by_a_clock_that_was_wrong_is_no_excuse() -> None:
+    job = Job(
+        "backup-auth", "backup", Reference(stack="s", target="local", server="main", database="auth"), "0 2 * * *"
+    )
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    said = overdue(job, now + timedelta(days=400), now)
+    assert said.startswith(
+        "a backup of auth was due at 2026-11-20 02:00 UTC, and the last good one is of 2027-12-25 12:00 UTC"
+    )
+    assert not overdue(job, now + timedelta(seconds=50), now)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keelson import paths
-from keelson.backups.store import ID_FORMAT, Store
+from keelson.backups.store import ID_FORMAT, Store, time_of
 from keelson.errors import BackupError
 
 FOLDER = "drills"
@@ -71,11 +71,10 @@ class Drill:
 
 
 def keep(store: Store, drill: Drill) -> Path:
-    """Write a drill down and return where; the oldest beyond `KEPT` go. Raises PlatformError."""
+    """Write a drill down as the newest, whatever the clock says, and return where; the oldest beyond `KEPT` go. Raises PlatformError."""
     folder = paths.private_directory(store.directory / drill.database / FOLDER)
-    moment = drill.begun
-    while (path := folder / f"{moment:{ID_FORMAT}}.json").exists():
-        moment += timedelta(seconds=1)
+    after = [time_of(path.stem) + timedelta(seconds=1) for path in _files(store, drill.database)[:1]]
+    path = folder / f"{max([drill.begun, *after]):{ID_FORMAT}}.json"
     paths.write_private(path, json.dumps(drill.values(), indent=1, ensure_ascii=False) + "\n")
     for old in _files(store, drill.database)[KEPT:]:
         old.unlink(missing_ok=True)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from keelson.agent.jobs import Job
 from keelson.agent.state import JobState
 from keelson.backups.drills.evidence import Drill
-from keelson.backups.overdue import LEEWAY
+from keelson.backups.overdue import is_since
 from keelson.wording import counted
 
 PATIENCE = timedelta(
@@ -29,7 +29,7 @@ def lateness(name: str, last: Drill | None, job: Job, known: JobState, now: date
         return f"the last drill of {name} failed: {known.error}"
     due = job.due.before(now - PATIENCE)
     registered = job.registered if job.registered <= now.timestamp() else 0  # by a clock that was wrong then
-    if due.timestamp() <= registered or (last and last.begun >= due - LEEWAY):
+    if due.timestamp() <= registered or is_since(last.begun if last else None, due, now):
         return ""
     since = f"the last one is of {last.begun:%Y-%m-%d %H:%M} UTC" if last else "there was none"
     return f"a drill of {name} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup drill {name}`"
