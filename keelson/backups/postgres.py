@@ -5,7 +5,7 @@
 | data.dump | pg_dump's custom format, compressed with zstd |
 | roles.sql | roles, memberships and role settings that the database names; no password |
 | catalog.json | the catalog as `keelson.postgres.snapshot` reads it, for a drill to compare |
-| hashes.json | of an encrypted backup alone, whose manifest is not: the hashes of each table's rows |
+| digests.json | of an encrypted backup alone, whose manifest is not: the hashes of each table's rows; hashes.json of earlier versions |
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from keelson.postgres.names import BACKUP
 from keelson.target import target
 
 DUMP, ROLES = "data.dump", "roles.sql"
+COMPRESSION = "zstd:1"  # half the work of pg_dump's own 3, and no larger in what was measured; see bench/backups.py
 LOCK_WAIT = "60s"  # for a table that somebody is changing
 MAJOR = 10_000  # of a version's number: 170011 is 17.11
 SHARE = 10  # a first dump is guessed to need a tenth of what a database holds beside its catalogs
@@ -79,7 +80,7 @@ class PostgresEngine:
 
     def read_back(self, folder: Folder, contents: Contents) -> Counts:
         """Let pg_restore read all of the dump, and count the rows in what it writes."""
-        for name in {ROLES, catalogs.NAME, rows.NAME} & folder.names:
+        for name in {ROLES, catalogs.NAME, rows.NAME, rows.EARLIER} & folder.names:
             with folder.open(name):
                 pass
         counter = RowCounter()
@@ -125,7 +126,7 @@ class PostgresEngine:
         It writes to a pipe: to a file of which it holds only a descriptor it appends a second table of contents, and a
         cut there would go unnoticed.
         """
-        options = ["--format=custom", "--compress=zstd", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
+        options = ["--format=custom", f"--compress={COMPRESSION}", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
         command = [*self._client("pg_dump"), *options, f"--snapshot={snapshot}"]
         environment = programs.environment(endpoint.connection_parameters())
         with folder.create(DUMP) as file:

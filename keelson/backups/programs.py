@@ -15,7 +15,7 @@ from typing import IO, Any
 from psycopg import pq
 
 from keelson import inside
-from keelson.backups.sealing import BLOCK, Passing
+from keelson.backups.sealing import BLOCK, Passing, widen
 from keelson.errors import BackupError
 
 # The server ends the work of a program that is gone within a second.
@@ -49,7 +49,7 @@ def run(
     """
     with tempfile.TemporaryFile() as errors, _started(command, environment, source, sink, errors) as process:
         with _feeding(process, source) as fed:
-            while sink and process.stdout and (block := process.stdout.read(BLOCK)):
+            while sink and process.stdout and (block := process.stdout.read1(BLOCK)):  # type: ignore[attr-defined]
                 sink(block)
             status = process.wait()
         if status:
@@ -100,16 +100,18 @@ def _started(
     except OSError as fault:
         msg = f"cannot run {command[0]}: {fault.strerror}; install PostgreSQL's client programs"
         raise BackupError(msg) from None
+    pipes = [pipe for pipe in (process.stdin, process.stdout) if pipe]
     try:
+        for pipe in pipes:
+            widen(pipe.fileno())
         yield process
     except BaseException:
         process.kill()
         raise
     finally:
-        for pipe in (process.stdin, process.stdout):
-            if pipe:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+        for pipe in pipes:
+            with suppress(BrokenPipeError):
+                pipe.close()
         process.wait()
 
 

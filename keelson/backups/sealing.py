@@ -6,6 +6,7 @@ age's library reads from one end and writes to another, so it has a thread of it
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -216,7 +217,14 @@ class _Source(_Below):
 
 def _pipe() -> tuple[IO[bytes], IO[bytes]]:
     taken, given = os.pipe()
+    widen(taken)
     return os.fdopen(taken, "rb", buffering=BLOCK), os.fdopen(given, "wb", buffering=BLOCK)
+
+
+def widen(pipe: int) -> None:
+    """Let a pipe hold more than its 64 KiB, so that those at its ends wait for each other less often."""
+    with suppress(OSError):  # an ordinary user may have no more
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, BLOCK)
 
 
 def _close(end: IO[bytes]) -> None:

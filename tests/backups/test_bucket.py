@@ -68,7 +68,7 @@ def test_a_backup_in_a_bucket_is_made_verified_drilled_restored_and_exported(
     away: Subject, server: StorageServer, tmp_path: Path
 ) -> None:
     made = away.back_up()
-    names = ["catalog.json.age", "data.dump.age", "hashes.json.age", "manifest.json", "roles.sql.age"]
+    names = ["catalog.json.age", "data.dump.age", "digests.json.age", "manifest.json", "roles.sql.age"]
     assert of(server, away) == [f"{made.id}/{name}" for name in names]
     assert [path.name for path in away.folder.iterdir()] == [".lock"]  # nothing of it lies here
     assert away.store.names() == [away.name]

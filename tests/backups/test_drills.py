@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from keelson.backups.drills.evidence import Drill
 from keelson.backups.folder import FileFacts
 from keelson.backups.making import MANUAL, back_up
 from keelson.backups.manifest import Manifest
+from keelson.backups.rows import BY_TEXT, BY_VALUE, digest_all
 from keelson.backups.store import Backup, Store
 from keelson.errors import BackupError
 from keelson.postgres.databases import open_access
@@ -205,13 +206,27 @@ def test_a_damaged_dump_fails_the_drill_and_no_longer_counts(filled: Subject) ->
 
 def test_an_older_backup_is_drilled_by_what_it_says(filled: Subject) -> None:
     def older(manifest: Manifest) -> Manifest:
-        facts = {name: fact for name, fact in manifest.facts.items() if name not in {"hashes", "sequences"}}
+        facts = {name: fact for name, fact in manifest.facts.items() if name not in {"digests", "sequences"}}
         return replace(manifest, facts=facts, files={n: f for n, f in manifest.files.items() if n != "catalog.json"})
 
     done = drilled(filled, changed(filled.back_up(), older))
     assert done.well
     assert len(done.notes) == 3
     assert done.compared["rows"] == 20_000
+
+
+def test_a_backup_with_digests_of_texts_is_compared_by_them(filled: Subject) -> None:
+    with filled.connect() as admin:
+        hashes = digest_all(admin, BY_TEXT).hashes
+
+    def older(manifest: Manifest, hashes: Mapping[str, str]) -> Manifest:
+        facts = {name: fact for name, fact in manifest.facts.items() if name != BY_VALUE}
+        return replace(manifest, facts={**facts, BY_TEXT: hashes})
+
+    made = filled.back_up()
+    assert drilled(filled, changed(made, lambda manifest: older(manifest, hashes))).compared["tables_by_content"] == 1
+    done = drilled(filled, changed(made, lambda manifest: older(manifest, {"public.t": "4711"})))
+    assert done.differences == ("public.t has other rows than were backed up, 20000 rows as many",)
 
 
 def test_a_drill_without_room_says_so_and_keeps_nothing(filled: Subject) -> None:

@@ -55,9 +55,9 @@ def test_an_encrypted_backup_holds_nothing_in_clear_and_restores_without_a_perso
     made = sealed.back_up()
     assert left(sealed) == [made.id]
     files = sorted(path.name for path in made.path.iterdir())
-    assert files == ["catalog.json.age", "data.dump.age", "hashes.json.age", "manifest.json", "roles.sql.age"]
+    assert files == ["catalog.json.age", "data.dump.age", "digests.json.age", "manifest.json", "roles.sql.age"]
     assert made.manifest.recipients == (*keys.read(KEY).recipients, *TERMS.recipients)
-    assert "hashes" not in made.manifest.facts
+    assert "digests" not in made.manifest.facts
     text = b"".join(path.read_bytes() for path in made.path.iterdir())
     assert b"a secret" not in text
     assert sealed.roles.app.encode() + b"_a" not in text  # roles.sql names it

@@ -199,8 +199,8 @@ def test_jobs_of_timescaledb_run_where_they_ran_and_nowhere_else(timed: Subject)
 
 def test_what_is_not_as_it_was_backed_up_takes_no_place(live: Subject) -> None:
     made = live.back_up()
-    hashes = {**made.manifest.facts["hashes"], "public.t": "4711"}
-    told = refused(lambda: over(live, edited(made, hashes=hashes)))
+    hashes = {**made.manifest.facts["digests"], "public.t": "4711"}
+    told = refused(lambda: over(live, edited(made, digests=hashes)))
     assert "has 1 difference to its backup" in told
     assert "public.t has other rows than were backed up" in told
     assert live.databases() == {live.name}

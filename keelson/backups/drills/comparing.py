@@ -68,8 +68,8 @@ def compare_all(
 
 
 def _compare_rows(connection: psycopg.Connection, contents: Contents, folder: Folder, found: Comparison) -> None:
-    here = digest_all(connection)
-    known = kept_hashes(contents.facts, folder)
+    how, known = kept_hashes(contents.facts, folder)
+    here = digest_all(connection, how)
     hashes = known or {}
     if known is None:
         found.notes.append(OLDER.format("hashes of rows"))
