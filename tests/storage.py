@@ -25,11 +25,12 @@ class StorageServer:
 
     port: int
     root: Path
+    host: str = "127.0.0.1"
 
     @property
     def bucket(self) -> Bucket:
         """Its only bucket."""
-        endpoint = f"http://127.0.0.1:{self.port}"
+        endpoint = f"http://{self.host}:{self.port}"
         return Bucket(BUCKET, KEY, prefix="of/keelson", endpoint=endpoint, region=REGION, path_style=True)
 
     @property
@@ -50,17 +51,17 @@ def program(name: str) -> Path:
 
 
 @contextmanager
-def running(root: Path, notes: Path) -> Iterator[StorageServer]:
-    """Run a server over a directory."""
+def running(root: Path, notes: Path, host: str = "127.0.0.1") -> Iterator[StorageServer]:
+    """Run a server over a directory, at an address of this machine."""
     command = program(storage.SERVER)
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
     notes.mkdir(parents=True, exist_ok=True)
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind((host, 0))
         port = taken.getsockname()[1]
     options = [
         "--port",
-        f"127.0.0.1:{port}",
+        f"{host}:{port}",
         "--region",
         REGION,
         "--quiet",
@@ -74,14 +75,14 @@ def running(root: Path, notes: Path) -> Iterator[StorageServer]:
         [command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        wait_until(lambda: _answers(port), "the storage answers")
-        yield StorageServer(port, root)
+        wait_until(lambda: _answers(host, port), "the storage answers")
+        yield StorageServer(port, root, host)
     finally:
         process.kill()
         process.wait()
 
 
-def _answers(port: int) -> bool:
+def _answers(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0

@@ -48,6 +48,7 @@ class DockerTarget(ContainersTarget):
             opts=ResourceOptions(parent=parent),
         )
         self._networks = self._make_networks(parent)
+        self._outside = self._make_outside(parent)
         self._state = self._volume("state", names.state_volume(self._key), parent)
         self._backups = self._volume("backups", names.backups_volume(self._key), parent, kept=True)
         self._toolbox = self._make_toolbox(parent)
@@ -57,7 +58,8 @@ class DockerTarget(ContainersTarget):
 
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
         """Make the agent's container."""
-        values = {"backups": str(self._stack.settings.backup.directory or "")}
+        backup = self._stack.settings.backup
+        values = {"backups": str(backup.directory or ""), **({"outside": True} if backup.ports_outside else {})}
         process = self._container(Wanted("agent", "agent", "agent", values, parent, after=after), [self._toolbox])
         return RunningDaemon(process, process.listens_on)
 
@@ -104,14 +106,15 @@ class DockerTarget(ContainersTarget):
             inputs | {"image_id": made_of.image_id, **self.marks, **wanted.secrets},
             depending_on(inside, after),
         )
+        made = part.container(spec)
         container = docker.Container(
             name,
             name=names.container(self._key, name),
             image=made_of.image_id,
             ports=_ports(spec, made_of) if spec.published else None,
             **_limits(self._stack.settings.settings_of_parts[name], wanted.kind),
-            **self._arguments(name, part.container(spec), names.ports_network(self._key), (spec.uid, spec.gid)),
-            opts=self._container_options(parent, [files]),
+            **self._arguments(name, made, names.ports_network(self._key), (spec.uid, spec.gid)),
+            opts=self._container_options(parent, [files], made),
         )
         return DockerPart(
             f"{name}-process",
@@ -193,20 +196,21 @@ class DockerTarget(ContainersTarget):
             names.admin_network(self._key): closed,
             names.ports_network(self._key): apart,
         }
-        return [
-            docker.Network(
-                name,
-                name=name,
-                driver="bridge",
-                labels=[
-                    docker.NetworkLabelArgs(label=label, value=value)
-                    for label, value in names.labels(self._key, "network").items()
-                ],
-                **arguments,
-                opts=self._options(parent),
-            )
-            for name, arguments in wanted.items()
+        return [self._network(name, arguments, parent) for name, arguments in wanted.items()]
+
+    def _make_outside(self, parent: Resource) -> list[docker.Network]:
+        """Make the network that leads out, where somebody asks what is not of the stack."""
+        if not self._stack.settings.asks_outside:
+            return []
+        alone = {"options": {"com.docker.network.bridge.enable_icc": "false"}}
+        return [self._network(names.outside_network(self._key), alone, parent)]
+
+    def _network(self, name: str, arguments: Mapping[str, Any], parent: Resource) -> docker.Network:
+        labels = [
+            docker.NetworkLabelArgs(label=label, value=value)
+            for label, value in names.labels(self._key, "network").items()
         ]
+        return docker.Network(name, name=name, driver="bridge", labels=labels, **arguments, opts=self._options(parent))
 
     def _make_toolbox(self, parent: Resource) -> docker.Container:
         """Make the container through which all else is reached; it runs before anything else does."""
@@ -225,13 +229,13 @@ class DockerTarget(ContainersTarget):
             },
             ResourceOptions(parent=parent, depends_on=[self._state, self._backups]),
         )
-        name = names.TOOLBOX
+        name, made = names.TOOLBOX, toolbox.container(place, outside=bool(settings.backup.ports_outside))
         return docker.Container(
             name,
             name=names.container(self._key, name),
             image=ground.image_id,
-            **self._arguments(name, toolbox.container(place), names.admin_network(self._key), (image.uid, image.gid)),
-            opts=self._container_options(parent, self._networks),
+            **self._arguments(name, made, names.admin_network(self._key), (image.uid, image.gid)),
+            opts=self._container_options(parent, self._networks, made),
         )
 
     def _make_entry(self, parent: Resource) -> tuple[DockerIdentity, DockerEntry]:
@@ -259,16 +263,19 @@ class DockerTarget(ContainersTarget):
             ),
         )
 
-    def _container_options(self, parent: Resource, after: Sequence[Resource]) -> ResourceOptions:
+    def _container_options(
+        self, parent: Resource, after: Sequence[Resource], settings: ContainerSettings
+    ) -> ResourceOptions:
         """Return when a container is made anew beside what the plugin says.
 
         It calls an edited health check an update, and applies nothing; and it does not see that a network is another one.
         """
+        outside = self._outside if "outside" in settings.networks else []
         return self._options(
             parent,
-            depends_on=after,
+            depends_on=[*after, *outside],
             replace_on_changes=["healthcheck"],
-            replacement_trigger=[network.id for network in self._networks],
+            replacement_trigger=[network.id for network in (*self._networks, *outside)],
             delete_before_replace=True,
         )
 

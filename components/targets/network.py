@@ -34,6 +34,7 @@ def policies(stack: Stack) -> Mapping[str, Json]:
         "tools": {"podSelector": tools, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]},
         **{f"to-{names.of(name)}": _opened(stack, name, kind) for name, kind in stack.settings.parts.items()},
         **_to_issuer(stack),
+        **_to_outside(stack),
         **{
             f"among-{names.of(name)}": spec
             for name in stack.settings.redis
@@ -60,6 +61,15 @@ def _to_issuer(stack: Stack) -> Mapping[str, Json]:
         return {}
     ports = [{"port": oidc.port, "protocol": "TCP"}]
     return {"issuer": {"podSelector": _one_of(["pgadmin"]), "policyTypes": ["Egress"], "egress": [{"ports": ports}]}}
+
+
+def _to_outside(stack: Stack) -> Mapping[str, Json]:
+    """Return what lets those who make and read backups ask for a bucket, and tell a webhook; by their ports, likewise."""
+    found = stack.settings.backup.ports_outside
+    if not found:
+        return {}
+    asking = _one_of([TOOLBOX, "agent", names.JOB])
+    return {"outside": {"podSelector": asking, "policyTypes": ["Egress"], "egress": [{"ports": _tcp(*found)}]}}
 
 
 def _among(redis: str, count: int) -> list[Json]:

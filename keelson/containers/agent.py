@@ -28,7 +28,7 @@ HEALTH = (
 class AgentKind:
     """What is particular to the agent; see `keelson.containers.kinds.Kind` for what each method is for.
 
-    Settings: `backups`, a directory of the machine that runs it; `jobs_elsewhere`, that the platform itself runs the jobs and mounts
+    Settings: `backups`, a directory of the machine that runs it; `outside`, that it asks what is not of the stack; `jobs_elsewhere`, that the platform itself runs the jobs and mounts
     the stack's state.
     """
 
@@ -45,7 +45,7 @@ class AgentKind:
         settings = ContainerSettings(
             command=command,
             volumes=toolbox.mounts(str(spec.settings.get("backups") or "")),
-            networks=("product", "admin"),  # the latter for a look at pgAdmin
+            networks=toolbox.networks(outside=bool(spec.settings.get("outside"))),
             memory=toolbox.MEMORY,
             healthcheck=Healthcheck(("python3", "-I", "-c", HEALTH)),
             stop_timeout=STOPPING,

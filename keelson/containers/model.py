@@ -13,7 +13,8 @@ MOUNTED_PATH = "/run/keelson"  # where the state is mounted, on a platform that 
 STATE_FILE = f"{MOUNTED_PATH}/state.json"  # all of it, as texts by their paths
 
 Role = str  # of a volume: data, config, state, backups or secret; or a directory of the machine that runs the container
-Network = Literal["product", "admin"]  # product: servers, Redis and applications; admin: servers and pgAdmin
+# product: servers, Redis and applications; admin: servers and pgAdmin; outside: leads out, and nobody is reached by it
+Network = Literal["product", "admin", "outside"]
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ class PgAdminKind:
             | _signing_on(spec)
             | ({} if follows(spec) else {"KEELSON_LIST": _digest(spec)}),
             volumes={"config": Mount(CONFIG, read_only=True), "data": Mount(DATA)},
-            networks=("admin",),
+            networks=("admin", "outside") if "oidc" in spec.settings else ("admin",),  # to the issuer
             memory={"/tmp": Memory(256)},  # noqa: S108 - inside the container
             healthcheck=Healthcheck(("python3", "-I", "-c", HEALTH), interval=30, timeout=10, start_period=120),
             stop_signal="SIGQUIT",  # gunicorn's quick end: SIGTERM would wait for open pages

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keelson.containers.model import DATA_PATH, MOUNTED_PATH, STATE_PATH, ContainerSettings, Memory, Mount, Role
+from keelson.containers.model import (
+    DATA_PATH,
+    MOUNTED_PATH,
+    STATE_PATH,
+    ContainerSettings,
+    Memory,
+    Mount,
+    Network,
+    Role,
+)
 
 NAME = "toolbox"
 UID = GID = 10001  # of the agent's image
@@ -27,12 +36,17 @@ def mounts(backups: str = "") -> Mapping[Role, Mount]:
     return {"state": Mount(STATE_PATH), "backups": Mount(DATA_PATH), **({backups: Mount(backups)} if backups else {})}
 
 
-def container(backups: str = "", *, state_in_memory: bool = False) -> ContainerSettings:
+def networks(*, outside: bool) -> tuple[Network, ...]:
+    """Return the networks of toolbox and agent; with `outside` they ask what is not of the stack, such as a bucket."""
+    return ("product", "admin", "outside") if outside else ("product", "admin")
+
+
+def container(backups: str = "", *, state_in_memory: bool = False, outside: bool = False) -> ContainerSettings:
     """Return what the toolbox's container is like; with the state in memory, each session hands it over."""
     return ContainerSettings(
         command=COMMAND,
         volumes=MOUNTS_WITHOUT_STATE if state_in_memory else mounts(backups),
-        networks=("product", "admin"),
+        networks=networks(outside=outside),
         memory={**MEMORY, **STATE_IN_MEMORY} if state_in_memory else MEMORY,
         stop_timeout=5,
     )

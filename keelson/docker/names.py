@@ -47,7 +47,12 @@ def volume(key: str, part: str, role: Role) -> str:
 
 def networks(key: str, wanted: Iterable[Network]) -> list[str]:
     """Return the networks on which a part is reached."""
-    return [{"product": network(key), "admin": admin_network(key)}[each] for each in wanted]
+    known: dict[Network, str] = {
+        "product": network(key),
+        "admin": admin_network(key),
+        "outside": outside_network(key),
+    }
+    return [known[each] for each in wanted]
 
 
 def network(key: str) -> str:
@@ -58,6 +63,11 @@ def network(key: str) -> str:
 def admin_network(key: str) -> str:
     """Return the network of servers and pgAdmin; it leads nowhere else."""
     return f"{key}-admin"
+
+
+def outside_network(key: str) -> str:
+    """Return the network by which the stack's tools ask what is outside, such as a bucket; they do not see each other there."""
+    return f"{key}-outside"
 
 
 def ports_network(key: str) -> str:

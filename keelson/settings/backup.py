@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -18,6 +19,7 @@ Url = Annotated[str, Field(pattern=r"^https?://[^\s/@]+(/\S*)?$", max_length=500
 USUAL = "0 2 * * *"
 AFTER_BACKUP, WEEKLY, NEVER = "after-backup", "weekly", "never"
 WEEK = "0 4 * * 0"  # what weekly means
+AWS = "https://s3.amazonaws.com"
 SPREAD = 30  # minutes over which those of one cluster are spread that nobody gave a time
 
 
@@ -95,6 +97,7 @@ class BackupSettings(Settings):
             raise ValueError(msg)
         for recipient in self.recipients or ():
             refuse_recipient(recipient)
+        _ = self.ports_outside  # raises where there is none
         if self.bucket and self.directory:
             msg = "'bucket' and 'directory' exclude each other; take one out"
             raise ValueError(msg)
@@ -113,6 +116,12 @@ class BackupSettings(Settings):
             "ping": self.ping or "",
         }
         return {name: value for name, value in every.items() if value}
+
+    @property
+    def ports_outside(self) -> tuple[int, ...]:
+        """The ports of what is asked that is not of the stack: a bucket, a webhook, a ping."""
+        asked = [self.webhook, self.ping, *([self.bucket.endpoint or AWS] if self.bucket else [])]
+        return tuple(sorted({_port(url) for url in asked if url}))
 
     @property
     def terms(self) -> Terms:
@@ -136,6 +145,15 @@ def spread(name: str) -> str:
     """Return the usual schedule at a minute that `name` always has, so that the backups of a stack do not all begin in the same one."""
     minute = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % SPREAD
     return f"{minute} {USUAL.partition(' ')[2]}"
+
+
+def _port(url: str) -> int:
+    found = urlsplit(url)
+    try:
+        return found.port or (80 if found.scheme == "http" else 443)
+    except ValueError:
+        msg = f"{url} has a port that there is not; write a number up to 65535"
+        raise ValueError(msg) from None
 
 
 def _read_drill(drill: str | None, time_zone: str) -> None:

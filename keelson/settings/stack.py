@@ -163,6 +163,11 @@ class StackSettings(Settings):
         """Return what the part of a Redis is told of TLS; several instances speak none yet."""
         return self.redis[redis].encryption if self.instances_of(redis) == 1 else {}
 
+    @property
+    def asks_outside(self) -> bool:
+        """Whether parts of the stack ask what is not of it: a bucket, a webhook, an issuer of logins."""
+        return bool(self.backup.ports_outside or (self.pgadmin.enabled and self.pgadmin.oidc))
+
     def instances_of(self, name: str) -> int:
         """Return how many instances a server or Redis has: 1 where it is not highly available."""
         part = (self.servers | self.redis)[name]
@@ -420,8 +425,10 @@ def _faults_elsewhere(settings: StackSettings) -> Iterator[str]:
         yield from (f"'pooler' of {name} needs the target kubernetes; take it out for {target}" for name in pooled)
     if target == "docker":
         yield from limits.faults(settings)
-    if target != "local" and settings.backup.bucket:
-        yield f"the setting 'keelson:backup.bucket' is for the target local so far; take it out for {target}"
+    if target != "local" and settings.backup.bucket and settings.backup.bucket.ca_file:
+        yield (
+            f"the setting 'keelson:backup.bucket.ca_file' is for the target local, as no container sees that file; take it out for {target}"
+        )
     if target != "local":
         placed = (name for name, server in settings.servers.items() if server.data_directory)
         yield from (

@@ -714,6 +714,21 @@ def test_pgadmin_asks_the_issuer_of_its_logins_by_its_port_alone(stacks: dict[st
     assert "form-action 'self' https://id.example.com:8443;" in told["PGADMIN_CONFIG_CONTENT_SECURITY_POLICY"]
 
 
+def test_tools_ask_a_bucket_and_tell_a_webhook_by_their_ports_alone(tmp_path: Path, stacks: dict[str, Made]) -> None:
+    backup = {
+        "bucket": {"name": "shop", "access_key": "key"},
+        "recipients": [],
+        "webhook": "http://ops.example.com:8080/failed",
+        "ping": "https://hc-ping.com/KEY/{job}",
+    }
+    made = make(read(tmp_path, "away", SMALLEST | {"databases": [], "backup": backup}))
+    (policy,) = [each["spec"] for each in made.of_kind("NetworkPolicy") if _name(each) == "outside"]
+    assert policy["egress"] == [{"ports": [{"port": port, "protocol": "TCP"} for port in (443, 8080)]}]
+    (selected,) = policy["podSelector"]["matchExpressions"]
+    assert selected["values"] == ["toolbox", "agent", "backup"]
+    assert "outside" not in {_name(each) for each in stacks["varied"].of_kind("NetworkPolicy")}
+
+
 def test_a_gateway_gets_a_route_in_place_of_an_ingress(tmp_path: Path) -> None:
     gateway = {"host": "db.example.com", "name": "public", "namespace": "gateways"}
     made = make(read(tmp_path, "gated", SMALLEST | {"databases": [], "pgadmin": {"gateway": gateway}}))

@@ -128,9 +128,13 @@ def test_keys_of_other_packages_are_not_ours(root: Path) -> None:
         (
             {
                 "keelson:target": "docker",
-                "keelson:backup": '{"bucket": {"name": "shop", "access_key": "a"}, "recipients": []}',
+                "keelson:backup": '{"bucket": {"name": "shop", "access_key": "a", "ca_file": "/ca.pem"}, "recipients": []}',
             },
-            "'keelson:backup.bucket' is for the target local so far",
+            "'keelson:backup.bucket.ca_file' is for the target local",
+        ),
+        (
+            {"keelson:backup": '{"webhook": "https://x.example:99999/"}'},
+            "https://x.example:99999/ has a port that there is not",
         ),
         ({"keelson:backup": '{"recipients": ["age1me"]}'}, "'age1me' is no recipient of age; write the public key"),
         (

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from docker.models.containers import Container
 
 from keelson.containers.model import STATE_PATH
 from keelson.docker import names
+from tests import storage
 from tests.stack.docker_stack import DockerStack
 
 CONNECTING = """
@@ -246,6 +248,29 @@ def test_without_published_ports_everything_goes_through_the_toolbox(stack: Dock
     aliases = stack.container("main").attrs["NetworkSettings"]["Networks"][stack.key]["Aliases"]
     assert "main" in aliases
     assert "pending" not in stack.pulumi("preview").stdout
+
+
+def test_backups_go_to_a_bucket_outside_and_come_back_and_servers_see_nothing_of_it(
+    stack: DockerStack, tmp_path: Path
+) -> None:
+    before = _started(stack, "main")
+    outside = names.outside_network(stack.key)
+    gateway = stack.client.networks.get(names.ports_network(stack.key)).attrs["IPAM"]["Config"][0]["Gateway"]
+    with storage.running(tmp_path / "data", tmp_path / "notes", gateway) as server:
+        kept = {name: value for name, value in asdict(server.bucket).items() if name != "ca_file"}
+        stack.write_settings(backup={"bucket": kept | {"secret_key": storage.SECRET}, "recipients": []})
+        stack.keelson("up")
+        stack.keelson("backup", "run", "notes")
+        (made,) = json.loads(stack.keelson("backup", "list", "notes", "--json").stdout)
+        assert [path for path in server.files if f"/notes/{made['id']}/" in path]
+        stack.keelson("restore", "notes", "--into", "notes_back")
+        assert storage.SECRET not in stack.shown()
+    assert outside in stack.networks("toolbox")
+    assert outside not in stack.networks("main")
+    assert _started(stack, "main") == before
+    stack.write_settings(backup={})
+    stack.keelson("up")
+    assert outside not in stack.networks("toolbox")
 
 
 def test_what_was_destroyed_leaves_its_backups_alone_and_comes_up_again(stack: DockerStack) -> None:

@@ -14,9 +14,11 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import docker
 import psycopg
 import pytest
 
@@ -24,6 +26,7 @@ from keelson import paths
 from keelson.docker import images as ours
 from keelson.kubernetes import names
 from tests import cluster as shared
+from tests import storage
 from tests.conftest import WHOLE
 from tests.stack.harness import CHECKOUT, changed, wait_until
 from tests.stack.kubernetes_stack import SMALL, KubernetesStack
@@ -156,6 +159,27 @@ def test_what_its_cronjob_backs_up_is_verified_and_restored(stack: KubernetesSta
     query = ("--role", "admin", "--database", "notes_copy", "--", "-Atc", "SELECT count(*) FROM notes")
     assert stack.keelson("psql", "notes", *query).stdout == "10\n"
     stack.keelson("restore", "notes", "--discard", "notes_copy")
+
+
+@pytest.mark.long
+def test_a_cronjob_backs_up_into_a_bucket_outside_from_which_it_comes_back(
+    stack: KubernetesStack, docker_host: str, tmp_path: Path
+) -> None:
+    with contextlib.closing(docker.DockerClient(base_url=docker_host)) as client:
+        gateway = client.networks.get("bridge").attrs["IPAM"]["Config"][0][
+            "Gateway"
+        ]  # this machine, as its nodes see it
+    with storage.running(tmp_path / "data", tmp_path / "notes", gateway) as server:
+        kept = {name: value for name, value in asdict(server.bucket).items() if name != "ca_file"}
+        stack.write_settings(backup={"bucket": kept | {"secret_key": storage.SECRET}, "recipients": []})
+        stack.keelson("up")
+        stack.run_job("notes-backup")
+        (made,) = listed(stack, "notes")
+        assert [path for path in server.files if f"/notes/{made['id']}/" in path]
+        stack.keelson("restore", "notes", "--into", "notes_back")
+        stack.keelson("restore", "notes", "--discard", "notes_back")
+    stack.write_settings(backup={})
+    stack.keelson("up")
 
 
 @pytest.mark.thorough
