@@ -51,6 +51,7 @@ class StackUnderTest:
 
     def __post_init__(self) -> None:
         self._ports: dict[str, int] = defaultdict(preferred_ports().__next__)
+        self._urls: dict[tuple[str, str], str] = {}
         self.root = self.home / "project"
         self.root.mkdir(parents=True)
         shutil.copy(CHECKOUT / "__main__.py", self.root)
@@ -102,6 +103,8 @@ class StackUnderTest:
             path.write_text(text)
 
     def keelson(self, *arguments: str, check: bool = True, **more: Any) -> subprocess.CompletedProcess[str]:
+        if arguments[0] != "url":
+            self._urls.clear()
         command = [str(Path(sys.prefix) / "bin" / "keelson"), *arguments]
         more["env"] = self.environment | {"KEELSON_STACK": self.name} | more.get("env", {})
         return self.run(command, check=check, **more)
@@ -123,6 +126,7 @@ class StackUnderTest:
 
     def pulumi(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run pulumi as `keelson` would, and as a person who sourced the environment does."""
+        self._urls.clear()
         script = (
             "import os, sys; from keelson.project import find_project; from keelson import stack;"
             "os.execve(stack.find_engine(), ['pulumi', *sys.argv[2:]], stack.environment(find_project(), sys.argv[1]))"
@@ -131,6 +135,7 @@ class StackUnderTest:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a keelson command in a session of its own, to be killed or waited for."""
+        self._urls.clear()
         return subprocess.Popen(
             [str(Path(sys.prefix) / "bin" / "keelson"), *arguments, "--stack", self.name],
             cwd=self.root,
@@ -149,7 +154,13 @@ class StackUnderTest:
         return self.keelson("url", service, "--role", role).stdout.strip()
 
     def connect(self, service: str, role: str = "app") -> psycopg.Connection:
-        return psycopg.connect(self.url(service, role), autocommit=True)
+        """Connect by the URL that is printed; it is asked for anew after any other command, and where it leads nowhere any more."""
+        known = self._urls.get((service, role))
+        with contextlib.suppress(psycopg.OperationalError):
+            if known:
+                return psycopg.connect(known, autocommit=True)
+        self._urls[service, role] = self.url(service, role)
+        return psycopg.connect(self._urls[service, role], autocommit=True)
 
     def count(self, service: str, table: str) -> int:
         with self.connect(service, "admin") as connection:
