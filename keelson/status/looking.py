@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -36,6 +37,7 @@ from keelson.target import Part, target
 
 DEADLINE = 2.8  # seconds for all of it
 FARTHER = {"kubernetes": 8.0}  # where each connection is forwarded by an API
+LONGEST = 4.0  # times as long, at most, where more processes want this machine's processors than it has
 AT_ONCE = 16  # connections to databases: a stack may have more services than its servers take clients
 FAULTS = (KeelsonError, psycopg.Error, RefusedError, OSError)
 
@@ -81,7 +83,7 @@ class _Questions:
     """All questions, asked at once, each in a thread of its own that dies with the process."""
 
     def __init__(self, stack: Stack) -> None:
-        self._until = time.monotonic() + FARTHER.get(stack.settings.target, DEADLINE)
+        self._until = time.monotonic() + deadline(stack.settings.target)
         place, limit = target(stack.settings.place), stack.settings.point_in_time.waiting_bytes
         self.parts = _asked(lambda: place.parts(stack.key))
         self.servers = {
@@ -105,6 +107,12 @@ class _Questions:
     def answer(self, future: Future[T]) -> T:
         """Return an answer; raises what the question raised, or TimeoutError after the deadline."""
         return future.result(max(0.0, self._until - time.monotonic()))
+
+
+def deadline(kind: str) -> float:
+    """Return for how many seconds answers are waited for: what is only slow on a busy machine is not called silent."""
+    wanting = os.getloadavg()[0] / (os.cpu_count() or 1)
+    return FARTHER.get(kind, DEADLINE) * min(max(wanting, 1.0), LONGEST)
 
 
 def _asked(question: Callable[[], T]) -> Future[T]:
