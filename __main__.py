@@ -6,6 +6,7 @@ from typing import Any
 
 import pulumi
 
+from components.pace import hasten
 from components.platform import Platform, program
 from components.traces import short_stack_traces
 from keelson.errors import KeelsonError
@@ -26,4 +27,5 @@ async def main() -> dict[str, Any]:
     return {"endpoints": platform.endpoints, "versions": platform.versions, "program": program()}
 
 
+hasten()
 pulumi.run(main)
