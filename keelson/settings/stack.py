@@ -160,8 +160,8 @@ class StackSettings(Settings):
         return {**self.servers, **self.redis, "pgadmin": self.pgadmin, "agent": self.agent}
 
     def encryption_of(self, redis: str) -> dict[str, str]:
-        """Return what the part of a Redis is told of TLS; several instances speak none yet."""
-        return self.redis[redis].encryption if self.instances_of(redis) == 1 else {}
+        """Return what the part of a Redis is told of TLS."""
+        return self.redis[redis].encryption
 
     @property
     def asks_outside(self) -> bool:

@@ -137,7 +137,7 @@ def test_a_master_that_ends_hands_over_first_and_has_the_time_for_it(made: Made)
 
 def test_a_proxy_sees_its_own_configuration_alone(made: Made) -> None:
     (volume,) = (each["secret"] for each in made.pods[PROXY]["spec"]["volumes"] if "secret" in each)
-    assert {each["path"] for each in volume["items"]} == {"proxy.cfg", "proxy.sh"}
+    assert {each["path"] for each in volume["items"]} == {"proxy.cfg", "proxy.sh", "ca.crt"}
 
 
 def test_pods_are_what_pod_security_calls_restricted(made: Made) -> None:

@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 import redis
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
-from keelson.kubernetes import forward, names
+from keelson.kubernetes import forward, names, state
 from keelson.kubernetes.replicas import Instance, addresses, instances, proxy
+from keelson.local import pem
 from keelson.target import target
 from tests.stack.harness import wait_until
 from tests.stack.kubernetes_stack import KubernetesStack
@@ -143,9 +148,11 @@ def of(tmp_path_factory: pytest.TempPathFactory, kubeconfig: Path, docker_host: 
     made = KubernetesStack(tmp_path_factory.mktemp("redis"), kubeconfig, docker_host, redis=HA)
     try:
         made.write_service("notes")
+        made.write_settings(redis={"redis": HA["redis"] | {"tls": False}})  # as releases before TLS made it
         made.keelson("up")
         with Redis(made).client() as client:
             client.set("notes:kept", "from the start")
+        made.write_settings(redis=HA)
         yield Redis(made)
     finally:
         made.end()
@@ -158,6 +165,71 @@ def kept(of: Redis) -> Iterator[None]:
     of.await_all()
     with of.client() as client:
         assert client.get("notes:kept") == "from the start"
+
+
+def test_one_in_clear_is_encrypted_by_an_update_and_loses_nothing(of: Redis) -> None:
+    assert not of.verified
+    with writing(of, "encrypted") as writer:
+        of.stack.keelson("up", timeout=500)
+    assert of.verified
+    of.await_all()
+    assert writer.lost([number for _, number in writer.acknowledged]) == 0
+    with of.client() as client:
+        assert client.ping()
+        port = client.connection_pool.connection_kwargs["port"]
+        with redis.Redis(port=port, socket_timeout=3) as plain, pytest.raises(redis.ConnectionError):
+            plain.ping()
+    for each in of.instances:
+        with of.client("admin", each) as client:
+            assert client.config_get("tls-replication", "port") == {"tls-replication": "yes", "port": "0"}
+
+
+def test_a_renewed_certificate_is_taken_by_all_instances_and_sentinels_while_writes_go_on(
+    of: Redis, tmp_path: Path
+) -> None:
+    stack = of.stack
+    _shorten(stack, tmp_path)
+    stack.pulumi("refresh", "--yes")  # which reads what an `up` would have written down eighty days ago
+    assert "redis: the certificate of redis ends on" in stack.keelson("preview").stdout
+    before, pods = _shown(of), [stack.uid(each.part) for each in of.instances]
+    with writing(of, "renewed") as writer, of.client() as idle:
+        assert idle.ping()
+        stack.keelson("up", timeout=500)
+        assert idle.ping()
+    assert writer.pause() < LONGEST
+    shown = _shown(of)
+    assert len({*shown}) == 1, "all show the same one"
+    assert not {*shown} & {*before}
+    assert pods == [stack.uid(each.part) for each in of.instances]
+
+
+def _shorten(stack: KubernetesStack, scratch: Path) -> None:
+    """Put a certificate of the stack's authority in place of the Redis's that has ten days of ninety left."""
+    day, now = timedelta(days=1), pem.now()
+    for name in ("ca.key", "ca.crt", "redis/server.key", "redis/server.crt"):
+        (scratch / Path(name).name).write_text(stack.read(f"tls/{name}"))
+    ca, pair = pem.load(scratch, "ca"), pem.load(scratch, "server")
+    assert ca
+    assert pair
+    old = pair.certificate
+    builder = pem.builder(old.subject, old.issuer, pair.key, pem.Life(now - 80 * day, now + 10 * day))
+    known = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    made = builder.add_extension(known, critical=False).sign(ca.key, hashes.SHA256())
+    with stack.here():
+        found = state.read(stack.place, stack.key)
+        files = {**found.files, "tls/redis/server.crt": pem.text(made)}
+        state._write(stack.cluster, stack.key, state.State(files, found.version))
+
+
+def _shown(of: Redis) -> list[str]:
+    """The certificates by which instances and sentinels prove themselves to new clients."""
+    with of.stack.here():
+        ports = [
+            forward.port(of.stack.place, of.stack.key, forward.pod(each.pod), port)
+            for each in of.instances
+            for port in (6379, 26379)
+        ]
+        return [ssl.get_server_certificate((forward.LOOPBACK, port), timeout=10) for port in ports]
 
 
 def test_all_works_through_one_name(of: Redis) -> None:
