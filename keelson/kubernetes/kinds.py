@@ -10,7 +10,7 @@ from keelson.containers import agent, exporters, pgadmin, redis, server
 from keelson.containers.model import PartSpec
 from keelson.containers.server import REPAIR, SECONDS_TO_RECOVER, SECONDS_TO_STOP
 from keelson.errors import KeelsonError, ServerError
-from keelson.kubernetes import files, instances, names, part, sentinel
+from keelson.kubernetes import files, instances, names, part, sentinel, standing
 from keelson.kubernetes.files import Kept
 from keelson.kubernetes.part import Kind, KubernetesSpec
 from keelson.local import configuration
@@ -71,7 +71,7 @@ class RedisKind(OnePod, redis.RedisKind):
 
         Only one that refuses its administrator starts anew, with the passwords of the stack.
         """
-        if sentinel.count(spec) > 1:
+        if standing.count(spec) > 1:
             return sentinel.bring(spec)
         part.wait(spec, lambda: sentinel.remainder(spec), SECONDS_TO_START)
         seconds = SECONDS_TO_START + BUSY_SECONDS

@@ -137,10 +137,10 @@ def write_files(spec: KubernetesSpec, chosen_passwords: Mapping[str, str]) -> st
 
 def prepare(spec: KubernetesSpec) -> None:
     """Before another specification is written down, see that nothing is lost by it: fewer instances; raises ServerError."""
-    from keelson.kubernetes import sentinel  # noqa: PLC0415 - it stands on this module
+    from keelson.kubernetes import handover  # noqa: PLC0415 - it stands on this module
 
     if spec.kind == "redis":
-        sentinel.prepare(spec)
+        handover.prepare(spec)
 
 
 def written(spec: KubernetesSpec) -> str:

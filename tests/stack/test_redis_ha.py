@@ -12,20 +12,19 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
 import redis
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 
-from keelson.kubernetes import forward, names, state
+from keelson.containers import state
+from keelson.containers.target import ContainerTarget
+from keelson.kubernetes import forward, names
 from keelson.kubernetes.replicas import Instance, addresses, instances, proxy
-from keelson.local import pem
 from keelson.target import target
+from tests.stack.certificates import shorten_in_state
 from tests.stack.harness import wait_until
 from tests.stack.kubernetes_stack import KubernetesStack
 from tests.stack.test_backups import listed
@@ -58,9 +57,12 @@ class Redis:
 
     @property
     def verified(self) -> dict[str, Any]:
-        """By what a client verifies it, where it is encrypted."""
+        """By what a client verifies it, where it is encrypted: as the stack's state says, whether it answers now or not."""
         with self.stack.here():
-            root = target(self.stack.place).locate(self.stack.key, "redis").root_certificate
+            record = state.ask(self.stack.place, self.stack.key, "records")["daemons"]["redis"]
+            place = target(self.stack.place)
+            assert isinstance(place, ContainerTarget)
+            root = place.root_certificate(self.stack.key, record)
         return {"ssl": True, "ssl_ca_certs": str(root)} if root else {}
 
     @property
@@ -184,11 +186,9 @@ def test_one_in_clear_is_encrypted_by_an_update_and_loses_nothing(of: Redis) -> 
             assert client.config_get("tls-replication", "port") == {"tls-replication": "yes", "port": "0"}
 
 
-def test_a_renewed_certificate_is_taken_by_all_instances_and_sentinels_while_writes_go_on(
-    of: Redis, tmp_path: Path
-) -> None:
+def test_a_renewed_certificate_is_taken_by_all_instances_and_sentinels_while_writes_go_on(of: Redis) -> None:
     stack = of.stack
-    _shorten(stack, tmp_path)
+    shorten_in_state(stack, "redis")
     stack.pulumi("refresh", "--yes")  # which reads what an `up` would have written down eighty days ago
     assert "redis: the certificate of redis ends on" in stack.keelson("preview").stdout
     before, pods = _shown(of), [stack.uid(each.part) for each in of.instances]
@@ -201,24 +201,6 @@ def test_a_renewed_certificate_is_taken_by_all_instances_and_sentinels_while_wri
     assert len({*shown}) == 1, "all show the same one"
     assert not {*shown} & {*before}
     assert pods == [stack.uid(each.part) for each in of.instances]
-
-
-def _shorten(stack: KubernetesStack, scratch: Path) -> None:
-    """Put a certificate of the stack's authority in place of the Redis's that has ten days of ninety left."""
-    day, now = timedelta(days=1), pem.now()
-    for name in ("ca.key", "ca.crt", "redis/server.key", "redis/server.crt"):
-        (scratch / Path(name).name).write_text(stack.read(f"tls/{name}"))
-    ca, pair = pem.load(scratch, "ca"), pem.load(scratch, "server")
-    assert ca
-    assert pair
-    old = pair.certificate
-    builder = pem.builder(old.subject, old.issuer, pair.key, pem.Life(now - 80 * day, now + 10 * day))
-    known = old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    made = builder.add_extension(known, critical=False).sign(ca.key, hashes.SHA256())
-    with stack.here():
-        found = state.read(stack.place, stack.key)
-        files = {**found.files, "tls/redis/server.crt": pem.text(made)}
-        state._write(stack.cluster, stack.key, state.State(files, found.version))
 
 
 def _shown(of: Redis) -> list[str]:
