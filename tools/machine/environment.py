@@ -22,11 +22,6 @@ STAMP = VENV / ".keelson"  # what the environment was made from
 LOCK = PROJECT / "requirements.lock"
 OURS = ("keelson", "components", "providers")  # the packages of pyproject.toml
 BOOTSTRAP = Path(__file__).with_name("uv.txt")
-PACKAGES = (
-    "keelson",
-    "components",
-    "providers",
-)  # ours, whose byte code `up` would else make anew each time where none may be written
 INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL")
 
 
@@ -129,7 +124,6 @@ def _make(stamp: str) -> None:
         [tool, "pip", "install", "--no-deps", "--no-build-isolation", "--editable", "."],
         env=env, cwd=PROJECT, log=log, what="installing Keelson into .venv",
     )  # fmt: skip
-    run([VENV / "bin" / "python", "-m", "compileall", "-q", *PACKAGES], cwd=PROJECT, log=log, what="compiling Keelson")
     STAMP.write_text(stamp)
     detail(f"ready: {VENV}")
 
