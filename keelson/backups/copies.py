@@ -17,6 +17,7 @@ from psycopg import sql
 
 from keelson.backups import programs
 from keelson.backups.engines import Contents, Destination
+from keelson.backups.filling import Filling
 from keelson.backups.folder import Folder
 from keelson.backups.roles import Setting
 from keelson.endpoint import MAINTENANCE_DATABASE, Endpoint, Reference, resolve
@@ -26,8 +27,7 @@ from keelson.postgres.locks import advisory_lock
 from keelson.postgres.names import RoleNames, validate_copy_name
 from keelson.postgres.ownership import Owner, server_lock
 
-OBJECTS_AT_ONCE = 1000  # that pg_restore makes in one transaction, so that the locks of thousands of chunks have room
-DUMP, ROLES = "data.dump", "roles.sql"
+ROLES = "roles.sql"
 ASLEEP = "keelson.asleep"  # a setting of a copy: the jobs of TimescaleDB that run once it is its service's own database
 PROVIDERS = {"b": "builtin", "c": "libc", "i": "icu"}
 MAJOR = 10_000  # of a version's number: 170011 is 17.11
@@ -63,7 +63,7 @@ class NewCopy:
             self._make_extensions(connection)
             if timescale:
                 connection.execute("SELECT timescaledb_pre_restore()")
-        self._restore(client, folder)
+        Filling(client, self.endpoint).fill(folder, self.contents.facts, self.contents.counts)
         with self._connected() as connection:
             if timescale:
                 doze(connection)
@@ -93,14 +93,6 @@ class NewCopy:
         """Return what `count` finds in the copy."""
         with self._connected() as connection:
             return count(connection)
-
-    def _restore(self, client: programs.Client, folder: Folder) -> None:
-        options = [f"--dbname={self.endpoint.database}", "--no-password", "--exit-on-error", "--no-tablespaces"]
-        further = ["--no-publications", "--no-subscriptions", f"--transaction-size={OBJECTS_AT_ONCE}"]
-        environment = programs.environment(self.endpoint.connection_parameters())
-        with folder.open(DUMP) as file:
-            command = [*client("pg_restore"), *options, *further]
-            programs.run(command, f"the restore into {self.endpoint.database}", environment=environment, source=file)
 
     def _make_extensions(self, connection: psycopg.Connection) -> None:
         """Make those of public in the versions that were backed up, TimescaleDB as the first; the dump makes the others."""

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from keelson.backups.copies import DUMP
+from keelson.backups.filling import DUMP
 from keelson.backups.folder import Watch
 from keelson.backups.making import ignore
 from keelson.backups.redis import SNAPSHOT

@@ -93,6 +93,10 @@ class Folder:
         """The names that engines know."""
         return frozenset(name.removesuffix(SUFFIX) for name in self.files)
 
+    def unwatched(self) -> Folder:
+        """Return the same files, of which nobody is told what is read: they are read by another, too."""
+        return Folder(self._place, self.files, seal=self.seal)
+
     def facts(self, name: str) -> FileFacts:
         """Return what a file is like; raises DamagedError where there is none."""
         return self._expected(self._kept_as(name))

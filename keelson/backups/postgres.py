@@ -21,6 +21,7 @@ import psycopg
 from keelson import migrations
 from keelson.backups import catalogs, programs, roles, rows
 from keelson.backups.engines import Contents, Counts, Destination, refuse_difference
+from keelson.backups.filling import DUMP
 from keelson.backups.folder import Folder
 from keelson.backups.rows import count_all
 from keelson.backups.stream import RowCounter
@@ -31,7 +32,7 @@ from keelson.postgres import backup_login, catalog
 from keelson.postgres.names import BACKUP
 from keelson.target import target
 
-DUMP, ROLES = "data.dump", "roles.sql"
+ROLES = "roles.sql"
 COMPRESSION = "zstd:1"  # half the work of pg_dump's own 3, and no larger in what was measured; see bench/backups.py
 LOCK_WAIT = "60s"  # for a table that somebody is changing
 MAJOR = 10_000  # of a version's number: 170011 is 17.11
@@ -194,6 +195,7 @@ def _facts(connection: psycopg.Connection) -> dict[str, Any]:
         "ledger": migrations.read_ledger(connection),
         "database": _database(connection),
         "size": catalog.database_size(connection, connection.info.dbname),
+        "table_bytes": rows.large_tables(connection),
         "sequences": catalogs.sequences(connection),  # before the dump, which may find them further on
     }
 

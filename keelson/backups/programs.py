@@ -27,13 +27,14 @@ Client = Callable[[str], Sequence[str]]
 Sink = Callable[[bytes], None]
 
 
-def run(
+def run(  # noqa: PLR0913 - what a program has at its ends
     command: Sequence[str],
     what: str,
     *,
     environment: Mapping[str, str] | None = None,
     source: Passing | None = None,
     sink: Sink | None = None,
+    files: Sequence[int] = (),
 ) -> None:
     """Run a program to its end; give it `source` to read and hand what it writes to `sink`.
 
@@ -43,11 +44,18 @@ def run(
         environment: variables beside the few usual ones; the place for a password.
         source: what it reads, nothing where it is None.
         sink: takes what it writes, which is dropped where it is None.
+        files: descriptors that it gets beside these, under their numbers.
 
     Raises:
         BackupError: it cannot be run, or failed; the sentence holds its reason.
     """
-    with tempfile.TemporaryFile() as errors, _started(command, environment, source, sink, errors) as process:
+    options: dict[str, Any] = {
+        "stdin": subprocess.PIPE if source else subprocess.DEVNULL,
+        "stdout": subprocess.PIPE if sink else subprocess.DEVNULL,
+        "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **(environment or {})},
+        "pass_fds": files,
+    }
+    with tempfile.TemporaryFile() as errors, _started(command, options | {"stderr": errors}) as process:
         with _feeding(process, source) as fed:
             while sink and process.stdout and (block := process.stdout.read1(BLOCK)):  # type: ignore[attr-defined]
                 sink(block)
@@ -80,23 +88,13 @@ def environment(parameters: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _started(
-    command: Sequence[str],
-    environment: Mapping[str, str] | None,
-    source: Passing | None,
-    sink: Sink | None,
-    errors: IO[bytes],
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a program, and end it when the block raises."""
-    options: dict[str, Any] = {
-        "stdin": subprocess.PIPE if source else subprocess.DEVNULL,
-        "stdout": subprocess.PIPE if sink else subprocess.DEVNULL,
-        "stderr": errors,
-        "env": {"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), **(environment or {})},
-        "process_group": 0,  # Ctrl-C of a terminal reaches this process alone, which then ends the program
-    }
+def _started(command: Sequence[str], options: Mapping[str, Any]) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program in a group of its own, and end it when the block raises.
+
+    Ctrl-C of a terminal reaches this process alone.
+    """
     try:
-        process = subprocess.Popen([*tied(command), *command], **options)
+        process = subprocess.Popen([*tied(command), *command], process_group=0, **options)
     except OSError as fault:
         msg = f"cannot run {command[0]}: {fault.strerror}; install PostgreSQL's client programs"
         raise BackupError(msg) from None

@@ -22,6 +22,7 @@ from keelson.postgres import catalog
 
 BY_VALUE, BY_TEXT = "digests", "hashes"  # the facts that hold digests; of an encrypted backup files are named so
 NAME, EARLIER = f"{BY_VALUE}.json", f"{BY_TEXT}.json"
+LARGE = 1 << 20  # bytes of a table
 TABLES_AT_ONCE = 100  # that one statement counts
 _PINNED = {
     "extra_float_digits": "1",  # the shortest text that reads back as the same number
@@ -85,6 +86,16 @@ class Rows:
     counts: Mapping[str, int]
     of_extensions: Mapping[str, int]
     hashes: Mapping[str, str]
+
+
+def large_tables(connection: psycopg.Connection) -> dict[str, int]:
+    """Return the bytes of the tables that have some: a restore shares them out by it."""
+    query = """
+        SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid) FROM pg_catalog.pg_class c
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind = 'r' AND c.oid >= 16384 AND pg_catalog.pg_table_size(c.oid) > %s
+    """  # FirstNormalObjectId
+    return {table_name(schema, name): size for schema, name, size in connection.execute(query, [LARGE]).fetchall()}
 
 
 def count_all(connection: psycopg.Connection) -> tuple[dict[str, int], dict[str, int]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pyrage import x25519
 
-from keelson.backups import keys, terms
+from keelson.backups import filling, keys, terms
 from keelson.backups.drills.drilling import Plan, drill
 from keelson.backups.exporting import export
 from keelson.backups.keys import Keys
@@ -49,9 +49,13 @@ def rewrite(backup: Backup, **changes: object) -> None:
     path.write_text(json.dumps(values | {"sha256": hashlib.sha256(text.encode()).hexdigest()}))
 
 
-def test_an_encrypted_backup_holds_nothing_in_clear_and_restores_without_a_person(sealed: Subject) -> None:
+@pytest.mark.parametrize("large", [filling.LARGE, 0])
+def test_an_encrypted_backup_holds_nothing_in_clear_and_restores_without_a_person(
+    sealed: Subject, large: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "LARGE", large)  # from which on it is restored in two streams
     with sealed.connect() as admin:
-        admin.execute("INSERT INTO t VALUES (0, 'a secret of somebody')")
+        admin.execute("INSERT INTO t VALUES (0, 'a secret of somebody'); CREATE TABLE u AS SELECT a FROM t")
     made = sealed.back_up()
     assert left(sealed) == [made.id]
     files = sorted(path.name for path in made.path.iterdir())
