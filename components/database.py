@@ -192,7 +192,7 @@ class ServiceDatabase(ComponentResource):
     def _drill(self) -> Resource | None:
         stack = self._place.stack
         settings, reference = stack.backup_of(self._service), self._administrator.to(database=self._service)
-        schedule = settings.drill_schedule(stack.settings.environment)
+        schedule = stack.drills_of(self._service)
         if not schedule:
             return None
         checks = read_checks(stack.root / self._directory / "checks")

@@ -15,4 +15,4 @@ def parts(settings: StackSettings) -> list[str]:
     A server of several instances is left out: its operator makes one of the same name.
     """
     several = {name for name in settings.servers if settings.instances_of(name) > 1}
-    return [TOOLBOX, names.JOB, *(name for name in settings.parts if name not in several)]
+    return [TOOLBOX, names.JOB, names.DRILL, *(name for name in settings.parts if name not in several)]

@@ -56,7 +56,7 @@ from providers.kubernetes_stack import (
     KubernetesVolume,
 )
 
-LATEST_START = 3600  # seconds after which a backup that could not be begun is left to the next day
+LATEST_START = 3600  # seconds after which a run that could not be begun is left to the next time
 EVICTED = {  # of a drained node, say: no attempt is used up
     "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
 }
@@ -73,7 +73,7 @@ class KubernetesTarget(ContainersTarget):
     KubernetesVolume backups, NetworkPolicies, ServiceAccounts, Deployment toolbox; where the settings ask for them ResourceQuota quota and
     LimitRange usual, ExternalSecret keelson-passwords and KubernetesPasswords <stack>-passwords, Ingress or HTTPRoute pgadmin-page; per part
     KubernetesVolume <part>-data (not for the agent), KubernetesFiles <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process;
-    for what is backed up BackupJob and CronJob <name>-backup; for each service of a client KubernetesApplication <namespace>-<service>.
+    for what is backed up BackupJob and CronJob <name>-backup, and for what is drilled DrillJob and CronJob <name>-drill; for each service of a client KubernetesApplication <namespace>-<service>.
     A server of several instances has CustomResource <server>, a Cluster, in place of volume, Service and StatefulSet, and where it has a
     pooler CustomResource and PodDisruptionBudget <server>-pooler, KubernetesPooler <server>-pooler-process.
 
@@ -157,32 +157,42 @@ class KubernetesTarget(ContainersTarget):
             inside = ResourceOptions(parent=parent)
             monitoring.Monitoring(self._settings.monitoring, workshop, servers, redis, inside)
 
-    def drill_job(self, drills: Drills, opts: ResourceOptions) -> None:
-        """Make nothing: drills are begun by hand here."""
+    def drill_job(self, drills: Drills, opts: ResourceOptions) -> Resource:
+        """Make the CronJob that drills a database's backups, and write it down for those who ask whether a drill is due."""
+        written = jobs.drill_job(drills, opts, self.marks)
+        when = (drills.schedule, drills.settings.time_zone)
+        return self._cron_job(names.DRILL, drills.name, when, written, opts.parent)
 
     def backup_job(self, backups: Backups, opts: ResourceOptions) -> Resource:
         """Make the CronJob that backs something up, and write it down for those who ask whether a backup is due."""
         written = jobs.backup_job(backups, opts, self.marks)
-        name = f"{names.of(backups.name)}-{names.JOB}"
+        when = (backups.settings.schedule, backups.settings.time_zone)
+        return self._cron_job(names.JOB, backups.name, when, written, opts.parent)
+
+    def _cron_job(
+        self, part: str, of: str, when: tuple[str, str], written: Resource, parent: Resource | None
+    ) -> Resource:
+        """Make the CronJob that does the job `written` of a database or Redis; its pods are of the part `part`."""
+        name = f"{names.of(of)}-{part}"
         image = chosen(self._settings, "agent")
-        template = self._pod(names.JOB, image, job.container(self._key, f"{names.JOB}-{backups.name}"), "agent")
+        template = self._pod(part, image, job.container(self._key, f"{part}-{of}"), "agent")
         template["spec"]["restartPolicy"] = "Never"
-        template["metadata"]["labels"] |= (told := {names.JOB_LABEL: f"{names.JOB}-{backups.name}"})
+        template["metadata"]["labels"] |= (told := {names.JOB_LABEL: f"{part}-{of}"})
         run = {"backoffLimit": 1, "podFailurePolicy": EVICTED, "activeDeadlineSeconds": job.LIMIT, "template": template}
-        settings = backups.settings
+        schedule, zone = when
         return self._objects.make(
             kubernetes.batch.v1.CronJob,
             name,
-            metadata=self._named(name, names.JOB, told),
+            metadata=self._named(name, part, told),
             spec={
-                "schedule": settings.schedule,
-                "timeZone": settings.time_zone,
+                "schedule": schedule,
+                "timeZone": zone,
                 "concurrencyPolicy": "Forbid",
                 "startingDeadlineSeconds": LATEST_START,
                 **KEPT_RUNS,
                 "jobTemplate": {"metadata": {"labels": template["metadata"]["labels"]}, "spec": run},
             },
-            opts=self._options(opts.parent or written, depends_on=[written, self._toolbox]),
+            opts=self._options(parent or written, depends_on=[written, self._toolbox]),
         )
 
     def server(self, name: str, parent: Resource) -> RunningServer:

@@ -27,7 +27,7 @@ ASKED_BY = {  # the toolbox carries connections too, where the API forwards none
 def policies(stack: Stack) -> Mapping[str, Json]:
     """Return by name what closes the namespace, lets pods find names and the stack's tools ask, and opens each part."""
     dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-    tools = _one_of([TOOLBOX, "agent", names.JOB, "pgadmin"])
+    tools = _one_of([TOOLBOX, "agent", names.JOB, "pgadmin", *_far_from_backups(stack)])
     return {
         "closed": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
         "names": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": dns}]},
@@ -52,6 +52,11 @@ def policies(stack: Stack) -> Mapping[str, Json]:
         },
         **monitoring_policies.policies(stack),
     }
+
+
+def _far_from_backups(stack: Stack) -> list[str]:
+    """Return the drills, where backups lie in a bucket; else they reach nobody."""
+    return [names.DRILL] if stack.settings.backup.bucket else []
 
 
 def _to_issuer(stack: Stack) -> Mapping[str, Json]:

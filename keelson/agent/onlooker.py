@@ -1,12 +1,13 @@
 """The agent where others run the jobs: it runs none, and says of each whether a backup was due and is there.
 
-There are no notes of runs: what is known of a job is what stands in the manifests of the backups.
+There are no notes of runs: what is known of a job is what stands in the manifests of the backups, and in the evidence of drills.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from keelson.agent import figures, jobs
@@ -15,6 +16,7 @@ from keelson.agent.jobs import Job
 from keelson.agent.looks import Look
 from keelson.agent.loop import JobView, View, say
 from keelson.agent.state import JobState
+from keelson.backups.drills.overdue import failure, lateness
 from keelson.backups.overdue import overdue
 from keelson.errors import KeelsonError
 from keelson.inside.mounted import Mounted
@@ -46,6 +48,7 @@ class Onlooker:
         found, faults = jobs.read(self._key)
         newest = self._newest(found)
         states = {job.name: _state(job, newest[job.name], now) for job in found if job.name in newest}
+        states |= {job.name: state for job in found if (state := _drill_state(job, newest, now))}
         views = tuple(
             JobView(job, states.get(job.name, JobState()), job.due.after(now).timestamp(), running=False)
             for job in found
@@ -101,3 +104,18 @@ def _state(job: Job, newest: Newest, now: datetime) -> JobState:
         succeeded=newest.ended,
         figures={"bytes": newest.size},
     )
+
+
+def _drill_state(job: Job, newest: Mapping[str, Newest], now: datetime) -> JobState | None:
+    """Return the same of a drill; None for other jobs, and while nobody knows."""
+    name = job.reference.database
+    found = newest.get(jobs.backup_of(name))
+    if job.kind != "drill" or isinstance(found, str) or jobs.backup_of(name) not in newest:
+        return None
+    last = found.drill if found else None
+    fault = failure(name, last) or lateness(name, last, job, JobState(), now)
+    if last is None:
+        return JobState(error=fault, failures=int(bool(fault)))
+    begun, ended = last.begun.timestamp(), last.ended.timestamp()
+    known = JobState(begun=begun, ended=ended, seconds=ended - begun, error=fault, failures=int(bool(fault)))
+    return replace(known, succeeded=ended, figures={"recovery_seconds": last.recovery_seconds}) if last.well else known

@@ -2,7 +2,7 @@
 
 FILE is the stack's state, mounted. What is done is what the agent does for that job; standard output has a line for each step, and
 the last line of all, on standard error, says in one sentence why it failed, with status 1. After TERM what is half made is removed, and
-the status is 143. A run leaves no notes: what came of it is the backup, whose manifest says that it was scheduled.
+the status is 143. A run leaves no notes: what came of it is the backup, whose manifest says that it was scheduled, or the evidence of the drill.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from keelson.agent import jobs, notices, run
 from keelson.agent.jobs import Job
 from keelson.agent.notices import Notice
+from keelson.backups.drills.following import await_backup
 from keelson.backups.engines import name_of
 from keelson.backups.store import Backup, Store
 from keelson.errors import KeelsonError
@@ -45,6 +46,8 @@ def do(key: str, name: str, state: Path) -> str:
     Mounted(key, state).follow()
     job = jobs.load(key, name)
     _say(job, f"begun, with {job.reference.database} on {job.reference.server}")
+    if job.kind == "drill" and not await_backup(job):
+        _say(job, "the backup that was due with it is not there after an hour, so the newest there is takes its place")
     before = _kept(job)
     _notify(notices.of_begin(job))
     outcome = run.attempt(key, name, WHERE)

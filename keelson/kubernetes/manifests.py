@@ -132,6 +132,7 @@ _RESTS = {  # what stands for a type of resource, in the order of a reader's que
     "Access": "grants",
     "RedisUsers": "users of Redis",
     "BackupJob": "what the CronJobs back up, and how long it is kept",
+    "DrillJob": "what the CronJobs drill, and with which checks",
 }
 _SAID_ELSEWHERE = frozenset(
     {

@@ -15,6 +15,7 @@ JOB_LABEL = "keelson.dev/job"  # of a CronJob: the job's name in the stack
 MANAGED_BY = {"app.kubernetes.io/managed-by": "keelson"}
 TOOLBOX = "toolbox"
 JOB = "backup"  # the part that the pods of all backup jobs are
+DRILL = "drill"  # those of all drills
 STATE = "keelson-state"  # the Secret
 BACKUPS = "backups"  # the claim of their volume
 SOFTWARE = {  # all else is of Keelson itself

@@ -38,6 +38,11 @@ class Runs:
         return str((self.cron_job["metadata"].get("labels") or {}).get(names.JOB_LABEL, self.name))
 
     @property
+    def part(self) -> str:
+        """The part that its pods are of."""
+        return str((self.cron_job["metadata"].get("labels") or {}).get(names.PART_LABEL, names.JOB))
+
+    @property
     def suspended(self) -> bool:
         """Whether it makes no Jobs."""
         return bool(self.cron_job["spec"].get("suspend"))
@@ -46,6 +51,17 @@ class Runs:
     def running(self) -> Json | None:
         """The newest Job, where that has not ended."""
         return self.jobs[-1] if self.jobs and not _ended(self.jobs[-1]) else None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a CronJob is to do for a database or Redis, and when the newest result of that was begun; None where there is none."""
+
+    noun: str  # backup or drill
+    does: str
+    name: str
+    newest: datetime | None
+    runs: Runs | None  # None where the CronJob is missing
 
 
 def of_stack(cluster: Cluster, key: str) -> Mapping[str, Runs]:
@@ -69,15 +85,28 @@ def merged(cluster: Cluster, key: str, known: Overview) -> Overview:
     found, now = of_stack(cluster, key), datetime.now(UTC)
     kept, faults = {}, [*known.faults]
     for name, each in known.kept.items():
-        runs = found.get(each.job.name) if each.job else None
-        kept[name] = replace(each, state=_state(cluster, runs)) if runs else each
-        if each.job:
-            faults += _faults(cluster, name, kept[name], runs, now)
+        backups, drills = _backups(name, each, found), _drills(name, each, found)
+        state, drill_state = (_state(cluster, *each) for each in ((backups, each.state), (drills, each.drill_state)))
+        kept[name] = replace(each, state=state, drill_state=drill_state)
+        faults += (fault for work in (backups, drills) if work for fault in _faults(cluster, work, now))
     return replace(known, kept=kept, faults=tuple(faults))
 
 
-def _state(cluster: Cluster, runs: Runs) -> JobState:
-    """Return what the cluster knows of a CronJob's runs."""
+def _backups(name: str, kept: Kept, found: Mapping[str, Runs]) -> Work | None:
+    return Work("backup", "backs up", name, kept.begun, found.get(kept.job.name)) if kept.job else None
+
+
+def _drills(name: str, kept: Kept, found: Mapping[str, Runs]) -> Work | None:
+    if kept.drill_job is None:
+        return None
+    return Work("drill", "drills", name, kept.drill.begun if kept.drill else None, found.get(kept.drill_job.name))
+
+
+def _state(cluster: Cluster, work: Work | None, known: JobState) -> JobState:
+    """Return what the cluster knows of a CronJob's runs; what is `known` where there is none."""
+    if work is None or work.runs is None:
+        return known
+    runs = work.runs
     ended = [job for job in runs.jobs if _ended(job)]
     good = [job for job in ended if _ended(job)["type"] == "Complete"]
     last, newest = ended[-1] if ended else {}, runs.jobs[-1] if runs.jobs else {}
@@ -91,7 +120,7 @@ def _state(cluster: Cluster, runs: Runs) -> JobState:
         ended=end,
         seconds=max(0.0, end - moment(last["status"].get("startTime"))) if last else 0.0,
         unfinished=runs.running is not None,
-        error=_error(cluster, runs, last) if failed else "",
+        error=_error(cluster, work, runs, last) if failed else "",
         failures=len(ended) - ended.index(good[-1]) - 1 if good else len(ended),
         attempts=sum(int(counts.get(each) or 0) for each in ("succeeded", "failed", "active")),
         succeeded=max(
@@ -100,12 +129,13 @@ def _state(cluster: Cluster, runs: Runs) -> JobState:
     )
 
 
-def _error(cluster: Cluster, runs: Runs, job: Json) -> str:
+def _error(cluster: Cluster, work: Work, runs: Runs, job: Json) -> str:
     """Return why a Job failed: what its last pod says, else what the cluster says."""
     ended = _ended(job)
     if ended.get("reason") == "DeadlineExceeded":
         limit = job["spec"].get("activeDeadlineSeconds")
-        return f"it was not done within {limit} s, and was ended; run `keelson backup run` and see what takes so long"
+        by_hand = "keelson backup run" if work.noun == "backup" else "keelson backup drill"
+        return f"it was not done within {limit} s, and was ended; run `{by_hand}` and see what takes so long"
     pod = _pod(cluster, job)
     return (pod and _told(cluster, runs, pod)) or line(ended.get("message") or ended.get("reason"))
 
@@ -121,23 +151,24 @@ def _told(cluster: Cluster, runs: Runs, pod: Json) -> str:
     return logs.last_line(cluster, pod, besides=f"{runs.job}: ")  # its steps
 
 
-def _faults(cluster: Cluster, name: str, kept: Kept, runs: Runs | None, now: datetime) -> Iterator[str]:
+def _faults(cluster: Cluster, work: Work, now: datetime) -> Iterator[str]:
     """Give what keeps a CronJob from doing its work."""
+    runs, name, does = work.runs, work.name, work.does
     if runs is None:
-        yield f"the CronJob that backs up {name} is missing in namespace {cluster.namespace}; run `keelson up -- --refresh`"
+        yield f"the CronJob that {does} {name} is missing in namespace {cluster.namespace}; run `keelson up -- --refresh`"
     elif runs.suspended:
-        yield f"the CronJob {runs.name} is suspended, so nothing backs up {name}; run `keelson start`"
+        yield f"the CronJob {runs.name} is suspended, so nothing {does} {name}; run `keelson start`"
     elif (seconds := runs.cron_job["spec"].get("startingDeadlineSeconds", LEAST)) < LEAST:
         need = "which is less than the cluster's controllers need"
         yield f"the CronJob {runs.name} gives its runs {seconds} s to begin, {need}; run `keelson up -- --refresh`"
-    elif due := _missed(runs, kept, now):
-        yield f"the backup of {name} that was due at {due:%Y-%m-%d %H:%M} UTC was not begun: {_reason(cluster, runs)}"
+    elif due := _missed(runs, work.newest, now):
+        yield f"the {work.noun} of {name} that was due at {due:%Y-%m-%d %H:%M} UTC was not begun: {_reason(cluster, runs)}"
     elif stuck := _stuck(cluster, runs, now):
-        yield f"the backup of {name} does not begin: {stuck}"
+        yield f"the {work.noun} of {name} does not begin: {stuck}"
 
 
-def _missed(runs: Runs, kept: Kept, now: datetime) -> datetime | None:
-    """Return when the last run was due, where it was not begun, and no good backup is younger."""
+def _missed(runs: Runs, newest: datetime | None, now: datetime) -> datetime | None:
+    """Return when the last run was due, where it was not begun, and no result is younger."""
     spec, status = runs.cron_job["spec"], runs.cron_job.get("status") or {}
     try:
         schedule = Schedule(spec["schedule"], spec.get("timeZone") or "UTC", by_the_wall=True)
@@ -145,7 +176,7 @@ def _missed(runs: Runs, kept: Kept, now: datetime) -> datetime | None:
         return None
     due = schedule.before(datetime.fromtimestamp(now.timestamp() - LATE, UTC))
     handled = max(moment(status.get("lastScheduleTime")), moment(runs.cron_job["metadata"]["creationTimestamp"]))
-    made = kept.begun.timestamp() if kept.begun else 0.0
+    made = newest.timestamp() if newest else 0.0
     return due if due.timestamp() > max(handled, made) else None
 
 
@@ -166,7 +197,7 @@ def _stuck(cluster: Cluster, runs: Runs, now: datetime) -> str:
         return str(troubles.refused(cluster, runs.running["metadata"]["name"]) or "")
     if (pod.get("status") or {}).get("phase") != "Pending":
         return ""
-    return str(troubles.of_pod(cluster, names.JOB, pod))
+    return str(troubles.of_pod(cluster, runs.part, pod))
 
 
 def _pod(cluster: Cluster, job: Json) -> Json | None:

@@ -327,18 +327,18 @@ def _cluster() -> Iterator[Alert]:
     )
     yield Alert(
         "BackupFailed",
-        'kube_job_failed{HERE,condition="true",job_name=~".+-backup-.+"} == 1 '
+        'kube_job_failed{HERE,condition="true",job_name=~".+-(backup|drill)-.+"} == 1 '
         "and on (namespace, job_name) time() - kube_job_status_start_time{HERE} < 86400",
         1,
         "warning",
-        "the backup run {{ $labels.job_name }} failed",
-        "Run `keelson backup list` to see why, and `keelson backup run` to make one now",
+        "the run {{ $labels.job_name }} of a backup or drill failed",
+        "Run `keelson status` to see why, and `keelson backup run` or `keelson backup drill` to make one now",
     )
     yield Alert(
         "BackupSuspended",
         "kube_cronjob_spec_suspend{HERE} == 1",
         60,
         "warning",
-        "{{ $labels.cronjob }} is suspended, and makes no backup",
+        "{{ $labels.cronjob }} is suspended, and neither backs up nor drills",
         "`keelson stop` does that with the whole stack, and `keelson start` ends it",
     )

@@ -133,18 +133,25 @@ class BackupSettings(Settings):
 
         A drill that is due with a backup comes after it: the agent begins jobs that are due together in the order of their names.
         """
-        said = self.drill or (AFTER_BACKUP if environment == "dev" else WEEKLY)
+        said = self._drilled(environment)
         return {AFTER_BACKUP: self.schedule, WEEKLY: WEEK, NEVER: ""}.get(said, said)
+
+    def is_drilled_weekly(self, environment: str) -> bool:
+        """Say whether backups are drilled weekly, at no time that anybody named."""
+        return self._drilled(environment) == WEEKLY
+
+    def _drilled(self, environment: str) -> str:
+        return self.drill or (AFTER_BACKUP if environment == "dev" else WEEKLY)
 
     def changed(self, changes: BackupChanges) -> BackupSettings:
         """Return these settings with what one part changes."""
         return self.model_copy(update=changes.model_dump(exclude_none=True))
 
 
-def spread(name: str) -> str:
-    """Return the usual schedule at a minute that `name` always has, so that the backups of a stack do not all begin in the same one."""
+def spread(name: str, usual: str = USUAL) -> str:
+    """Return the usual schedule at a minute that `name` always has, so that the jobs of a stack do not all begin in the same one."""
     minute = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) % SPREAD
-    return f"{minute} {USUAL.partition(' ')[2]}"
+    return f"{minute} {usual.partition(' ')[2]}"
 
 
 def _port(url: str) -> int:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LEAST_MEMORY = 16 * 2**20  # a limit is given in whole MiB, and none would be no limit
 LEAST_INSTANCES = 3  # of a Redis that has several
-RESERVED = frozenset({"backup"})  # the pods of backup jobs are labelled so
+RESERVED = frozenset({"backup", "drill"})  # the pods of jobs are labelled so
 _SERVICE = re.compile(
     r"[a-z]([a-z0-9_]{0,38}[a-z0-9])?"
 )  # objects are named after it, some with a suffix of Kubernetes' own
@@ -113,9 +113,12 @@ def _images(settings: StackSettings) -> Iterator[str]:
 def _schedules(settings: StackSettings, databases: Mapping[str, DatabaseDefinition]) -> Iterator[str]:
     parts: Mapping[str, DatabaseDefinition | RedisSettings] = {**databases, **settings.redis}
     for name, part in parts.items():
-        schedule = settings.backup.changed(part.backup).schedule
-        if _NO_CRON_JOB.search(schedule):
-            yield (
-                f"the backup of {name} has the schedule {schedule!r}, which a CronJob does not know; "
-                "write Sunday as 0, and neither 'L' nor '#'"
-            )
+        backup = settings.backup.changed(part.backup)
+        drill = backup.drill_schedule(settings.environment) if name in databases else ""
+        wanted = {"the backup": backup.schedule, **({"the drill": drill} if drill != backup.schedule else {})}
+        for what, schedule in wanted.items():
+            if _NO_CRON_JOB.search(schedule):
+                yield (
+                    f"{what} of {name} has the schedule {schedule!r}, which a CronJob does not know; "
+                    "write Sunday as 0, and neither 'L' nor '#'"
+                )

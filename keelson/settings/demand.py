@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from keelson.settings.parts import count_bytes
 from keelson.settings.quantities import count_quantity
 
 if TYPE_CHECKING:
+    from keelson.settings.database import DatabaseDefinition
     from keelson.settings.stack import StackSettings
 
 GIGABYTE = 2**30
@@ -34,10 +35,10 @@ class Pods:
     memory: int  # bytes
 
 
-def pods(settings: StackSettings, backups: Collection[str]) -> Iterator[Pods]:
+def pods(settings: StackSettings, jobs: Collection[str]) -> Iterator[Pods]:
     """Give all that may be there at once.
 
-    With every backup, as those that could not begin in time may begin together. A rolling update adds nothing: each workload ends a
+    With every backup and drill, as those that could not begin in time may begin together. A rolling update adds nothing: each workload ends a
     pod before it makes the next. Of a server with several instances one may be copied meanwhile, by a pod of its own.
     """
     for name, kind in settings.parts.items():
@@ -50,7 +51,7 @@ def pods(settings: StackSettings, backups: Collection[str]) -> Iterator[Pods]:
     for pooler in filter(None, (server.pooler for server in settings.servers.values())):
         yield Pods(pooler.instances, CPUS, pooler.memory * MEGABYTE)
     yield Pods(1, CPUS, memory_of(None, "toolbox") * MEGABYTE)
-    yield Pods(len(backups), CPUS, memory_of(None, "agent") * MEGABYTE)
+    yield Pods(len(jobs), CPUS, memory_of(None, "agent") * MEGABYTE)
 
 
 def _beside_redis(count: int) -> Iterator[Pods]:
@@ -59,9 +60,9 @@ def _beside_redis(count: int) -> Iterator[Pods]:
     yield Pods(PROXIES, CPUS + count * CPUS / PROXIES, memory["proxy"] + count * memory["sentinel"] // PROXIES)
 
 
-def asked(settings: StackSettings, databases: Collection[str]) -> dict[str, float]:
+def asked(settings: StackSettings, databases: Mapping[str, DatabaseDefinition]) -> dict[str, float]:
     """Return how much of each resource a stack with these databases asks for, in processors, bytes, and pods."""
-    every = list(pods(settings, [*databases, *settings.redis]))
+    every = list(pods(settings, [*databases, *settings.redis, *_drilled(settings, databases)]))
     return {
         "cpus": round(sum(each.count * each.cpus for each in every), 3),
         "memory": sum(each.count * each.memory for each in every),
@@ -70,17 +71,23 @@ def asked(settings: StackSettings, databases: Collection[str]) -> dict[str, floa
     }
 
 
-def faults(settings: StackSettings, databases: Collection[str]) -> Iterator[str]:
+def faults(settings: StackSettings, databases: Mapping[str, DatabaseDefinition]) -> Iterator[str]:
     """Give a sentence for each resource of which the stack asks for more than its quota allows."""
     quota = settings.kubernetes.quota
     for resource, wanted in asked(settings, databases).items():
         given = getattr(quota, resource)
         if given is not None and wanted > (allowed := count_quantity(given) if isinstance(given, str) else given):
-            among = "" if resource == "storage" else ", with all backups at once,"
+            among = "" if resource == "storage" else ", with all backups and drills at once,"
             yield (
                 f"the stack asks for {_shown(resource, wanted)}{among} and the setting 'keelson:kubernetes.quota.{resource}' "
                 f"allows {_shown(resource, allowed)}; raise it, or give {LESS[resource]}"
             )
+
+
+def _drilled(settings: StackSettings, databases: Mapping[str, DatabaseDefinition]) -> list[str]:
+    """Return the databases whose backups are drilled on a schedule."""
+    changed = {name: settings.backup.changed(each.backup) for name, each in databases.items()}
+    return [name for name, backup in changed.items() if backup.drill_schedule(settings.environment)]
 
 
 def _volumes(settings: StackSettings) -> Iterator[int]:

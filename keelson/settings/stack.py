@@ -17,7 +17,7 @@ from keelson.errors import SettingsError
 from keelson.postgres.names import BACKUP, RoleNames, validate_login_name, validate_service_name
 from keelson.rotation import FIRST
 from keelson.settings import client_certificates, cluster, limits, pgadmin, point_in_time, roles, rotation
-from keelson.settings.backup import BackupSettings, spread
+from keelson.settings.backup import WEEK, BackupSettings, spread
 from keelson.settings.database import DatabaseDefinition, Name, read_database
 from keelson.settings.docker import DockerSettings
 from keelson.settings.images import ImagesSettings
@@ -229,6 +229,13 @@ class Stack(Settings):
         if self.settings.target != "kubernetes" or "schedule" in said:  # an agent begins one after the other
             return settings
         return settings.model_copy(update={"schedule": spread(name)})
+
+    def drills_of(self, name: str) -> str:
+        """Return when the backups of the database `name` are drilled, as five fields; nothing where they are not."""
+        settings = self.backup_of(name)
+        if self.settings.target == "kubernetes" and settings.is_drilled_weekly(self.settings.environment):
+            return spread(name, WEEK)
+        return settings.drill_schedule(self.settings.environment)
 
     def lint_of(self, database: str) -> dict[str, Severity]:
         """Return how much the linter's rules count for a database, where that is other than usual."""

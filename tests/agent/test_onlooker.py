@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from keelson.agent import jobs, onlooker, state
 from keelson.agent.jobs import Job
 from keelson.agent.loop import JobView
 from keelson.agent.onlooker import Onlooker
+from keelson.agent.state import JobState
+from keelson.backups.drills import evidence
+from keelson.backups.drills.evidence import Drill
 from keelson.backups.store import CHECK, Store
 from keelson.inside.mounted import Mounted
 from keelson.local import registry
@@ -45,13 +48,13 @@ class Pod:
         moment = datetime.fromisoformat(begun) if isinstance(begun, str) else begun
         return keep_backup(Store(KEY), "notes", moment, **more).path
 
-    def seen(self) -> JobView:
+    def seen(self, name: str = NAME) -> JobView:
         """What one who begins to look on now sees of the job."""
         mounted = Mounted(KEY, self.state.file)
         mounted.follow()
         made = Onlooker(KEY, mounted, lambda: self.now)
         made.step()
-        [view] = made.view.jobs
+        [view] = [each for each in made.view.jobs if each.job.name == name or len(made.view.jobs) == 1]
         assert made.view.faults == ()
         return view
 
@@ -177,3 +180,23 @@ def test_without_a_state_to_begin_with_it_ends_with_a_sentence(home: Path) -> No
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ}, check=False)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout.endswith("none.json: No such file or directory; mount it there\n")
+
+
+def test_a_drill_is_judged_by_its_evidence(pod: Pod) -> None:
+    pod.put()
+    pod.put("drill-notes", "drill", settings={"checks": {}}, schedule="0 4 * * *")
+    pod.keep("2026-05-02T02:00:03Z")
+
+    def drilled() -> JobState:
+        return pod.seen("drill-notes").state
+
+    assert drilled().error.startswith("a drill of notes was due at 2026-05-02 04:00 UTC, and there was none")
+    begun, ended = (datetime.fromtimestamp(at(f"2026-05-02T04:00:{second}Z"), UTC) for second in ("10", "20"))
+    good = Drill(KEY, "notes", "20260502T020003Z", begun, ended, seconds={"restore": 2.0})
+    evidence.keep(Store(KEY), good)
+    known = drilled()
+    assert (known.error, known.failures, known.succeeded) == ("", 0, at("2026-05-02T04:00:20Z"))
+    assert known.figures == {"recovery_seconds": 2.0}
+    evidence.keep(Store(KEY), replace(good, differences=("public.t has 1 row in place of 2",)))
+    assert (drilled().failures, drilled().succeeded) == (1, 0)
+    assert "found 1 difference to the backup 20260502T020003Z" in drilled().error

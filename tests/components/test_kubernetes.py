@@ -92,7 +92,7 @@ VARIED: Json = {
         "storage": "5Gi",
         "backup_storage": "7Gi",
         "pull_secrets": ["registry"],
-        "quota": {"cpus": 2.5, "memory": "12Gi", "storage": "57Gi", "pods": 11},
+        "quota": {"cpus": 2.7, "memory": "14Gi", "storage": "57Gi", "pods": 13},
         "clients": {"shop": ["auth_service"], "desk": ["auth_service", "ticks"]},
         "image": {
             name: {"reference": f"registry.example/{name}:1", "uid": 4000, "gid": 4001}
@@ -304,20 +304,24 @@ def test_what_a_stack_is_made_of(stacks: dict[str, Made]) -> None:
         "StatefulSet": parts,
         "Service": parts,
         "Deployment": {"toolbox"},
-        "CronJob": {f"{name}-backup" for name in ("auth-service", "ticks", "session-store", "cache")},
+        "CronJob": {
+            *(f"{name}-backup" for name in ("auth-service", "ticks", "session-store", "cache")),
+            *(f"{name}-drill" for name in ("auth-service", "ticks")),
+        },
     }
     assert {_name(each) for each in stacks["smallest"].of_kind(*WORKLOADS)} == {
         "main",
         "toolbox",
         "auth-service-backup",
+        "auth-service-drill",
     }
 
 
-def test_the_shipped_stacks_have_all_databases_and_a_backup_of_each(stacks: dict[str, Made]) -> None:
+def test_the_shipped_stacks_have_all_databases_and_a_backup_and_a_drill_of_each(stacks: dict[str, Made]) -> None:
     for name, count in (("dev", 1), ("prod", 3)):  # of Redis
         made = stacks[name]
         assert len(made.stack.databases) == 10
-        assert len(made.of_kind("CronJob")) == 10 + count
+        assert len(made.of_kind("CronJob")) == 10 + 10 + count
         assert len(made.of_kind("StatefulSet")) == 2 + count + 2
 
 
@@ -415,11 +419,11 @@ def test_what_a_stack_is_taken_to_ask_for_is_what_its_objects_ask_for(made: Made
 def test_a_quota_bounds_the_namespace_and_gives_those_who_say_nothing_a_limit(stacks: dict[str, Made]) -> None:
     (bounds,) = stacks["varied"].of_kind("ResourceQuota")
     assert bounds["spec"]["hard"] == {
-        "requests.cpu": "2.5",
-        "requests.memory": "12Gi",
-        "limits.memory": "12Gi",
+        "requests.cpu": "2.7",
+        "requests.memory": "14Gi",
+        "limits.memory": "14Gi",
         "requests.storage": "57Gi",
-        "pods": "11",
+        "pods": "13",
     }
     (usual,) = stacks["varied"].of_kind("LimitRange")
     assert usual["spec"]["limits"] == [
@@ -583,11 +587,39 @@ def test_a_backup_runs_once_at_a_time_in_its_zone_and_ends(made: Made) -> None:
         assert cron_job["metadata"]["labels"][names.JOB_LABEL] == run["template"]["metadata"]["labels"][names.JOB_LABEL]
 
 
+def _schedules(made: Made, part: str) -> dict[str, str]:
+    cron_jobs = [each for each in made.of_kind("CronJob") if each["metadata"]["labels"][names.PART_LABEL] == part]
+    return {_name(each): each["spec"]["schedule"] for each in cron_jobs}
+
+
+def test_drills_are_due_with_the_backups_in_dev_and_else_weekly_at_a_minute_of_their_own(
+    stacks: dict[str, Made],
+) -> None:
+    backups = _schedules(stacks["varied"], "backup")
+    assert _schedules(stacks["varied"], "drill") == {
+        f"{name}-drill": backups[f"{name}-backup"] for name in ("auth-service", "ticks")
+    }
+    weekly = _schedules(stacks["prod"], "drill").values()
+    assert all(re.fullmatch(r"[12]?\d 4 \* \* 0", each) for each in weekly)
+    assert len({*weekly}) > 1
+
+
+def test_a_drill_reaches_nobody_but_names_and_knows_its_job(stacks: dict[str, Made]) -> None:
+    made = stacks["varied"]
+    labels = made.pods["auth-service-drill"]["metadata"]["labels"]
+    reaching = {
+        _name(each) for each in made.of_kind("NetworkPolicy") if _is_chosen(each["spec"]["podSelector"], labels)
+    }
+    assert reaching == {"closed", "names"}
+    written = made.inputs["auth_service-drill"]
+    assert (written["name"], written["schedule"]) == ("auth_service", _schedules(made, "drill")["auth-service-drill"])
+
+
 def test_backups_that_nobody_gave_a_time_begin_at_a_minute_that_is_always_theirs(stacks: dict[str, Made]) -> None:
-    found = {_name(each): each["spec"]["schedule"] for each in stacks["varied"].of_kind("CronJob")}
+    found = _schedules(stacks["varied"], "backup")
     assert len({*found.values()}) == len(found)
     assert all(re.fullmatch(r"[12]?\d 2 \* \* \*", each) for each in found.values())
-    own = {_name(each): each["spec"]["schedule"] for each in stacks["smallest"].of_kind("CronJob")}
+    own = _schedules(stacks["smallest"], "backup")
     assert own == {"auth-service-backup": found["auth-service-backup"]}, "it does not hang on what else there is"
 
 

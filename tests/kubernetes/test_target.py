@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from keelson.agent.jobs import Job
 from keelson.backups.making import MANUAL, Source
 from keelson.backups.overview import Kept
 from keelson.containers.model import ContainerSettings, Mount
@@ -336,14 +338,17 @@ def test_what_keeps_cron_jobs_from_their_work_is_a_fault(stack: SmallStack) -> N
     cron_jobs = [stack.cluster.at("cronjobs", f"{each}-backup", api="batch/v1") for each in ("asleep", "gone")]
     stack.cluster.patch(cron_jobs[0], {"spec": {"suspend": True}})
     stack.cluster.delete(cron_jobs[1])
+    drill = Job("drill-gone", "drill", stack.reference().to(database="gone"), "0 0 29 2 *", registered=1.0)
+    state.ask(stack.place, stack.key, "put_job", job=asdict(drill))
 
     faults = stack.target.backups(stack.key, [], None).faults
 
     assert "the CronJob asleep-backup is suspended, so nothing backs up asleep; run `keelson start`" in faults
     missing = f"the CronJob that backs up gone is missing in namespace {stack.cluster.namespace}"
     assert f"{missing}; run `keelson up -- --refresh`" in faults
-    for database in ("asleep", "gone"):
-        state.ask(stack.place, stack.key, "drop_job", name=f"backup-{database}")
+    assert f"{missing.replace('backs up', 'drills')}; run `keelson up -- --refresh`" in faults
+    for name in ("backup-asleep", "backup-gone", "drill-gone"):
+        state.ask(stack.place, stack.key, "drop_job", name=name)
     stack.cluster.delete(cron_jobs[0])
 
 
@@ -423,9 +428,9 @@ def hourly(scheduled: str) -> Runs:
 )
 def test_a_run_that_was_not_begun_is_missed(scheduled: str, at: str, backup: str, *, missed: bool) -> None:
     day = "2026-02-03T{}:00+00:00"
-    kept = Kept("id", datetime.fromisoformat(day.format(backup))) if backup else Kept()
+    newest = datetime.fromisoformat(day.format(backup)) if backup else None
 
-    due = _missed(hourly(scheduled), kept, datetime.fromisoformat(day.format(at)))
+    due = _missed(hourly(scheduled), newest, datetime.fromisoformat(day.format(at)))
 
     assert (due is not None) == missed
     if due:

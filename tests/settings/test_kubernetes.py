@@ -109,6 +109,7 @@ def test_a_client_that_cannot_be_served_is_refused(root: Path, clients: dict[str
         ({"servers": {"main": {}, "x" * 41: {}}}, f"'keelson:servers.{'x' * 41}' cannot be the name of a Service"),
         ({"redis": {"cache_": {}}}, "'keelson:redis.cache_' cannot be the name of a Service"),
         ({"redis": {"backup": {}}}, "'keelson:redis.backup' has the name of another part"),
+        ({"redis": {"drill": {}}}, "'keelson:redis.drill' has the name of another part"),
         ({"servers": {"main": {}, "backup": {}}}, "'keelson:servers.backup' has the name of another part"),
         ({"servers": {"main": {"port": 5432}}}, "'port' of main is for a machine's own ports"),
         (
@@ -127,22 +128,24 @@ def test_what_a_cluster_could_not_hold_to_is_refused(root: Path, settings: dict[
 @pytest.mark.parametrize(
     ("quota", "sentence"),
     [
-        ({"memory": "9Gi"}, "asks for 9.25Gi of memory, with all backups at once, and the setting 'keelson:kubernetes.quota.memory' allows 9Gi"),
-        ({"cpus": 0.85}, "asks for 0.9 cpus, with all backups at once, and the setting 'keelson:kubernetes.quota.cpus' allows 0.85 cpus"),
+        ({"memory": "9Gi"}, "asks for 10.75Gi of memory, with all backups and drills at once, and the setting 'keelson:kubernetes.quota.memory' allows 9Gi"),
+        ({"cpus": 1.05}, "asks for 1.1 cpus, with all backups and drills at once, and the setting 'keelson:kubernetes.quota.cpus' allows 1.05 cpus"),
         ({"storage": "59Gi"}, "asks for 60Gi of storage and the setting 'keelson:kubernetes.quota.storage' allows 59Gi of storage; raise it"),
-        ({"pods": 8}, "asks for 9 pods, with all backups at once, and the setting 'keelson:kubernetes.quota.pods' allows 8 pods; raise it"),
+        ({"pods": 10}, "asks for 11 pods, with all backups and drills at once, and the setting 'keelson:kubernetes.quota.pods' allows 10 pods; raise it"),
     ],
 )  # fmt: skip
 def test_a_stack_that_asks_for_more_than_its_quota_is_refused(root: Path, quota: dict[str, Any], sentence: str) -> None:
     refused(root, sentence, kubernetes={"quota": quota})
-    assert read(root, kubernetes={"quota": {"cpus": 0.9, "memory": "9472Mi", "storage": "60Gi", "pods": 9}})
+    assert read(root, kubernetes={"quota": {"cpus": 1.1, "memory": "11008Mi", "storage": "60Gi", "pods": 11}})
+    without = {"quota": {"cpus": 0.9, "memory": "9472Mi", "storage": "60Gi", "pods": 9}}
+    assert read(root, kubernetes=without, backup={"drill": "never"})
 
 
 def test_instances_and_their_volumes_count_for_a_quota(root: Path) -> None:
-    several = {"ha": True, "quota": {"pods": 10, "storage": "120Gi"}}
+    several = {"ha": True, "quota": {"pods": 12, "storage": "120Gi"}}
     alone = {"redis": {"ha": False}}
     refused(
-        root, "the stack asks for 11 pods", kubernetes=several | {"instances": 3}, servers={"main": {}}, redis=alone
+        root, "the stack asks for 13 pods", kubernetes=several | {"instances": 3}, servers={"main": {}}, redis=alone
     )
     with_two = several | {"instances": 2}
     assert read(root, kubernetes=with_two, servers={"main": {}}, redis=alone).settings.instances_of("main") == 2
@@ -151,10 +154,10 @@ def test_instances_and_their_volumes_count_for_a_quota(root: Path) -> None:
 
 def test_what_stands_beside_the_instances_of_a_redis_counts_too(root: Path) -> None:
     several, servers = {"redis": {"ha": True, "instances": 3}}, {"main": {}}
-    refused(root, "the stack asks for 12 pods", kubernetes={"quota": {"pods": 11}}, servers=servers, redis=several)
+    refused(root, "the stack asks for 14 pods", kubernetes={"quota": {"pods": 13}}, servers=servers, redis=several)
     refused(
         root,
-        "the stack asks for 8.81Gi of memory",
+        "the stack asks for 10.31Gi of memory",
         kubernetes={"quota": {"memory": "1Gi"}},
         servers=servers,
         redis=several,
@@ -220,6 +223,8 @@ def test_a_schedule_that_no_cron_job_knows_is_refused(root: Path, schedule: str)
     (root / "sql/portfolio/database.yaml").write_text(f"server: main\nbackup: {{schedule: {schedule!r}}}\n")
     refused(root, sentence)
     refused(root, "the backup of auth has", backup={"schedule": schedule})
+    (root / "sql/portfolio/database.yaml").write_text(f"server: main\nbackup: {{drill: {schedule!r}}}\n")
+    refused(root, f"the drill of portfolio has the schedule {schedule!r}")
     assert read(root, target="local").databases
 
 

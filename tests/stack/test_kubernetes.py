@@ -159,6 +159,10 @@ def test_what_its_cronjob_backs_up_is_verified_and_restored(stack: KubernetesSta
     query = ("--role", "admin", "--database", "notes_copy", "--", "-Atc", "SELECT count(*) FROM notes")
     assert stack.keelson("psql", "notes", *query).stdout == "10\n"
     stack.keelson("restore", "notes", "--discard", "notes_copy")
+    stack.run_job("notes-drill")
+    (status,) = json.loads(stack.keelson("status", "--json").stdout)["databases"]
+    assert (status["drill"]["fault"], status["drill"]["last"] > backup["begun"]) == ("", True)
+    assert stack.sh('ls "$BACKUPS/notes/drills" | wc -l; ls -A "$BACKUPS/../../scratch"') == "1\n"
 
 
 @pytest.mark.long

@@ -26,7 +26,7 @@ HOST = "db.example.com"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KINDS = [*crds.DEFINITIONS]
 OUTSIDE = {"store": "vault", "kind": "ClusterSecretStore", "passwords": {LOGIN: {"key": "notes", "property": "app"}}}
-ASKED = {"memory": "4608Mi", "pods": 4, "storage": "192Mi", "cpus": 1}
+ASKED = {"memory": "5376Mi", "pods": 5, "storage": "192Mi", "cpus": 1}
 MADE = {
     "resourcequotas": "v1",
     "limitranges": "v1",
@@ -99,7 +99,7 @@ def _said(stack: KubernetesStack, *arguments: str) -> str:
 
 def test_what_does_not_fit_is_one_sentence_and_nothing_is_made(stack: KubernetesStack) -> None:
     _bound(stack, ASKED | {"memory": "4Gi"})
-    assert "asks for 4.5Gi of memory, with all backups at once" in _said(stack, "preview")
+    assert "asks for 5.25Gi of memory, with all backups and drills at once" in _said(stack, "preview")
     _bound(stack, ASKED)
     said = _said(stack, "up")
     assert "knows no ExternalSecret of external-secrets.io/v1; install what brings it, or take out the setting" in said

@@ -8,6 +8,7 @@
 | `checks` | the project's own queries |
 | `evidence` | what is kept of each drill |
 | `overdue` | whether a drill failed, or was due and is not there |
+| `following` | how a drill waits for the backup that is due with it, where nobody begins one after the other |
 | `scheduled` | what the agent does when one is due |
 
 No module here opens a connection to a server of the stack.
