@@ -17,6 +17,7 @@ import pytest
 
 from keelson.agent import jobs
 from keelson.agent.jobs import Job
+from keelson.backups.drills import evidence
 from keelson.backups.store import Store
 from keelson.endpoint import Reference
 from keelson.inside import files
@@ -31,6 +32,7 @@ from tests.stack.harness import wait_until
 KEY = "job-dev"
 REFERENCE = Reference(stack=KEY, target="kubernetes", server="main", database="notes")
 SETTINGS = {"keep_days": 7, "keep_at_least": 1}
+CHECKS = {"few.sql": "SELECT a FROM t WHERE a > 20000"}
 
 
 @dataclass
@@ -166,7 +168,9 @@ def serve(pod: Pod, filled: Subject) -> Callable[[], str]:
     """Mounts the state of a stack with a real server, and a job of one of its databases; returns the job's name."""
     assert filled
     job = Job(jobs.backup_of(filled.name), "backup", filled.reference, "0 2 * * *", settings=SETTINGS)
+    drill = Job(jobs.drill_of(filled.name), "drill", filled.reference, job.schedule, settings={"checks": CHECKS})
     jobs.put(SERVED, job)
+    jobs.put(SERVED, drill)
     state = files.read(registry.directory(SERVED) / "jobs")
     names = ("stack.json", "secrets.json")
     directory = registry.directory(SERVED)
@@ -175,7 +179,8 @@ def serve(pod: Pod, filled: Subject) -> Callable[[], str]:
         | {name: (directory / name).read_text() for name in names}
         | {f"tls/{name}": text for name, text in files.read(directory / "tls").items()}
     )
-    jobs.drop(SERVED, job.name)
+    for each in (job, drill):
+        jobs.drop(SERVED, each.name)
     return lambda: job.name
 
 
@@ -195,6 +200,20 @@ def test_a_database_is_backed_up_read_back_and_old_backups_go(
     assert (made.manifest.reason, made.manifest.counts, made.fault) == ("scheduled", {"public.t": 20_000}, "")
     assert out[1] == f"{name}: {made.id} is written and read back ({made.manifest.bytes:,} bytes)"
     assert out[2] == f"{name}: {old.id} is removed, by its age"
+
+
+def test_a_backup_is_drilled_and_the_evidence_lies_beside_it(
+    pod: Pod, filled: Subject, serve: Callable[[], str]
+) -> None:
+    assert pod.run(serve(), key=SERVED)[0] == 0
+    name, store = jobs.drill_of(filled.name), stored(pod)
+    status, out, err = pod.run(name, key=SERVED)
+    assert (status, err, out[-1].startswith(f"{name}: done (")) == (0, [], True), err
+    done = evidence.last(store, filled.name)
+    assert done
+    assert (done.well, done.compared["rows"], done.checks) == (True, 20_000, {"few.sql": 0})
+    assert done.backup == store.all(filled.name)[0].id
+    assert list((pod.directory / "data_home/keelson/scratch").glob("*")) == []
 
 
 def test_one_that_meets_another_at_work_on_the_same_backups_refuses(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from copy import copy as twin
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,32 @@ def _moved_away(stack: StackUnderTest, backup: str) -> Path:
         shutil.copy(stack.fetch(name), elsewhere / Path(name).name)
     stack.sh('rm -r "$BACKUPS/$1"', backup)
     return elsewhere
+
+
+@pytest.mark.local
+def test_rows_of_production_come_into_a_copy_by_way_of_the_script_alone(notes: StackUnderTest) -> None:
+    prod = twin(notes)
+    prod.name = "prod"
+    prod.write_settings(environment="prod")
+    prod.keelson("up")
+    with prod.connect("notes") as app:
+        app.execute("INSERT INTO notes (body) VALUES ('of Ada Lovelace')")
+    prod.keelson("backup", "run", "notes")
+    wanted = ("restore", "notes", "--from-stack", "prod", "--into", "notes_of_prod")
+    refused = notes.keelson(*wanted, check=False)
+    assert (refused.returncode, "there is no sql/notes/anonymise.sql" in refused.stderr) == (1, True)
+    script = notes.root / "sql/notes/anonymise.sql"
+    script.write_text("UPDATE notes SET body = 'of somebody';\n")
+    try:
+        notes.keelson(*wanted)
+    finally:
+        script.unlink()
+    with copy_of(notes, "notes", "notes_of_prod") as brought, prod.connect("notes") as theirs:
+        assert brought.execute("SELECT body FROM notes").fetchall() == [("of somebody",)]
+        assert theirs.execute("SELECT body FROM notes").fetchall() == [("of Ada Lovelace",)]
+    notes.keelson("restore", "notes", "--discard", "notes_of_prod")
+    assert notes.count("notes", "notes") == 10
+    prod.keelson("stop")
 
 
 def test_doctor_fails_when_a_backup_that_was_due_is_missing(notes: StackUnderTest) -> None:
