@@ -29,6 +29,7 @@ from keelson.kubernetes import names
 from tests import cluster as shared
 from tests import storage
 from tests.conftest import WHOLE
+from tests.stack.certificates import aged, is_trusted, serial_at, shorten_in_state
 from tests.stack.harness import CHECKOUT, changed, wait_until
 from tests.stack.kubernetes_stack import SMALL, KubernetesStack
 from tests.stack.shop import Shop
@@ -401,6 +402,29 @@ def test_a_rotation_and_a_step_back_refuse_nobody_and_an_application_s_secret_fo
     assert second["DATABASE_URL"].startswith("postgresql://notes_app_b:")
     assert shop.told() == first
     shop.log_in(second).close()
+    assert _unchanged(stack.keelson("up").stdout)
+
+
+@pytest.mark.long
+def test_certificate_and_authority_are_renewed_by_an_up_and_no_client_is_lost(
+    stack: KubernetesStack, shop: Shop, tmp_path: Path
+) -> None:
+    old = shop.told()["ca.crt"]
+    stack.write("tls/ca.crt", aged(stack, left=1000))
+    shorten_in_state(stack, "main")
+    stack.pulumi("refresh", "--yes")
+    assert "is renewed by a reload" in stack.keelson("preview").stdout
+    with stack.connect("notes", "admin") as session:
+        before, pod = serial_at(session), stack.uid("main")
+        stack.keelson("up")
+        wait_until(lambda: serial_at(session) != before, "the server shows its new certificate")
+        assert session.execute("SELECT 1").fetchone() == (1,)
+    assert stack.uid("main") == pod
+    new = shop.told()["ca.crt"]
+    assert new.count("BEGIN CERTIFICATE") == 2, "an application is told of the next authority"
+    parameters = stack.endpoint("notes").connection_parameters()
+    assert [is_trusted(parameters, each, tmp_path / "ca.crt") for each in (old, new)] == [True, True]
+    stack.run_job("notes-backup")
     assert _unchanged(stack.keelson("up").stdout)
 
 
