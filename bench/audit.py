@@ -18,7 +18,8 @@ from pathlib import Path
 
 import psycopg
 
-from bench.migrations import SERVER, _load, _machine
+from bench.machine import load, machine
+from bench.migrations import SERVER
 from tests import servers
 from tests.product import ALICE, as_application, database
 from tests.services import Service
@@ -49,7 +50,7 @@ def main() -> None:
     for name, (without, with_trail) in found.items():
         print(f"| {name} | {without:,.0f} | {with_trail:,.0f} | {without / with_trail:.1f} |")
     print(
-        f"\n{size:.0f} bytes of the trail for a change; {_machine()}; load average {_load()}; medians of {arguments.runs} runs"
+        f"\n{size:.0f} bytes of the trail for a change; {machine()}; load average {load()}; medians of {arguments.runs} runs"
     )
 
 

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.migrations import _load, _machine
+from bench.machine import load, machine
 from keelson.backups.copies import drop_copies
 from keelson.backups.engines import Destination
 from keelson.backups.making import MANUAL, Source, back_up, restore
@@ -95,7 +95,7 @@ def main() -> None:
     if arguments.do:
         _do(arguments.do[0], Store(KEY, Path(arguments.do[1])))
         return
-    began = _load()
+    began = load()
     with tempfile.TemporaryDirectory(prefix="keelson-bench-") as folder, _server(Path(folder)) as owner:
         size = _generate(owner, arguments.megabytes)
         words = [word for word in arguments.only.split(",") if word]
@@ -106,7 +106,7 @@ def main() -> None:
                 _measure(name, found, Path(folder) / "out", owner)
                 print(f"{run + 1}: {name} {found.write[-1]:.1f} s, {found.read[-1]:.1f} s", file=sys.stderr, flush=True)
     _print(measured, size)
-    print(f"\n{_machine()}; load average before {began}, after {_load()}; medians of {arguments.runs} runs")
+    print(f"\n{machine()}; load average before {began}, after {load()}; medians of {arguments.runs} runs")
 
 
 @contextmanager

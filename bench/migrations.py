@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ from typing import TypeVar
 
 from psycopg import sql
 
+from bench.machine import load, machine
 from bench.peers import ALL, Migration, MissingError, Peer
 from bench.peers.peer import Place
 from tests import servers
@@ -123,7 +123,7 @@ def main() -> None:
     arguments = parser.parse_args()
     peers, missing = _installed(_chosen(ALL, arguments.peers, lambda peer: peer.name))
     scenarios = _chosen(list(SCENARIOS), arguments.only, str)
-    began = _load()
+    began = load()
     with (
         tempfile.TemporaryDirectory(prefix="keelson-bench-") as folder,
         servers.running(Path(folder), SERVER) as server,
@@ -132,7 +132,7 @@ def main() -> None:
         for name in scenarios:
             _measure(bench, name, peers)
     _print(bench, peers, scenarios)
-    print(f"\n{_machine()}; load average before {began}, after {_load()}; medians of {arguments.runs} runs")
+    print(f"\n{machine()}; load average before {began}, after {load()}; medians of {arguments.runs} runs")
     for name, why in (missing | bench.faults).items():
         print(f"left out: {name}: {why}")
 
@@ -279,14 +279,6 @@ def _print(bench: Bench, peers: Sequence[Peer], scenarios: Sequence[str]) -> Non
     for peer in peers:
         cells = [bench.measured[name].get(peer.name, []) for name in scenarios]
         print(f"| {peer.name} | {' | '.join(f'{statistics.median(cell):.2f}' if cell else '-' for cell in cells)} |")
-
-
-def _machine() -> str:
-    return f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
-
-
-def _load() -> str:
-    return " ".join(f"{each:.1f}" for each in os.getloadavg())
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shutil
 import statistics
 import tempfile
@@ -19,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.machine import load, machine
 from keelson.local import processes
 from tests.conftest import WHOLE
 from tests.stack.harness import CHECKOUT, NOTES, StackUnderTest
@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--services", default="1,10,100,300")
     arguments = parser.parse_args()
-    print(f"{_machine()}; medians of {arguments.runs} runs\n")
+    print(f"{machine()}; load average {load()}; medians of {arguments.runs} runs\n")
     _print_shipped(arguments.runs)
     _print_scale([int(number) for number in arguments.services.split(",")])
 
@@ -114,12 +114,6 @@ def _timed(call: Callable[[], object]) -> float:
     began = time.monotonic()
     call()
     return time.monotonic() - began
-
-
-def _machine() -> str:
-    cpus = Path("/proc/cpuinfo").read_text(encoding="utf-8").count("processor\t")
-    memory = int(Path("/proc/meminfo").read_text(encoding="utf-8").split()[1]) / 1e6
-    return f"{cpus} cores, {memory:.0f} GB, Linux {platform.release()}"
 
 
 if __name__ == "__main__":
