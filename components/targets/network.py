@@ -27,7 +27,7 @@ ASKED_BY = {  # the toolbox carries connections too, where the API forwards none
 def policies(stack: Stack) -> Mapping[str, Json]:
     """Return by name what closes the namespace, lets pods find names and the stack's tools ask, and opens each part."""
     dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-    tools = _one_of([TOOLBOX, "agent", names.JOB, "pgadmin", *_far_from_backups(stack)])
+    tools = _one_of([TOOLBOX, "agent", names.JOB, "pgadmin"])
     return {
         "closed": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
         "names": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": dns}]},
@@ -54,11 +54,6 @@ def policies(stack: Stack) -> Mapping[str, Json]:
     }
 
 
-def _far_from_backups(stack: Stack) -> list[str]:
-    """Return the drills, where backups lie in a bucket; else they reach nobody."""
-    return [names.DRILL] if stack.settings.backup.bucket else []
-
-
 def _to_issuer(stack: Stack) -> Mapping[str, Json]:
     """Return what lets pgAdmin ask the issuer of its logins; a policy knows no names, so by its port alone."""
     oidc = stack.settings.pgadmin.oidc
@@ -73,7 +68,7 @@ def _to_outside(stack: Stack) -> Mapping[str, Json]:
     found = stack.settings.backup.ports_outside
     if not found:
         return {}
-    asking = _one_of([TOOLBOX, "agent", names.JOB])
+    asking = _one_of([TOOLBOX, "agent", names.JOB, names.DRILL])
     return {"outside": {"podSelector": asking, "policyTypes": ["Egress"], "egress": [{"ports": _tcp(*found)}]}}
 
 

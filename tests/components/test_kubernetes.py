@@ -757,7 +757,7 @@ def test_tools_ask_a_bucket_and_tell_a_webhook_by_their_ports_alone(tmp_path: Pa
     (policy,) = [each["spec"] for each in made.of_kind("NetworkPolicy") if _name(each) == "outside"]
     assert policy["egress"] == [{"ports": [{"port": port, "protocol": "TCP"} for port in (443, 8080)]}]
     (selected,) = policy["podSelector"]["matchExpressions"]
-    assert selected["values"] == ["toolbox", "agent", "backup"]
+    assert selected["values"] == ["toolbox", "agent", "backup", "drill"]
     assert "outside" not in {_name(each) for each in stacks["varied"].of_kind("NetworkPolicy")}
 
 
