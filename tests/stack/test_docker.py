@@ -5,6 +5,7 @@ One stack for the whole module, which its tests change in turn.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from keelson.containers.model import STATE_PATH
 from keelson.docker import names
 from tests import storage
 from tests.stack.docker_stack import DockerStack
+from tests.stack.harness import wait_until
+from tests.stack.pgadmin_list import opened
+from tests.stack.writers import Writer, at_work
 
 CONNECTING = """
 import json, socket, sys
@@ -171,6 +175,25 @@ def _texts(document: Any) -> list[str]:
     if isinstance(document, dict):
         return [text for value in document.values() for text in _texts(value)]
     return [document] if isinstance(document, str) and len(document) > 11 else []
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(600)
+def test_a_rotation_and_a_step_back_refuse_nobody_and_pgadmin_follows(stack: DockerStack) -> None:
+    first, listed = stack.url("notes"), opened(stack)
+    anew, constant = (
+        Writer(lambda: psycopg.connect(stack.url("notes"), autocommit=True)),
+        Writer(lambda: psycopg.connect(first, autocommit=True)),
+    )
+    with at_work(anew, constant):
+        stack.keelson("rotate", "notes")
+        assert "//notes_app_b:" in stack.url("notes")
+        wait_until(lambda: opened(stack) == listed, "pgAdmin logs in as the other reader")
+        stack.keelson("rotate", "notes", "--back")
+    assert (anew.failed, constant.failed) == ([], [])
+    assert [user for user, _ in itertools.groupby(anew.users)] == ["notes_app_a", "notes_app_b", "notes_app_a"]
+    assert "notes" in listed
+    stack.settings["rotation"] = {"notes": 1}  # for tests that write all settings anew
 
 
 def test_a_preview_is_the_same_with_every_container_down(stack: DockerStack) -> None:
