@@ -12,6 +12,7 @@ import typer
 from keelson import paths
 from keelson.backups.disks import Disks
 from keelson.backups.overview import Kept
+from keelson.cli import doctor_archives
 from keelson.cli.backup import names
 from keelson.cli.context import Context, context
 from keelson.cli.options import JsonOption, StackOption
@@ -85,6 +86,8 @@ def _target(chosen: Context) -> Iterator[Finding]:
     yield from _certificates(chosen)
     yield _device(chosen, found)
     yield from _backups(chosen)
+    for server, look in doctor_archives.looks(stack):
+        yield _finding(f"archive {server}", look)
 
 
 def _finding(check: str, examine: Callable[[], str]) -> Finding:

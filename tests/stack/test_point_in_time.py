@@ -54,6 +54,8 @@ def test_a_server_is_restored_as_it_was_beside_the_live_one_and_in_its_place(
     assert not [fault for fault in status["faults"] if "archive" in fault or "backup of server" in fault]
     assert status["archives"][0]["exposed_seconds"] >= 60
     assert "archive of main: at most" in stack.keelson("status", check=False).stdout
+    looked = {each["check"]: each for each in json.loads(stack.keelson("doctor", "--json", check=False).stdout)}
+    assert looked["archive main"]["level"] == "ok", looked["archive main"]["detail"]
     stack.keelson("destroy", "--yes")
     assert not stack.running()
     assert not stack.left()

@@ -10,7 +10,7 @@ import psycopg
 from keelson.agent import jobs
 from keelson.agent import state as runs
 from keelson.agent.jobs import Job
-from keelson.backups.overdue import LEEWAY, PATIENCE
+from keelson.backups.overdue import PATIENCE, is_since
 from keelson.backups.physical import waiting
 from keelson.backups.physical.chosen import ENGINE
 from keelson.backups.physical.waiting import Waiting
@@ -71,7 +71,7 @@ def _late(key: str, server: str, last: datetime | None, now: datetime) -> str:
         return f"the last backup of server {server} failed: {known.error}"
     written = datetime.fromtimestamp(job.registered, UTC)  # when the first one is due
     due = job.due.before(now - PATIENCE) if last else max(written, job.due.before(now - PATIENCE))
-    if due > now - PATIENCE or (last and (last >= due - LEEWAY or due <= written)):
+    if due > now - PATIENCE or (last and (is_since(last, due, now) or due <= written)):
         return ""
     since = f"the last one is of {last:%Y-%m-%d %H:%M} UTC" if last else "there is none"
     return f"a backup of server {server} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup run --server {server}`"
