@@ -4,6 +4,7 @@ Usage: python -m bench.backups [--megabytes N] [--runs N] [--only WORD,…]
 
 Prints a table in Markdown: medians over the runs, in seconds, of whole processes, start-up included. The database is generated: half of
 it wide rows, half a time series. Keelson's figure holds reading all of it back and a hash of every row; the others write, and nothing more.
+Processor time is that of all processes, the server's too: on a machine that has other work it says more than the seconds that passed.
 Memory is that of the largest process, and never less than that of this one, which starts them.
 """
 
@@ -18,17 +19,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.machine import load, machine
+from keelson.backups import keys
 from keelson.backups.copies import drop_copies
 from keelson.backups.engines import Destination
 from keelson.backups.making import MANUAL, Source, back_up, restore
 from keelson.backups.store import Store
+from keelson.backups.terms import Terms
 from keelson.endpoint import Reference, resolve
-from keelson.local import stack
+from keelson.local import stack, volume
 from keelson.postgres.databases import ensure_database
 from keelson.postgres.names import RoleNames
 from keelson.postgres.roles import ensure_roles
@@ -71,15 +74,18 @@ WAYS = (
     Way("pg_dump -Fc", "pg_dump -Fc -f {out} {db}", "pg_restore -d {into} {out}"),
     Way("pg_dump -Fd -j2 zstd", "pg_dump -Fd -j2 --compress=zstd -f {out} {db}", "pg_restore -j2 -d {into} {out}"),
 )
-KEELSON = "keelson"
+KEELSON, ENCRYPTED = "keelson", "keelson, encrypted"
+TICKS = os.sysconf("SC_CLK_TCK")  # of /proc/<pid>/stat, a second
 
 
 @dataclass
 class Measured:
-    """What was found for one way: seconds of each run, bytes, and the memory of its largest process in kB."""
+    """What was found for one way: seconds of each run and of the processors, bytes, and the memory of its largest process in kB."""
 
     write: list[float] = field(default_factory=list)
     read: list[float] = field(default_factory=list)
+    write_work: list[float] = field(default_factory=list)
+    read_work: list[float] = field(default_factory=list)
     size: int = 0
     memory: int = 0
 
@@ -90,16 +96,16 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="", help="ways, by words that their names contain")
-    parser.add_argument("--do", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--do", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.do:
-        _do(arguments.do[0], Store(KEY, Path(arguments.do[1])))
+        _do(*arguments.do)
         return
     began = load()
     with tempfile.TemporaryDirectory(prefix="keelson-bench-") as folder, _server(Path(folder)) as owner:
         size = _generate(owner, arguments.megabytes)
         words = [word for word in arguments.only.split(",") if word]
-        names = [KEELSON, *(way.name for way in WAYS)]
+        names = [KEELSON, ENCRYPTED, *(way.name for way in WAYS)]
         measured = {name: Measured() for name in names if not words or any(word in name for word in words)}
         for run in range(arguments.runs):
             for name, found in measured.items():
@@ -144,42 +150,61 @@ def _generate(owner: str, megabytes: int) -> int:
 
 def _measure(name: str, found: Measured, out: Path, owner: str) -> None:
     way = next((way for way in WAYS if way.name == name), None)
-    itself = f"{sys.executable} -m bench.backups --do {{}} {out}"
+    itself = f"{sys.executable} -m bench.backups --do {{}} {out} '{name}'"
     write, read = (way.write, way.read) if way else (itself.format("write"), itself.format("read"))
     shutil.rmtree(out, ignore_errors=True)
     out.unlink(missing_ok=True)
     words = {"db": SERVICE, "out": out, "into": COPY}
-    found.write.append(_timed(write.format(**words), found))
+    _timed(write.format(**words), found, found.write, found.write_work)
     found.size = sum(path.stat().st_size for path in [out, *out.rglob("*")] if path.is_file())
     if way:
         _new_database()
     try:
-        found.read.append(_timed(read.format(**words), found))
+        _timed(read.format(**words), found, found.read, found.read_work)
     finally:
         _drop(way, owner)
 
 
-def _timed(command: str, found: Measured) -> float:
-    """Run a command line to its end and return its seconds; PostgreSQL's programs are those of the private root."""
+def _timed(command: str, found: Measured, passed: list[float], worked: list[float]) -> None:
+    """Run a command line to its end and note its seconds; PostgreSQL's programs are those of the private root."""
     client = target("local").client
     named = "".join(
         f'{name}() {{ {subprocess.list2cmdline(client(name))} "$@"; }}\n' for name in ("pg_dump", "pg_restore", "psql")
     )
     variables = os.environ | resolve(ADMINISTRATOR).libpq_variables()
     os.sync()
-    begun = time.monotonic()
+    begun, before = time.monotonic(), _server_seconds()
     process = subprocess.Popen(["/bin/bash", "-o", "pipefail", "-ec", named + command], env=variables)
     _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - begun
+    passed.append(time.monotonic() - begun)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{command} ended with {process.returncode}")
     found.memory = max(found.memory, usage.ru_maxrss)
-    return seconds
+    worked.append(usage.ru_utime + usage.ru_stime + _server_seconds() - before)
 
 
-def _do(what: str, store: Store) -> None:
+def _server_seconds() -> float:
+    """Return what the server of this run has worked, sessions that ended included."""
+    data = os.fsencode(volume.directory(KEY, "main"))
+    found: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(") ")[2].split()
+            found[int(path.parent.name)] = list(map(int, (fields[1], *fields[11:15])))
+    for pid, (parent, *own) in found.items():
+        with suppress(OSError):
+            asked = Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+            if b"--info-fd" in asked and data in asked:
+                running = sum(user + system for above, user, system, *_ in found.values() if above == pid)
+                return (sum(own) + running) / TICKS  # utime, stime, and those of ended children: proc(5)
+    sys.exit(f"there is no server on {data!r}")
+
+
+def _do(what: str, directory: str, name: str) -> None:
     """Do one thing with Keelson, as its commands do."""
+    recipients = keys.ensure(KEY).recipients if name == ENCRYPTED else ()
+    store = Store(KEY, Path(directory), Terms(recipients=recipients))
     if what == "write":
         back_up(Source("postgres", ADMINISTRATOR.to(database=SERVICE)), store, MANUAL)
         return
@@ -204,9 +229,12 @@ def _drop(way: Way | None, owner: str) -> None:
 
 
 def _print(measured: dict[str, Measured], size: int) -> None:
-    print(f"| {size / 1e6:.0f} MB | backup, s | restore, s | size, MB | memory, MB |\n|---|---|---|---|---|")
+    print(
+        f"| {size / 1e6:.0f} MB | backup, s | processors, s | restore, s | processors, s | size, MB | memory, MB |\n|---|---|---|---|---|---|---|"
+    )
     for name, found in measured.items():
-        times = f"{statistics.median(found.write):.1f} | {statistics.median(found.read):.1f}"
+        each = (found.write, found.write_work, found.read, found.read_work)
+        times = " | ".join(f"{statistics.median(seconds):.1f}" for seconds in each)
         print(f"| {name} | {times} | {found.size / 1e6:.0f} | {found.memory / 1024:.0f} |")
 
 
