@@ -20,7 +20,7 @@ from keelson.backups import programs
 from keelson.backups.folder import Folder
 from keelson.backups.sealing import BLOCK, Passing
 from keelson.endpoint import Endpoint
-from keelson.errors import DamagedError
+from keelson.errors import BackupError, DamagedError
 
 DUMP = "data.dump"
 OBJECTS_AT_ONCE = 1000  # that pg_restore makes in one transaction, so that the locks of thousands of chunks have room
@@ -29,6 +29,10 @@ STREAMS = 2
 ROWS = " TABLE DATA "  # of a table, in what pg_restore lists
 
 Parts = tuple[Sequence[str], Sequence[str]]
+
+
+class StoppedError(Exception):
+    """A stream was ended because of another; what is left of it is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +73,11 @@ class Filling:
         stop = threading.Event()
 
         def first() -> None:
-            self._part(_Stoppable(begun.again(), stop), parts[0])
+            self._part(begun.again(), parts[0], stop)
 
         def second() -> None:
             with folder.unwatched().open(DUMP) as file:
-                self._part(_Stoppable(file, stop), parts[1])
+                self._part(file, parts[1], stop)
 
         with ThreadPoolExecutor(STREAMS, "restore") as pool:
             try:
@@ -85,17 +89,29 @@ class Filling:
         if failed:
             _raise_of(failed, streams)
 
-    def _part(self, source: Passing, lines: Sequence[str]) -> None:
+    def _part(self, source: Passing, lines: Sequence[str], stop: threading.Event) -> None:
         with _in_memory("\n".join(lines).encode()) as wanted:
-            self._run("--section=data", f"--use-list={wanted.path}", source=source, files=[wanted.descriptor])
+            use = f"--use-list={wanted.path}"
+            try:
+                self._run("--section=data", use, source=source, files=[wanted.descriptor], stop=stop)
+            except BackupError:
+                if stop.is_set():
+                    raise StoppedError from None
+                raise
 
-    def _run(self, *options: str, source: Passing | None = None, files: Sequence[int] = ()) -> None:
+    def _run(
+        self,
+        *options: str,
+        source: Passing | None = None,
+        files: Sequence[int] = (),
+        stop: threading.Event | None = None,
+    ) -> None:
         usual = [f"--dbname={self.endpoint.database}", "--no-password", "--exit-on-error", "--no-tablespaces"]
         further = ["--no-publications", "--no-subscriptions", f"--transaction-size={OBJECTS_AT_ONCE}"]
         command = [*self.client("pg_restore"), *usual, *further, *options]
         environment = programs.environment(self.endpoint.connection_parameters())
         what = f"the restore into {self.endpoint.database}"
-        programs.run(command, what, environment=environment, source=source, files=files)
+        programs.run(command, what, environment=environment, source=source, files=files, stop=stop)
 
 
 def _parts(entries: Sequence[str], weights: Mapping[str, int]) -> Parts:
@@ -142,19 +158,6 @@ class _Again:
     def read(self, size: int = BLOCK) -> bytes:
         block, self._head = self._head, b""
         return block or self._below.read(size)
-
-    def write(self, block: bytes) -> None:
-        raise NotImplementedError
-
-
-class _Stoppable:
-    """A stream that ends early once `stop` is set, and with it the program that reads it."""
-
-    def __init__(self, below: Passing, stop: threading.Event) -> None:
-        self._below, self._stop = below, stop
-
-    def read(self, size: int = BLOCK) -> bytes:
-        return b"" if self._stop.is_set() else self._below.read(size)
 
     def write(self, block: bytes) -> None:
         raise NotImplementedError

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ SESSION_OPTIONS = "-c client_connection_check_interval=1000"
 # What setpriv does, where a container has none: PR_SET_PDEATHSIG is 1 (linux/prctl.h), SIGKILL is 9.
 TIE = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
+NOTICED = 0.2  # s in which a program is ended that somebody stops
+
 Client = Callable[[str], Sequence[str]]
 Sink = Callable[[bytes], None]
 
@@ -35,6 +38,7 @@ def run(  # noqa: PLR0913 - what a program has at its ends
     source: Passing | None = None,
     sink: Sink | None = None,
     files: Sequence[int] = (),
+    stop: threading.Event | None = None,
 ) -> None:
     """Run a program to its end; give it `source` to read and hand what it writes to `sink`.
 
@@ -45,6 +49,7 @@ def run(  # noqa: PLR0913 - what a program has at its ends
         source: what it reads, nothing where it is None.
         sink: takes what it writes, which is dropped where it is None.
         files: descriptors that it gets beside these, under their numbers.
+        stop: ends it once it is set, for a thread that nothing else could interrupt.
 
     Raises:
         BackupError: it cannot be run, or failed; the sentence holds its reason.
@@ -59,7 +64,7 @@ def run(  # noqa: PLR0913 - what a program has at its ends
         with _feeding(process, source) as fed:
             while sink and process.stdout and (block := process.stdout.read1(BLOCK)):  # type: ignore[attr-defined]
                 sink(block)
-            status = process.wait()
+            status = _status(process, stop)
         if status:
             errors.seek(0)
             reason = _reason(errors.read().decode(errors="replace")) or f"exit status {status}"
@@ -111,6 +116,15 @@ def _started(command: Sequence[str], options: Mapping[str, Any]) -> Iterator[sub
             with suppress(BrokenPipeError):
                 pipe.close()
         process.wait()
+
+
+def _status(process: subprocess.Popen[bytes], stop: threading.Event | None) -> int:
+    while True:
+        try:
+            return process.wait(NOTICED if stop else None)
+        except subprocess.TimeoutExpired:
+            if stop and stop.is_set():
+                process.kill()
 
 
 def tied(command: Sequence[str]) -> list[str]:

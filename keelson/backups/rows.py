@@ -89,13 +89,19 @@ class Rows:
 
 
 def large_tables(connection: psycopg.Connection) -> dict[str, int]:
-    """Return the bytes of the tables that have some: a restore shares them out by it."""
+    """Return the bytes of the large tables, as they were when last analyzed: a restore shares them out by it.
+
+    No table is opened for it, so it waits for nobody's lock.
+    """
     query = """
-        SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid) FROM pg_catalog.pg_class c
-        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind = 'r' AND c.oid >= 16384 AND pg_catalog.pg_table_size(c.oid) > %s
+        SELECT n.nspname, c.relname, (c.relpages + coalesce(t.relpages, 0))::int8 * pg_catalog.current_setting('block_size')::int8 AS bytes
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
+        WHERE c.relkind = 'r' AND c.oid >= 16384
     """  # FirstNormalObjectId
-    return {table_name(schema, name): size for schema, name, size in connection.execute(query, [LARGE]).fetchall()}
+    return {
+        table_name(schema, name): size for schema, name, size in connection.execute(query).fetchall() if size > LARGE
+    }
 
 
 def count_all(connection: psycopg.Connection) -> tuple[dict[str, int], dict[str, int]]:

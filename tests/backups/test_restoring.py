@@ -15,7 +15,7 @@ import pytest
 
 from keelson.backups import filling
 from keelson.backups import manifest as manifests
-from keelson.backups.copies import copies, discard_copy
+from keelson.backups.copies import copies, discard_copy, sweep
 from keelson.backups.making import restore
 from keelson.backups.store import Backup
 from keelson.endpoint import resolve
@@ -199,12 +199,20 @@ def test_the_rows_of_a_large_database_come_in_two_streams(filled: Subject, monke
     """Each waits in the check of a row until it sees the other write, too."""
     with filled.connect() as admin:
         admin.execute("""
+            DROP TABLE t;
             CREATE FUNCTION together() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
-                FOR tenth IN 1 .. 300 LOOP
-                    IF current_database() NOT LIKE '%copy' OR (
-                        SELECT count(*) = 2 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'COPY %'
-                    ) THEN RETURN true; END IF;
-                    PERFORM pg_sleep(0.1), pg_stat_clear_snapshot();
+                IF current_database() NOT LIKE '%copy' THEN RETURN true; END IF;
+                PERFORM pg_advisory_lock_shared(4711);
+                FOR tenth IN 1 .. 600 LOOP
+                    IF (SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711) THEN
+                        PERFORM pg_advisory_lock_shared(4712);  -- says that this one has seen the other
+                        WHILE (SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4712)
+                            AND (SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711) LOOP
+                            PERFORM pg_sleep(0.1);
+                        END LOOP;
+                        RETURN true;
+                    END IF;
+                    PERFORM pg_sleep(0.1);
                 END LOOP;
                 RETURN false;
             END $$
@@ -335,14 +343,17 @@ restore(Backup(Path(sys.argv[2])), Destination(sys.argv[1], reference))
 """
 
 
+PATIENCE = """
+CREATE FUNCTION patience() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
+    IF current_database() LIKE '%copy' THEN PERFORM pg_sleep(120); END IF; RETURN 1; END $$
+"""
+
+
 @pytest.fixture
 def slow(filled: Subject) -> Subject:
     """A database whose restore takes two minutes."""
     with filled.connect() as admin:
-        admin.execute("""
-            CREATE FUNCTION patience() RETURNS int LANGUAGE plpgsql AS $$ BEGIN
-                IF current_database() LIKE '%copy' THEN PERFORM pg_sleep(120); END IF; RETURN 1; END $$
-        """)
+        admin.execute(PATIENCE)
         admin.execute("CREATE MATERIALIZED VIEW waiting AS SELECT public.patience() AS a")
     return filled
 
@@ -377,6 +388,25 @@ def test_an_interrupted_restore_leaves_no_database(slow: Subject, kind: signal.S
         wait_until(lambda: not _sleeping(slow), "the server has ended what nobody waits for", 10)
         slow_copy_is_swept(slow)
     assert slow.databases() == {slow.name}
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_restore_waits_for_no_row_of_its_streams(
+    filled: Subject, kind: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with filled.connect() as admin:
+        admin.execute(PATIENCE)
+        admin.execute("CREATE TABLE patient (a int CHECK (public.patience() = a)); INSERT INTO patient VALUES (1)")
+    made = filled.back_up()
+    monkeypatch.setattr(filling, "LARGE", 0)
+    with begun(filled, made) as process:
+        process.send_signal(kind)
+        process.communicate(timeout=20)
+    if kind is signal.SIGTERM:
+        wait_until(lambda: not _sleeping(filled), "the server has ended what nobody waits for", 10)
+        with resolve(filled.administrator).connect() as admin:
+            sweep(admin, filled.stack_id)
+    assert filled.databases() == {filled.name}
 
 
 def test_what_a_killed_restore_left_is_no_copy_and_goes_with_the_next_one(slow: Subject) -> None:
