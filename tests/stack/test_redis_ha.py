@@ -168,6 +168,28 @@ def kept(of: Redis) -> Iterator[None]:
 
 
 @pytest.mark.long
+def test_one_in_clear_is_encrypted_by_an_update_and_loses_nothing(of: Redis) -> None:
+    of.stack.write_settings(redis={"redis": HA["redis"] | {"tls": False}})
+    of.stack.keelson("up", timeout=500)
+    assert not of.verified
+    of.await_all()
+    of.stack.write_settings(redis=HA)
+    with writing(of, "encrypted") as writer:
+        of.stack.keelson("up", timeout=500)
+    assert of.verified
+    of.await_all()
+    assert writer.lost([number for _, number in writer.acknowledged]) == 0
+    with of.client() as client:
+        assert client.ping()
+        port = client.connection_pool.connection_kwargs["port"]
+        with redis.Redis(port=port, socket_timeout=3) as plain, pytest.raises(redis.ConnectionError):
+            plain.ping()
+    for each in of.instances:
+        with of.client("admin", each) as client:
+            assert client.config_get("tls-replication", "port") == {"tls-replication": "yes", "port": "0"}
+
+
+@pytest.mark.long
 def test_a_renewed_certificate_is_taken_by_all_instances_and_sentinels_while_writes_go_on(of: Redis) -> None:
     stack = of.stack
     shorten_in_state(stack, "redis")
