@@ -56,6 +56,12 @@ def running() -> Path:
         return cluster.up(directory, until=RUN)
 
 
+def at_node(kubeconfig: Path) -> tuple[str, list[str]]:
+    """Return the node's address, which pods reach, and what a command begins with that is to serve there."""
+    directory = kubeconfig.parent
+    return place.read(directory).address, cluster.at_node(directory)
+
+
 def load(kubeconfig: Path, *archives: Path, alias: str | None = None) -> list[str]:
     """Bring archives of `docker save` to the cluster's node; return the names by which pods get them."""
     return cluster.load(kubeconfig.parent, archives, alias)

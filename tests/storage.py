@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +51,13 @@ def program(name: str) -> Path:
 
 
 @contextmanager
-def running(root: Path, notes: Path, host: str = "127.0.0.1") -> Iterator[StorageServer]:
-    """Run a server over a directory, at an address of this machine."""
-    command = program(storage.SERVER)
+def running(root: Path, notes: Path, host: str = "127.0.0.1", before: Collection[str] = ()) -> Iterator[StorageServer]:
+    """Run a server over a directory, at an address that is this machine's, or is so for a command `before` it."""
+    command = [*before, program(storage.SERVER)]
     (root / BUCKET).mkdir(parents=True, exist_ok=True)
     notes.mkdir(parents=True, exist_ok=True)
     with socket.socket() as taken:
-        taken.bind((host, 0))
+        taken.bind(("127.0.0.1" if before else host, 0))
         port = taken.getsockname()[1]
     options = [
         "--port",
@@ -72,7 +72,7 @@ def running(root: Path, notes: Path, host: str = "127.0.0.1") -> Iterator[Storag
     ]
     environment = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET, "PATH": os.defpath, "HOME": str(root)}
     process = subprocess.Popen(
-        [command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, *options], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         wait_until(lambda: _answers(host, port), "the storage answers")

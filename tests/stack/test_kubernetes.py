@@ -10,7 +10,6 @@ import itertools
 import json
 import re
 import shutil
-import socket
 import threading
 import time
 import urllib.request
@@ -172,7 +171,8 @@ def test_what_its_cronjob_backs_up_is_verified_and_restored(stack: KubernetesSta
 def test_a_cronjob_backs_up_into_a_bucket_outside_from_which_it_comes_back(
     stack: KubernetesStack, tmp_path: Path
 ) -> None:
-    with storage.running(tmp_path / "data", tmp_path / "notes", _this_machine(stack)) as server:
+    node, before = shared.at_node(stack.kubeconfig)
+    with storage.running(tmp_path / "data", tmp_path / "notes", node, before) as server:
         kept = {name: value for name, value in asdict(server.bucket).items() if name != "ca_file"}
         stack.write_settings(backup={"bucket": kept | {"secret_key": storage.SECRET}, "recipients": []})
         stack.keelson("up")
@@ -183,14 +183,6 @@ def test_a_cronjob_backs_up_into_a_bucket_outside_from_which_it_comes_back(
         stack.keelson("restore", "notes", "--discard", "notes_back")
     stack.write_settings(backup={})
     stack.keelson("up")
-
-
-def _this_machine(stack: KubernetesStack) -> str:
-    """Return the address of this machine at which the cluster's pods find it."""
-    found = re.search(r"https://([\d.]+):(\d+)", stack.kubeconfig.read_text())
-    assert found
-    with socket.create_connection((found[1], int(found[2])), 10) as connection:
-        return str(connection.getsockname()[0])
 
 
 @pytest.mark.thorough

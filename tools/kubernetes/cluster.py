@@ -112,10 +112,23 @@ def load(directory: Path, archives: Iterable[Path], alias: str | None = None) ->
     return names
 
 
+def at_node(directory: Path, *command: str) -> list[str]:
+    """Return a command as it is run among the cluster's own addresses, with this machine's files."""
+    process = keeper_of(place.read(directory.resolve()))
+    if process is None:
+        msg = f"no test cluster runs in {directory}; `tools/cluster up --directory {directory}` starts one"
+        raise PlatformError(msg)
+    return ["nsenter", "--target", str(_first(process)), "--net", "--", *command]
+
+
 def _inside(process: int, *command: str) -> list[str]:
     """Return a command as it is run among the cluster's own files and addresses."""
-    (first,) = _children(_children(process)[0])
-    return ["nsenter", "--target", str(first), "--mount", "--net", "--", *command]
+    return ["nsenter", "--target", str(_first(process)), "--mount", "--net", "--", *command]
+
+
+def _first(keeper: int) -> int:
+    (first,) = _children(_children(keeper)[0])
+    return first
 
 
 def _import(ctr: list[str], archive: Path) -> list[tuple[str, str]]:
