@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, urlencode
 
-from keelson.postgres.connection import connect
 from keelson.target import Address, ClientCertificate, target
 
 if TYPE_CHECKING:
@@ -64,6 +63,8 @@ class Endpoint:
 
     def connect(self, application_name: str = "keelson", patience: float = STARTING) -> psycopg.Connection:
         """Open a connection in autocommit, waiting `patience` seconds for a server that starts; raises UnreachableError."""
+        from keelson.postgres.connection import connect  # noqa: PLC0415 - slow, and who only names a database does without
+
         return connect(self.connection_parameters(), application_name=application_name, deadline=patience)
 
     def url(self, form: Form = "plain") -> str:

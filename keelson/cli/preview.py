@@ -7,10 +7,11 @@ import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from keelson import preview as documents  # whose parts are slow, and no text needs them
 from keelson.cli.context import Context, context
 from keelson.cli.due import as_raised
 from keelson.cli.lifecycle import QUIET, Extra
@@ -18,7 +19,10 @@ from keelson.cli.options import StackOption
 from keelson.cli.output import as_json_text, complain
 from keelson.cli.progress import working
 from keelson.errors import KeelsonError, PlatformError, SettingsError
-from keelson.preview import Document, Events, document_of, failed_document, markdown, read_events
+from keelson.preview.events import Events, read_events
+
+if TYPE_CHECKING:
+    from keelson.preview import Document
 
 
 class Form(StrEnum):
@@ -55,7 +59,7 @@ def preview(
             raise SettingsError(msg)
         raise typer.Exit(_on_the_terminal(context(stack), [*(["--diff"] if diff else []), *(extra or [])]))
     document = _document(stack, extra or [])
-    _write(as_json_text(document.as_json()) if form is Form.json else markdown(document), output)
+    _write(as_json_text(document.as_json()) if form is Form.json else documents.markdown(document), output)
     for error in document.errors:
         complain(error)
     raise typer.Exit(1 if document.verdict == "failed" else 0)
@@ -78,14 +82,14 @@ def _document(stack: str | None, arguments: list[str]) -> Document:
             chosen.engine.prepare()
         return _previewed(chosen, arguments)
     except KeelsonError as fault:
-        return failed_document(name, str(fault))
+        return documents.failed_document(name, str(fault))
 
 
 def _previewed(chosen: Context, arguments: list[str]) -> Document:
     events, said = look_ahead(chosen, arguments)
     if said and not events.errors:
-        return failed_document(chosen.stack_name, said)
-    return document_of(events, chosen.stack_name, chosen.project.root)
+        return documents.failed_document(chosen.stack_name, said)
+    return documents.document_of(events, chosen.stack_name, chosen.project.root)
 
 
 def look_ahead(chosen: Context, arguments: Sequence[str]) -> tuple[Events, str]:

@@ -8,8 +8,10 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
-from keelson.postgres.belonging import Belonging, table_identifier
+from keelson.postgres import possessions
+from keelson.postgres.belonging import Belonging
 from keelson.postgres.names import RoleNames
+from keelson.postgres.possessions import table_identifier
 
 SETTING = "app.current_user_id"
 TENANTS_TRIED = 2
@@ -68,15 +70,16 @@ def _of_table(admin: psycopg.Connection, app: str, tenants: Belonging, table: st
         with _acting(admin, app, ""):
             if seen := _seen(admin, table):
                 yield f"{table} shows {seen} of {total} rows where nobody's are asked for ({SETTING} is empty)"
-        persons = [each for each in tenants.persons(admin) if tenants.count(admin, table, each)][:TENANTS_TRIED]
-        for person, other in zip(persons, reversed(persons), strict=True):
+        known = possessions.persons(tenants, admin)
+        some = [each for each in known if possessions.count(tenants, admin, table, each)][:TENANTS_TRIED]
+        for person, other in zip(some, reversed(some), strict=True):
             yield from _of_person(admin, app, tenants, table, person, other)
 
 
 def _of_person(  # noqa: PLR0913, PLR0917 - of whom, where, and who else there is
     admin: psycopg.Connection, app: str, tenants: Belonging, table: str, person: str, other: str
 ) -> Iterator[str]:
-    own, total = tenants.count(admin, table, person), _rows(admin, table)
+    own, total = possessions.count(tenants, admin, table, person), _rows(admin, table)
     with _acting(admin, app, person):
         if (seen := _seen(admin, table)) not in {own, None}:
             yield f"{table} shows {seen} rows to {person}, whose are {own}"
@@ -98,7 +101,7 @@ def _given_away(  # noqa: PLR0913, PLR0917 - as above
     way = tenants.ways[table][0]
     found = admin.execute(
         sql.SQL("SELECT {}::text FROM {} WHERE {} LIMIT 1").format(
-            sql.Identifier(way.column), table_identifier(table), tenants.rows_of(table, other)
+            sql.Identifier(way.column), table_identifier(table), possessions.rows_of(tenants, table, other)
         )
     ).fetchone()
     written = sql.SQL("UPDATE {} SET {} = {}").format(

@@ -36,6 +36,7 @@ from keelson.migrations.seeds import SeedFile, apply_seeds
 from keelson.migrations.statements import statements_of
 from keelson.migrations.subject import Subject
 from keelson.migrations.undo import plan_undo, undo
+from keelson.postgres import possessions
 from keelson.postgres.belonging import Belonging
 from keelson.postgres.snapshot import Difference, Snapshot, compare, read
 from keelson.privacy.catalog import read_catalog
@@ -329,7 +330,7 @@ def _tenants(subject: Subject, database: ScratchDatabase, named: Belonging) -> S
                 "tenants", "skipped", "the login of --scratch is no superuser, and cannot act as the application"
             )
         found = list(tenants.faults(admin, subject.origin.service, named))
-        persons = len(named.persons(admin))
+        persons = len(possessions.persons(named, admin))
     if found:
         return Step("tenants", "failed", "; ".join(found))
     said = f"policies of {counted(len(list(named)), 'table')} hold"

@@ -9,9 +9,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from typing import TYPE_CHECKING
 
-import psycopg
-from psycopg import sql
+if TYPE_CHECKING:
+    import psycopg
 
 UNLIMITED = -1
 
@@ -50,6 +51,8 @@ Services = Mapping[str, Mapping[str, Bounds]]  # by database and login
 
 def ensure_settings(connection: psycopg.Connection, wanted: Services) -> None:
     """Set what logins begin with in databases, where it is otherwise."""
+    from psycopg import sql  # noqa: PLC0415 - slow, and settings have bounds too
+
     for database, login, name in _different(connection, wanted):
         value = wanted[database][login].settings[name]
         texts = [sql.Literal(text) for text in ([value] if isinstance(value, str) else value)]

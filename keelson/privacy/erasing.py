@@ -11,8 +11,10 @@ import psycopg
 from psycopg import sql
 
 from keelson.errors import PrivacyError
-from keelson.postgres.belonging import Belonging, table_identifier
+from keelson.postgres import possessions
+from keelson.postgres.belonging import Belonging
 from keelson.postgres.locks import advisory_lock
+from keelson.postgres.possessions import table_identifier
 from keelson.privacy.catalog import Catalog, read_catalog
 from keelson.privacy.receipts import Receipt, Receipts
 from keelson.privacy.subject import Subject, refuse_faults
@@ -90,7 +92,7 @@ def erase(
 def known(databases: Opened, receipts: Receipts) -> list[str]:
     """Return the ids of those whose rows are in a database although they were erased once."""
     erased = receipts.erased()
-    ids = {each for subject, connection in databases for each in subject.belonging.persons(connection)}
+    ids = {each for subject, connection in databases for each in possessions.persons(subject.belonging, connection)}
     found = sorted(person for person in ids if receipts.mark(person) in erased)
     return [person for person in found if any(step.is_left for step in plan(databases, person))]
 
@@ -102,7 +104,7 @@ class _Work:
         self.subject = subject
         self.connection = connection
         self.catalog: Catalog = read_catalog(connection)
-        self.ways: Belonging = subject.belonging.fitting(connection, person)
+        self.ways: Belonging = possessions.fitting(subject.belonging, connection, person)
         self.person = person
 
     def plan(self) -> list[Step]:
@@ -159,7 +161,7 @@ class _Work:
 
     def _rows(self, table: str) -> sql.Composed:
         """Return the condition for the person's rows; where columns are anonymised, for those that are not yet."""
-        own = self.ways.rows_of(table, self.person)
+        own = possessions.rows_of(self.ways, table, self.person)
         values = self._values(table)
         if not values:
             return own

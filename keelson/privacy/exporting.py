@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from keelson.errors import PrivacyError
-from keelson.postgres.belonging import table_identifier
+from keelson.postgres.possessions import fitting, rows_of, table_identifier
 from keelson.privacy.catalog import read_catalog
 from keelson.privacy.erasing import Opened
 from keelson.privacy.receipts import Receipt, Receipts, canonical, now
@@ -110,7 +110,7 @@ def _write(
 
 
 def _write_tables(writer: Writer, subject: Subject, connection: psycopg.Connection, person: str) -> dict[str, int]:
-    catalog, ways = read_catalog(connection), subject.belonging.fitting(connection, person)
+    catalog, ways = read_catalog(connection), fitting(subject.belonging, connection, person)
     counts: dict[str, int] = {}
     for table, said in subject.tables.items():
         writer.write(f"{',' if counts else ''}\n {json.dumps(table)}: {{")
@@ -120,7 +120,7 @@ def _write_tables(writer: Writer, subject: Subject, connection: psycopg.Connecti
         query = sql.SQL("SELECT (to_jsonb(t) - {}::text[])::text FROM {} t WHERE {} ORDER BY {}").format(
             sql.Literal(list(said.hide)),
             table_identifier(table),
-            ways.rows_of(table, person),
+            rows_of(ways, table, person),
             sql.SQL(", ").join(map(sql.Identifier, catalog.key_of(table))) or sql.SQL("1"),
         )
         counts[table] = 0

@@ -139,11 +139,14 @@ def test_pods_of_others_that_say_nothing_are_taken(stack: KubernetesStack) -> No
     assert taken["spec"]["containers"][0]["resources"]["limits"] == {"memory": "256Mi"}
 
 
+ACCOUNTS = {"main", "pgadmin", "toolbox", "backup", "drill"}
+
+
 def test_each_pod_has_an_account_of_its_own_and_no_token(stack: KubernetesStack) -> None:
     for pod in stack.items("pods"):
-        assert pod["spec"]["serviceAccountName"] in {"main", "pgadmin", "toolbox", "backup"}
+        assert pod["spec"]["serviceAccountName"] in ACCOUNTS
         assert not any("projected" in volume for volume in pod["spec"]["volumes"])
-    assert _names(stack, "serviceaccounts") == {"main", "pgadmin", "toolbox", "backup"}
+    assert _names(stack, "serviceaccounts") == ACCOUNTS
 
 
 def test_its_page_is_told_by_its_public_name_and_answers_to_no_other(stack: KubernetesStack) -> None:

@@ -11,7 +11,7 @@ from keelson.migrations.lint.foreseen import Lock, StatementPlan
 from keelson.migrations.lint.work import Work
 from keelson.preview import Document, failed_document, markdown
 from keelson.preview.document import Danger, FilePlan, PartChange
-from keelson.preview.markdown import LARGEST, code, marker
+from keelson.preview.writing import LARGEST, code, marker
 
 HOSTILE = "a|b`c`</code></details><img src=x onerror=alert(1)>*x*_y_[z](http://e)\n\n# h\r\n@admin #1 $m$ ~~s~~ \\| &lt; <!-- -->"
 
