@@ -163,8 +163,8 @@ def _drills(found: StackStatus) -> Iterator[RenderableType]:
         min(last for last, _ in drilled),
         max(drilled, key=lambda pair: pair[1].drill.recovery_seconds or 0)[1],
     )
-    proven = f"{len(drilled)} of {counted(len(found.databases), 'database')}, the oldest {_since(oldest)}"
-    yield Text(f"drills of {proven}; recovery up to {longest.drill.recovery_seconds:.1f} s ({longest.name})")
+    proven = f"drills: {len(drilled)} of {len(found.databases)}, oldest {_since(oldest)}"
+    yield Text(f"{proven}, slowest {longest.drill.recovery_seconds:.1f} s ({_cut(longest.name)})")
 
 
 def _archives(found: StackStatus) -> Iterator[RenderableType]:

@@ -144,4 +144,4 @@ def test_the_screen_says_how_old_the_proofs_are_and_what_the_longest_recovery_ta
     console = Console(width=80, file=io.StringIO())
     console.print(screen(StackStatus("keelson-dev", "dev", "local", now, databases=databases)))
     said = console.file.getvalue()
-    assert "drills of 2 of 3 databases, the oldest 3 d ago; recovery up to 4.2 s (market)" in said
+    assert "drills: 2 of 3, oldest 3 d ago, slowest 4.2 s (market)" in said
