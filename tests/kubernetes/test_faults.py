@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import yaml
 
-from keelson.backups.overview import Kept
 from keelson.errors import PlatformError, ServerError
 from keelson.kubernetes import cluster, ground, names, part, runs, troubles, workloads
 from keelson.kubernetes import target as targets
@@ -436,4 +435,5 @@ def test_a_run_whose_pod_the_quota_refuses_is_told(place: Ground, monkeypatch: p
 def _faults(place: Ground, name: str) -> list[str]:
     """Return what is wrong with a CronJob, as `status` tells it."""
     found = runs.of_stack(place.cluster, place.key)[f"backup-{name}"]
-    return list(runs._faults(place.cluster, name, Kept(), found, datetime.now(UTC)))
+    work = runs.Work("backup", "backs up", name, None, found)
+    return list(runs._faults(place.cluster, work, datetime.now(UTC)))
