@@ -355,6 +355,7 @@ def test_a_stack_whose_state_was_lost_makes_new_passwords_and_keeps_its_data(sta
     assert not changed(stack.keelson("up").stdout)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("rows")
 def test_what_was_deleted_by_hand_is_made_again(stack: KubernetesStack) -> None:
     for kind, name in DELETED:

@@ -424,7 +424,7 @@ def test_certificate_and_authority_are_renewed_by_an_up_and_no_client_is_lost(
     assert _unchanged(stack.keelson("up").stdout)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_an_application_shows_a_certificate_once_its_service_asks_for_one(
     stack: KubernetesStack, shop: Shop, tmp_path: Path
 ) -> None:
