@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -129,10 +130,12 @@ def test_with_a_frozen_supervisor_the_databases_are_shown(stack: StackUnderTest)
     try:
         code, found = status(stack)
     finally:
-        os.kill(pid, signal.SIGCONT)
-    assert code == 1
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
     assert named(found, "databases")["notes"]["well"]
-    assert found["faults"] == ["the parts could not be looked at in time; `keelson restart` starts all of them anew"]
+    silent = ["the parts could not be looked at in time; `keelson restart` starts all of them anew"]
+    replaced: list[str] = []  # by its guardian, where a busy machine's look lasts that long
+    assert (code, found["faults"]) in [(1, silent), (0, replaced)]
 
 
 def certificate(begins: datetime, ends: datetime) -> str:
