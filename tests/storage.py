@@ -7,8 +7,9 @@ import socket
 import subprocess
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,11 @@ class StorageServer:
         """Its only bucket."""
         endpoint = f"http://{self.host}:{self.port}"
         return Bucket(BUCKET, KEY, prefix="of/keelson", endpoint=endpoint, region=REGION, path_style=True)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How a stack file names it, without the secret."""
+        return {name: value for name, value in asdict(self.bucket).items() if name != "ca_file"}
 
     @property
     def files(self) -> list[str]:

@@ -59,8 +59,7 @@ def _to_issuer(stack: Stack) -> Mapping[str, Json]:
     oidc = stack.settings.pgadmin.oidc
     if oidc is None or not stack.settings.pgadmin.enabled:
         return {}
-    ports = [{"port": oidc.port, "protocol": "TCP"}]
-    return {"issuer": {"podSelector": _one_of(["pgadmin"]), "policyTypes": ["Egress"], "egress": [{"ports": ports}]}}
+    return {"issuer": _let_out(["pgadmin"], [oidc.port])}
 
 
 def _to_outside(stack: Stack) -> Mapping[str, Json]:
@@ -68,8 +67,11 @@ def _to_outside(stack: Stack) -> Mapping[str, Json]:
     found = stack.settings.backup.ports_outside
     if not found:
         return {}
-    asking = _one_of([TOOLBOX, "agent", names.JOB, names.DRILL])
-    return {"outside": {"podSelector": asking, "policyTypes": ["Egress"], "egress": [{"ports": _tcp(*found)}]}}
+    return {"outside": _let_out([TOOLBOX, "agent", names.JOB, names.DRILL], found)}
+
+
+def _let_out(parts: Collection[str], ports: Collection[int]) -> Json:
+    return {"podSelector": _one_of(parts), "policyTypes": ["Egress"], "egress": [{"ports": _tcp(*ports)}]}
 
 
 def _among(redis: str, count: int) -> list[Json]:

@@ -28,8 +28,8 @@ HEALTH = (
 class AgentKind:
     """What is particular to the agent; see `keelson.containers.kinds.Kind` for what each method is for.
 
-    Settings: `backups`, a directory of the machine that runs it; `outside`, that it asks what is not of the stack; `jobs_elsewhere`, that the platform itself runs the jobs and mounts
-    the stack's state.
+    Settings: `backups`, a directory of the machine that runs it; `outside`, that it asks what is not of the stack; `jobs_elsewhere`,
+    that the platform itself runs the jobs and mounts the stack's state.
     """
 
     logins: ClassVar[tuple[str, ...]] = ()

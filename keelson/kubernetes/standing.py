@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from keelson.containers import replicas as wanted
 from keelson.containers import state
@@ -48,16 +48,22 @@ def all_of(spec: KubernetesSpec) -> tuple[Instance, ...]:
 
 def recorded(spec: KubernetesSpec) -> int:
     """Return how many it had when it was last brought up; 1 where it never was."""
-    record = state.ask(spec.place, spec.key, "records")["daemons"].get(spec.name)
+    record = _record(spec)
     return int(record["settings"].get("instances", 1)) if record else 1
 
 
 def root(spec: KubernetesSpec) -> Path | None:
     """Return what instances are verified against, as they were last brought up; None where they speak no TLS."""
-    record = state.ask(spec.place, spec.key, "records")["daemons"].get(spec.name)
+    record = _record(spec)
     place = target(spec.place)
     assert isinstance(place, ContainerTarget)  # noqa: S101 - as all of this platform
     return place.root_certificate(spec.key, record) if record else None
+
+
+def _record(spec: KubernetesSpec) -> dict[str, Any] | None:
+    """Return what was written down of a part when it was last brought up."""
+    found: dict[str, dict[str, Any]] = state.ask(spec.place, spec.key, "records")["daemons"]
+    return found.get(spec.name)
 
 
 def door(spec: KubernetesSpec, instance: Instance) -> Door:

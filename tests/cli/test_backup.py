@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -245,8 +244,7 @@ def test_the_commands_work_with_backups_in_a_bucket(
     monkeypatch.setenv("XDG_STATE_HOME", down.environment["XDG_STATE_HOME"])
     paths.private_directory(registry.directory(key))
     with running(tmp_path / "data", tmp_path / "notes") as server:
-        kept = {name: value for name, value in asdict(server.bucket).items() if name != "ca_file"}
-        down.write_settings(backup={"bucket": kept, "recipients": []})
+        down.write_settings(backup={"bucket": server.settings, "recipients": []})
         try:
             said = down.keelson("backup", "list", check=False).stderr
             assert "does not know the secret of the key a-key of the bucket" in said
