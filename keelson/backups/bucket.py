@@ -195,6 +195,8 @@ class Storage:
 class BucketPlace:
     """The place of one backup; see `keelson.backups.places.Place` for what each method is for."""
 
+    grows = False  # an object is there once all of it went up
+
     def __init__(self, storage: Storage, name: str, identity: str) -> None:
         self._storage = storage
         self.path = storage.path / name / identity

@@ -63,7 +63,7 @@ class NewCopy:
             self._make_extensions(connection)
             if timescale:
                 connection.execute("SELECT timescaledb_pre_restore()")
-        Filling(client, self.endpoint).fill(folder, self.contents.facts, self.contents.counts)
+        Filling(client, self.endpoint).fill(folder, self.contents.facts)
         with self._connected() as connection:
             if timescale:
                 doze(connection)

@@ -52,8 +52,11 @@ class Engine(Protocol):
     def expect(self, reference: Reference) -> int:
         """Return about how many bytes a backup takes, where no earlier one tells; raises where a backup cannot work at all."""
 
-    def write(self, reference: Reference, folder: Folder) -> Contents:
-        """Write the files by `folder.create(name)` and return what they hold."""
+    def back_up(self, reference: Reference, folder: Folder) -> tuple[Contents, Counts]:
+        """Write the files, read all of them back, and return what was written and what was counted in what is kept.
+
+        The caller compares the two; `folder` compares sizes and hashes.
+        """
 
     def read_back(self, folder: Folder, contents: Contents) -> Counts:
         """Read every file by `folder.open(name)` from its beginning to its end, as a restore would, and return what was counted.

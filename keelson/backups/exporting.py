@@ -1,4 +1,4 @@
-"""Brings the dump of a backup out, for anyone: decrypted, as PostgreSQL's or Redis's own programs read it."""
+"""Brings the dump of a backup out, for anyone: decrypted and in one file, as PostgreSQL's or Redis's own programs read it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-from keelson.backups.filling import DUMP
+from keelson.backups.dumping import DUMP, FURTHER
 from keelson.backups.folder import Watch
+from keelson.backups.joining import join
 from keelson.backups.making import ignore
 from keelson.backups.redis import SNAPSHOT
 from keelson.backups.store import Backup
@@ -42,7 +43,11 @@ def export(backup: Backup, path: Path, watch: Watch = ignore) -> None:
 def export_to(backup: Backup, file: IO[bytes], watch: Watch = ignore) -> None:
     """Write the dump to an open file; raises BackupError, also after all was written, where it is not as it was backed up."""
     with backup.held():
-        dump = SNAPSHOT if backup.manifest.engine == "redis" else DUMP
-        with backup.folder(watch).open(dump) as stream:
-            while block := stream.read():
-                file.write(block)
+        dump, folder = SNAPSHOT if backup.manifest.engine == "redis" else DUMP, backup.folder(watch)
+        with folder.open(dump) as stream:
+            if FURTHER in folder.names:
+                with folder.open(FURTHER) as second:
+                    join(stream, second, file.write)
+            else:
+                while block := stream.read():
+                    file.write(block)

@@ -1,38 +1,27 @@
-"""Fills an empty database from a dump: the rows of a large one in two streams at once.
+"""Fills an empty database from a dump: where that lies in two files, both at once.
 
-A dump may be encrypted, or lie in a bucket, so none can seek in it, and pg_restore's own --jobs does not serve for the rows: each
-stream reads all of the dump, and takes its own tables. What comes before and after the rows needs the table of contents alone, with
-which a dump begins; that is held in memory. Indexes are made one after the other, each by several of the server's processes: those that
-pg_restore's --jobs would start outlive a kill.
+A dump may be encrypted, or lie in a bucket, so none can seek in it, and pg_restore's own --jobs does not serve; what those start would
+outlive a kill, too. So each file has a pg_restore of its own, which fills its tables and then makes their indexes. What comes before
+and after the rows needs the table of contents alone, with which a dump begins; that is held in memory.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from keelson.backups import programs
+from keelson.backups import contents, programs
+from keelson.backups.contents import Entry
+from keelson.backups.dumping import APART, DUMP, FURTHER, settle
 from keelson.backups.folder import Folder
 from keelson.backups.sealing import BLOCK, Passing
 from keelson.endpoint import Endpoint
-from keelson.errors import BackupError, DamagedError
 
-DUMP = "data.dump"
 OBJECTS_AT_ONCE = 1000  # that pg_restore makes in one transaction, so that the locks of thousands of chunks have room
-LARGE = 4 << 20  # bytes of a dump, below which further programs and connections take longer than they save
-STREAMS = 2
-ROWS = " TABLE DATA "  # of a table, in what pg_restore lists
-
-Parts = tuple[Sequence[str], Sequence[str]]
-
-
-class StoppedError(Exception):
-    """A stream was ended because of another; what is left of it is not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,96 +30,70 @@ class Filling:
 
     client: programs.Client
     endpoint: Endpoint
+    group: programs.Together = field(default_factory=programs.Together)
 
-    def fill(self, folder: Folder, facts: Mapping[str, Any], counts: Mapping[str, int]) -> None:
-        """Restore all of the dump; `facts` and `counts` are the manifest's.
-
-        Extensions' own tables refer to each other when they are filled, so a dump with such rows comes in one stream, in its order.
+    def fill(self, folder: Folder, facts: Mapping[str, Any]) -> None:
+        """Restore all of the dump; `facts` are the manifest's.
 
         Raises:
             BackupError: something failed; what is half-restored is the caller's to drop.
         """
         with folder.open(DUMP) as file:
-            if facts["extension_rows"] or folder.facts(DUMP).bytes < LARGE:
+            if FURTHER not in folder.names:
                 self._run(source=file)
                 return
             begun = _Begun(file)
-            parts = _parts(self._entries(begun), facts.get("table_bytes") or counts)
+            listed = self._entries(begun)
+            first, second = _indexes(listed, facts)
             with _in_memory(bytes(begun.head)) as head:
                 self._run("--section=pre-data", head.path, files=[head.descriptor])
-                self._rows(folder, begun, parts)
-                self._run("--section=post-data", head.path, files=[head.descriptor])
+                with ThreadPoolExecutor(2, "restore") as pool:
+                    streams = [
+                        pool.submit(self._rows, begun.again(), first, head),
+                        pool.submit(self._further, folder, second, head),
+                    ]
+                    settle(streams, self.group.end)
+                made = {*first, *second}
+                self._afterwards([entry for entry in listed if entry not in made], head)
 
-    def _entries(self, begun: _Begun) -> list[str]:
-        """Return the lines of the dump's table of contents, in the order of the dump."""
+    def _entries(self, begun: _Begun) -> list[Entry]:
+        """Return the dump's table of contents, in its order."""
         text: list[bytes] = []
-        command = [*self.client("pg_restore"), "--list"]
+        command = [*self.client("pg_restore"), "--list", "--verbose"]
         programs.run(command, f"reading what {self.endpoint.database} is made of", source=begun, sink=text.append)
-        return [line for line in b"".join(text).decode(errors="replace").splitlines() if not line.startswith(";")]
+        return contents.entries(b"".join(text).decode(errors="replace"))
 
-    def _rows(self, folder: Folder, begun: _Begun, parts: Parts) -> None:
-        """Fill the tables; the first stream goes on where the table of contents was read."""
-        stop = threading.Event()
+    def _further(self, folder: Folder, after: Sequence[Entry], head: _File) -> None:
+        with folder.open(FURTHER) as file:
+            self._rows(file, after, head)
 
-        def first() -> None:
-            self._part(begun.again(), parts[0], stop)
+    def _rows(self, source: Passing, after: Sequence[Entry], head: _File) -> None:
+        """Fill the tables of one file, and make what is theirs alone."""
+        self._run("--section=data", source=source)
+        self._afterwards(after, head)
 
-        def second() -> None:
-            with folder.unwatched().open(DUMP) as file:
-                self._part(file, parts[1], stop)
-
-        with ThreadPoolExecutor(STREAMS, "restore") as pool:
-            try:
-                streams = [pool.submit(work) for work in ((first, second) if parts[1] else (first,))]
-                done, _ = wait(streams, return_when=FIRST_EXCEPTION)
-                failed = next((stream for stream in done if stream.exception()), None)
-            finally:
-                stop.set()
-        if failed:
-            _raise_of(failed, streams)
-
-    def _part(self, source: Passing, lines: Sequence[str], stop: threading.Event) -> None:
-        with _in_memory("\n".join(lines).encode()) as wanted:
+    def _afterwards(self, entries: Sequence[Entry], head: _File) -> None:
+        if not entries:
+            return
+        with _in_memory("\n".join(entry.line for entry in entries).encode()) as wanted:
             use = f"--use-list={wanted.path}"
-            try:
-                self._run("--section=data", use, source=source, files=[wanted.descriptor], stop=stop)
-            except BackupError:
-                if stop.is_set():
-                    raise StoppedError from None
-                raise
+            self._run("--section=post-data", use, head.path, files=[head.descriptor, wanted.descriptor])
 
-    def _run(
-        self,
-        *options: str,
-        source: Passing | None = None,
-        files: Sequence[int] = (),
-        stop: threading.Event | None = None,
-    ) -> None:
+    def _run(self, *options: str, source: Passing | None = None, files: Sequence[int] = ()) -> None:
         usual = [f"--dbname={self.endpoint.database}", "--no-password", "--exit-on-error", "--no-tablespaces"]
         further = ["--no-publications", "--no-subscriptions", f"--transaction-size={OBJECTS_AT_ONCE}"]
         command = [*self.client("pg_restore"), *usual, *further, *options]
         environment = programs.environment(self.endpoint.connection_parameters())
         what = f"the restore into {self.endpoint.database}"
-        programs.run(command, what, environment=environment, source=source, files=files, stop=stop)
+        programs.run(command, what, environment=environment, source=source, files=files, group=self.group)
 
 
-def _parts(entries: Sequence[str], weights: Mapping[str, int]) -> Parts:
-    """Share the tables out so that both streams have about as much; what is no table's rows goes with the first."""
-    known = {label.replace('"', "").replace(".", " ", 1): weight for label, weight in weights.items()}
-    sizes = {line: known.get(line.partition(ROWS)[2].rpartition(" ")[0], 0) for line in entries if ROWS in line}
-    sums, second = [0, 0], set[str]()
-    for line in sorted(sizes, key=lambda line: -sizes[line]):
-        lighter = sums.index(min(sums))
-        sums[lighter] += sizes[line]
-        if lighter:
-            second.add(line)
-    return [line for line in entries if line not in second], [line for line in entries if line in second]
-
-
-def _raise_of(failed: Future[None], streams: Sequence[Future[None]]) -> None:
-    """Raise what one stream failed with, or that the dump is damaged, where another says so."""
-    faults = [stream.exception() for stream in streams]
-    raise next((fault for fault in faults if isinstance(fault, DamagedError)), failed.exception()) or RuntimeError
+def _indexes(listed: Sequence[Entry], facts: Mapping[str, Any]) -> tuple[list[Entry], list[Entry]]:
+    """Return the indexes that each file's stream makes; none where extensions keep rows, as their own order is kept then."""
+    if facts["extension_rows"]:
+        return [], []
+    further = set(facts[APART])
+    return contents.of_tables(listed, facts["table_bytes"].keys() - further), contents.of_tables(listed, further)
 
 
 class _Begun:

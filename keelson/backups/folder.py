@@ -14,6 +14,7 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from keelson.backups import sealing
+from keelson.backups.growing import Progress, Tail, Told
 from keelson.backups.places import Directory, Place
 from keelson.backups.sealing import BLOCK, SUFFIX, Passing
 from keelson.errors import DamagedError, KeelsonError
@@ -40,7 +41,7 @@ class Seal:
 class Stream:
     """One file that is being written or read from its beginning to its end."""
 
-    def __init__(self, file: IO[bytes], watch: Watch) -> None:
+    def __init__(self, file: IO[bytes] | Tail, watch: Watch) -> None:
         self._file, self._watch = file, watch
         self._digest, self._bytes = hashlib.sha256(), 0
 
@@ -93,10 +94,6 @@ class Folder:
         """The names that engines know."""
         return frozenset(name.removesuffix(SUFFIX) for name in self.files)
 
-    def unwatched(self) -> Folder:
-        """Return the same files, of which nobody is told what is read: they are read by another, too."""
-        return Folder(self._place, self.files, seal=self.seal)
-
     def facts(self, name: str) -> FileFacts:
         """Return what a file is like; raises DamagedError where there is none."""
         return self._expected(self._kept_as(name))
@@ -108,12 +105,16 @@ class Folder:
         Raises:
             BackupError: it cannot be written, for example because the disk is full.
         """
-        kept = f"{name}{SUFFIX}" if self.seal.recipients else name
+        kept = self._new_name(name)
         with self._place.create(kept) as file:
             stream = Stream(file, self._watch)
             with self._sealed(stream) as outer:
                 yield outer
         self.files[kept] = stream.finish()
+
+    def growing(self, name: str) -> Growing:
+        """Return the new file `name`, to be written by one thread and read back by another."""
+        return Growing(self, name)
 
     @contextmanager
     def open(self, name: str) -> Iterator[Passing]:
@@ -127,14 +128,30 @@ class Folder:
         kept = self._kept_as(name)
         with self._place.open(kept) as (file, size):
             self._refuse_other_size(kept, size)
-            stream = Stream(file, self._watch)
-            try:
-                with self._opened(stream, kept) as outer:
-                    yield outer
-            except KeelsonError:
-                self._refuse_other_content(kept, stream)
-                raise
+            with self._compared(kept, file) as outer:
+                yield outer
+
+    @contextmanager
+    def follow(self, name: str, progress: Progress) -> Iterator[Passing]:
+        """Give what is in the new file `name` to be read while it is written, or after that where the place can no sooner.
+
+        Its size and hash are compared as `open` does; what it raises is the same, and what the writing failed with.
+        """
+        kept = self._new_name(name)
+        progress.begun(whole=not self._place.grows)
+        with self._place.open(kept) as (file, _), self._compared(kept, Tail(file, progress)) as outer:
+            yield outer
+
+    @contextmanager
+    def _compared(self, kept: str, file: IO[bytes] | Tail) -> Iterator[Passing]:
+        stream = Stream(file, self._watch)
+        try:
+            with self._opened(stream, kept) as outer:
+                yield outer
+        except KeelsonError:
             self._refuse_other_content(kept, stream)
+            raise
+        self._refuse_other_content(kept, stream)
 
     def _sealed(self, stream: Stream) -> AbstractContextManager[Passing]:
         return sealing.sealed(stream, self.seal.recipients) if self.seal.recipients else nullcontext(stream)
@@ -143,6 +160,9 @@ class Folder:
         if not kept.endswith(SUFFIX):
             return nullcontext(stream)
         return sealing.opened(stream, self.seal.identities, str(self.path / kept))
+
+    def _new_name(self, name: str) -> str:
+        return f"{name}{SUFFIX}" if self.seal.recipients else name
 
     def _kept_as(self, name: str) -> str:
         return f"{name}{SUFFIX}" if f"{name}{SUFFIX}" in self.files else name
@@ -165,3 +185,26 @@ class Folder:
         if found != (expected := self._expected(kept).bytes):
             msg = f"{self.path / kept} is damaged: it has {found} bytes in place of {expected}; use another backup"
             raise DamagedError(msg)
+
+
+class Growing:
+    """A new file of a backup that is read back while it is written."""
+
+    def __init__(self, folder: Folder, name: str) -> None:
+        self._folder, self._name, self._progress = folder, name, Progress()
+
+    @contextmanager
+    def written(self) -> Iterator[Passing]:
+        """Give it to be written, as `Folder.create` does."""
+        try:
+            with self._folder.create(self._name) as file:
+                self._progress.advance()
+                yield Told(file, self._progress)
+        except BaseException as fault:
+            self._progress.end(fault)
+            raise
+        self._progress.end()
+
+    def read_back(self) -> AbstractContextManager[Passing]:
+        """Give what is kept of it to be read to its end, as `Folder.follow` does."""
+        return self._folder.follow(self._name, self._progress)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keelson.backups import manifest as manifests
-from keelson.backups.engines import Contents, Destination, engine, name_of, refuse_difference
+from keelson.backups.engines import Contents, Destination, Engine, engine, name_of, refuse_difference
 from keelson.backups.folder import Folder, Seal, Watch
 from keelson.backups.manifest import Manifest
 from keelson.backups.store import Backup, Store
@@ -38,7 +38,7 @@ def ignore(_bytes: int) -> None:
 
 
 def back_up(source: Source, store: Store, reason: str, watch: Watch = ignore) -> Backup:
-    """Write a backup, read all of it back, and give it its name in one step.
+    """Write a backup, read all of it back meanwhile, and give it its name in one step.
 
     Raises:
         BackupError: it could not be made or does not read back, the disk is too small, or another one is being made; nothing
@@ -54,8 +54,7 @@ def back_up(source: Source, store: Store, reason: str, watch: Watch = ignore) ->
         try:
             with store.new(source.name, identity) as place:
                 written = Folder(place, watch=watch, seal=seal)
-                contents = of_kind.write(source.reference, written)
-                _read_back(source, Folder(place, written.files, watch, seal), contents)
+                contents = _written(source, of_kind, written)
                 manifest = Manifest(
                     id=identity,
                     stack=store.key,
@@ -125,13 +124,14 @@ def _kept_facts(contents: Contents, seal: Seal) -> dict[str, Any]:
     return {"facts": facts, "format": manifests.ENCRYPTED}
 
 
-def _read_back(source: Source, folder: Folder, contents: Contents) -> None:
+def _written(source: Source, of_kind: Engine, folder: Folder) -> Contents:
     try:
-        counted = engine(source.engine, source.reference.target).read_back(folder, contents)
+        contents, counted = of_kind.back_up(source.reference, folder)
         refuse_difference(contents.counts, counted, f"the backup of {source.name}")
     except DamagedError as fault:
         msg = f"the backup of {source.name} does not read back and was not kept ({fault}); check the disk and run it again"
         raise BackupError(msg) from None
+    return contents
 
 
 def _expected(source: Source, store: Store) -> int:

@@ -29,6 +29,10 @@ class Place(Protocol):
     def path(self) -> PurePath:
         """How messages name it; its last part is the backup's id."""
 
+    @property
+    def grows(self) -> bool:
+        """Whether a file that is being written can be read."""
+
     def create(self, name: str) -> AbstractContextManager[IO[bytes]]:
         """Give a new file to be written; when the block ends it is there for good, if it ends without an error."""
 
@@ -50,6 +54,8 @@ class Place(Protocol):
 
 class Directory:
     """A directory of its own, mode 0700; see `Place` for what each method is for."""
+
+    grows = True
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -2,7 +2,7 @@
 
 | file | holds |
 |---|---|
-| data.dump | pg_dump's custom format, compressed with zstd |
+| data.dump, data-2.dump | pg_dump's custom format, compressed with zstd; a large database alone has the second, see `dumping` |
 | roles.sql | roles, memberships and role settings that the database names; no password |
 | catalog.json | the catalog as `keelson.postgres.snapshot` reads it, for a drill to compare |
 | digests.json | of an encrypted backup alone, whose manifest is not: the hashes of each table's rows; hashes.json of earlier versions |
@@ -19,12 +19,11 @@ from typing import Any
 import psycopg
 
 from keelson import migrations
-from keelson.backups import catalogs, programs, roles, rows
+from keelson.backups import catalogs, dumping, programs, roles, rows
+from keelson.backups.dumping import Dumping, settle
 from keelson.backups.engines import Contents, Counts, Destination, refuse_difference
-from keelson.backups.filling import DUMP
 from keelson.backups.folder import Folder
 from keelson.backups.rows import count_all
-from keelson.backups.stream import RowCounter
 from keelson.endpoint import Endpoint, Reference, resolve
 from keelson.errors import BackupError, UnreachableError
 from keelson.migrations import ledger
@@ -33,8 +32,7 @@ from keelson.postgres.names import BACKUP
 from keelson.target import target
 
 ROLES = "roles.sql"
-COMPRESSION = "zstd:1"  # half the work of pg_dump's own 3, and no larger in what was measured; see bench/backups.py
-LOCK_WAIT = "60s"  # for a table that somebody is changing
+AT_ONCE = 5  # threads: two dumps that are written and read back, and the rows that the server counts
 MAJOR = 10_000  # of a version's number: 170011 is 17.11
 SHARE = 10  # a first dump is guessed to need a tenth of what a database holds beside its catalogs
 CATALOGS = 8_000_000  # bytes of an empty database
@@ -53,8 +51,8 @@ class PostgresEngine:
             self._refuse_old_program(reference, connection)
             return max(0, (catalog.database_size(connection, reference.database) or 0) - CATALOGS) // SHARE
 
-    def write(self, reference: Reference, folder: Folder) -> Contents:
-        """Dump the database, and count its rows in the snapshot of the dump."""
+    def back_up(self, reference: Reference, folder: Folder) -> tuple[Contents, Counts]:
+        """Dump the database, count its rows in the snapshot of the dump, and read back what is written of it."""
         with (
             _sentences(reference),
             _reader(reference) as (endpoint, connection),
@@ -66,33 +64,25 @@ class PostgresEngine:
                 file.write(roles.roles_sql(connection, belonging).encode())
             facts = _facts(connection) | {"pg_dump_version": version, "roles": named}
             facts |= catalogs.write(connection, belonging, folder)
-            with ThreadPoolExecutor(1) as pool:
+            facts[dumping.APART] = dumping.apart(facts["table_bytes"])
+            dump = Dumping(self._client, endpoint, snapshot)
+            with ThreadPoolExecutor(AT_ONCE, "backup") as pool:
                 counting = pool.submit(rows.digest_all, connection)
-                try:
-                    self._dump(endpoint, snapshot, folder)
-                    found = counting.result()
-                except BaseException:
-                    if counting.done():
-                        counting.result()  # why there is no snapshot any more
+                streams = dump.write(folder, facts[dumping.APART], pool)
+
+                def end() -> None:
+                    dump.group.end()
                     connection.cancel_safe()
-                    raise
+
+                settle([counting, *streams], end)  # the first says why there is no snapshot any more
+        found = counting.result()
         facts |= rows.keep_hashes(found.hashes, folder)
-        return Contents(found.counts, facts | {"extension_rows": found.of_extensions})
+        contents = Contents(found.counts, facts | {"extension_rows": found.of_extensions})
+        return contents, self._compared(folder, contents, dumping.total(streams))
 
     def read_back(self, folder: Folder, contents: Contents) -> Counts:
         """Let pg_restore read all of the dump, and count the rows in what it writes."""
-        for name in {ROLES, catalogs.NAME, rows.NAME, rows.EARLIER} & folder.names:
-            with folder.open(name):
-                pass
-        counter = RowCounter()
-        # Without --data-only a function's body could look like a table's rows; all of the archive is read either way.
-        command = [*self._client("pg_restore"), "--data-only", "--file=-"]
-        with folder.open(DUMP) as file:
-            programs.run(command, f"reading {folder.path / DUMP} back", source=file, sink=counter.take)
-        expected: Mapping[str, int] = contents.facts["extension_rows"]
-        found = {name: count for name, count in counter.counts.items() if name in expected}
-        refuse_difference(expected, found, f"the dump {folder.path}")
-        return {name: count for name, count in counter.counts.items() if name not in expected}
+        return self._compared(folder, contents, dumping.read_all(self._client, folder))
 
     def restore(self, folder: Folder, contents: Contents, destination: Destination) -> Counts:
         """Make the new database and fill it; it is closed to the application, and no job runs in it."""
@@ -121,17 +111,15 @@ class PostgresEngine:
             raise BackupError(msg)
         return version
 
-    def _dump(self, endpoint: Endpoint, snapshot: str, folder: Folder) -> None:
-        """Write what pg_dump writes.
-
-        It writes to a pipe: to a file of which it holds only a descriptor it appends a second table of contents, and a
-        cut there would go unnoticed.
-        """
-        options = ["--format=custom", f"--compress={COMPRESSION}", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
-        command = [*self._client("pg_dump"), *options, f"--snapshot={snapshot}"]
-        environment = programs.environment(endpoint.connection_parameters())
-        with folder.create(DUMP) as file:
-            programs.run(command, f"the dump of {endpoint.database}", environment=environment, sink=file.write)
+    def _compared(self, folder: Folder, contents: Contents, counted: Counts) -> Counts:
+        """Read the other files; compare the rows of extensions, and return the others."""
+        for name in {ROLES, catalogs.NAME, rows.NAME, rows.EARLIER} & folder.names:
+            with folder.open(name):
+                pass
+        expected: Mapping[str, int] = contents.facts["extension_rows"]
+        found = {name: count for name, count in counted.items() if name in expected}
+        refuse_difference(expected, found, f"the dump {folder.path}")
+        return {name: count for name, count in counted.items() if name not in expected}
 
 
 @contextmanager
@@ -176,7 +164,7 @@ def _snapshot(connection: psycopg.Connection) -> Iterator[str]:
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
     with connection.transaction():
-        connection.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", [LOCK_WAIT])
+        connection.execute("SELECT pg_catalog.set_config('lock_timeout', %s, true)", [dumping.LOCK_WAIT])
         row = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
         yield row[0] if row else ""
 

@@ -24,10 +24,36 @@ SESSION_OPTIONS = "-c client_connection_check_interval=1000"
 # What setpriv does, where a container has none: PR_SET_PDEATHSIG is 1 (linux/prctl.h), SIGKILL is 9.
 TIE = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
-NOTICED = 0.2  # s in which a program is ended that somebody stops
-
 Client = Callable[[str], Sequence[str]]
 Sink = Callable[[bytes], None]
+
+
+class Together:
+    """Programs that threads run at once, and that all end when somebody says so."""
+
+    def __init__(self) -> None:
+        self._lock, self._over = threading.Lock(), False
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    @contextmanager
+    def holding(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Let a program be ended with the others during the block."""
+        with self._lock:
+            self._running.add(process)
+            if self._over:
+                process.kill()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.discard(process)
+
+    def end(self) -> None:
+        """End those that run, and each that is started from now on."""
+        with self._lock:
+            self._over = True
+            for process in self._running:
+                process.kill()
 
 
 def run(  # noqa: PLR0913 - what a program has at its ends
@@ -38,7 +64,7 @@ def run(  # noqa: PLR0913 - what a program has at its ends
     source: Passing | None = None,
     sink: Sink | None = None,
     files: Sequence[int] = (),
-    stop: threading.Event | None = None,
+    group: Together | None = None,
 ) -> None:
     """Run a program to its end; give it `source` to read and hand what it writes to `sink`.
 
@@ -49,7 +75,7 @@ def run(  # noqa: PLR0913 - what a program has at its ends
         source: what it reads, nothing where it is None.
         sink: takes what it writes, which is dropped where it is None.
         files: descriptors that it gets beside these, under their numbers.
-        stop: ends it once it is set, for a thread that nothing else could interrupt.
+        group: the programs with which it is ended, for a thread that nothing else could interrupt.
 
     Raises:
         BackupError: it cannot be run, or failed; the sentence holds its reason.
@@ -61,10 +87,10 @@ def run(  # noqa: PLR0913 - what a program has at its ends
         "pass_fds": files,
     }
     with tempfile.TemporaryFile() as errors, _started(command, options | {"stderr": errors}) as process:
-        with _feeding(process, source) as fed:
+        with (group or Together()).holding(process), _feeding(process, source) as fed:
             while sink and process.stdout and (block := process.stdout.read1(BLOCK)):  # type: ignore[attr-defined]
                 sink(block)
-            status = _status(process, stop)
+            status = process.wait()
         if status:
             errors.seek(0)
             reason = _reason(errors.read().decode(errors="replace")) or f"exit status {status}"
@@ -116,15 +142,6 @@ def _started(command: Sequence[str], options: Mapping[str, Any]) -> Iterator[sub
             with suppress(BrokenPipeError):
                 pipe.close()
         process.wait()
-
-
-def _status(process: subprocess.Popen[bytes], stop: threading.Event | None) -> int:
-    while True:
-        try:
-            return process.wait(NOTICED if stop else None)
-        except subprocess.TimeoutExpired:
-            if stop and stop.is_set():
-                process.kill()
 
 
 def tied(command: Sequence[str]) -> list[str]:

@@ -43,6 +43,11 @@ class RedisEngine:
         with _sentences(reference), connect(reference) as client:
             return int(client.info("memory")["used_memory_dataset"])
 
+    def back_up(self, reference: Reference, folder: Folder) -> tuple[Contents, Counts]:
+        """Write a snapshot, and load it once more from what is kept."""
+        contents = self.write(reference, folder)
+        return contents, self.read_back(folder, contents)
+
     def write(self, reference: Reference, folder: Folder) -> Contents:
         """Let Redis send a snapshot as to a replica; count what is in it, since nobody else knows what that moment held."""
         place = target(reference.target)

@@ -89,7 +89,7 @@ class Rows:
 
 
 def large_tables(connection: psycopg.Connection) -> dict[str, int]:
-    """Return the bytes of the large tables, as they were when last analyzed: a restore shares them out by it.
+    """Return the bytes of the large tables, as they were when last analyzed: the streams of a dump share them out by it.
 
     No table is opened for it, so it waits for nobody's lock.
     """
@@ -97,8 +97,10 @@ def large_tables(connection: psycopg.Connection) -> dict[str, int]:
         SELECT n.nspname, c.relname, (c.relpages + coalesce(t.relpages, 0))::int8 * pg_catalog.current_setting('block_size')::int8 AS bytes
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
         LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
-        WHERE c.relkind = 'r' AND c.oid >= 16384
-    """  # FirstNormalObjectId
+        WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= 16384 AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+    """  # FirstNormalObjectId; extensions' own stay in their order
     return {
         table_name(schema, name): size for schema, name, size in connection.execute(query).fetchall() if size > LARGE
     }

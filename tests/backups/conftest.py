@@ -10,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from keelson.backups import dumping, rows
 from keelson.backups.copies import drop_copies
 from keelson.backups.engines import Destination
 from keelson.backups.making import MANUAL, Source, back_up, restore
@@ -127,6 +128,21 @@ def subject(place: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.Monkey
     made.make()
     yield made
     made.end()
+
+
+@pytest.fixture
+def split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dump small databases in two files, as large ones are."""
+    monkeypatch.setattr(rows, "LARGE", -1)
+    monkeypatch.setattr(dumping, "WORTH", 0)
+
+
+@pytest.fixture(params=["one stream", "two streams"])
+def streams(request: pytest.FixtureRequest) -> str:
+    """How many files a dump has."""
+    if request.param == "two streams":
+        request.getfixturevalue("split")
+    return str(request.param)
 
 
 @pytest.fixture

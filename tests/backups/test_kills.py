@@ -39,6 +39,7 @@ AFTER = 1.1  # of the time that a run takes: the last moments are those after it
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
+from keelson.backups import dumping, rows
 from keelson.backups.drills.drilling import Plan, drill
 from keelson.backups.engines import Destination
 from keelson.backups.making import Source, back_up, restore
@@ -48,6 +49,7 @@ from keelson.backups.swapping import copy_name, restore_over
 from keelson.endpoint import Reference
 
 what, service, directory, identity, last = *sys.argv[1:5], int(sys.argv[5])
+dumping.WORTH, rows.LARGE = 0, -1  # two streams, as of a large database
 server = Reference(stack="backups-dev", target="local", server="main")
 store = Store("backups-dev", Path(directory))
 
@@ -173,9 +175,17 @@ def settled(subject: Subject) -> None:
     wait_until(lambda: not others(), "the server has let go", 20)
 
 
+@pytest.fixture
+def halves(filled: Subject, split: None) -> Subject:  # noqa: ARG001 - what it does is needed
+    """A database whose backups have two files."""
+    with filled.connect() as admin:
+        admin.execute("CREATE TABLE u AS TABLE t; ALTER TABLE u ADD PRIMARY KEY (a)")
+    return filled
+
+
 @at_moments(0.3, 0.6, 0.95)
-def test_a_backup_that_is_killed_is_listed_only_if_it_restores(filled: Subject, moments: Sequence[float]) -> None:
-    before = rows_of(filled)
+def test_a_backup_that_is_killed_is_listed_only_if_it_restores(halves: Subject, moments: Sequence[float]) -> None:
+    filled, before = halves, rows_of(halves)
     run = Run(filled, "backup")
     for _ in kills(run, moments, run.whole()[0]):
         assert all(comes_back(filled, each) for each in filled.store.all(filled.name)[:-1])
@@ -204,8 +214,10 @@ def test_a_drill_that_is_killed_harms_no_backup_and_leaves_no_server(filled: Sub
 
 
 @at_moments(0.2, 0.5, 0.9)
-def test_a_restore_that_is_killed_leaves_a_whole_copy_or_none(filled: Subject, moments: Sequence[float]) -> None:
-    before, made, copy = rows_of(filled), filled.back_up(), f"{filled.name}_copy"
+def test_a_restore_that_is_killed_leaves_a_whole_copy_or_none(halves: Subject, moments: Sequence[float]) -> None:
+    filled, before, made = halves, rows_of(halves), halves.back_up()
+    copy = f"{filled.name}_copy"
+    assert "data-2.dump" in made.manifest.files
     run = Run(filled, "restore")
     seconds, _ = run.whole()
     discard_copy(filled.administrator, filled.name, copy)

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 
 from keelson.agent.jobs import Job
-from keelson.backups import keys, making, postgres, programs, scheduled
+from keelson.backups import dumping, keys, making, programs, scheduled
 from keelson.backups import manifest as manifests
 from keelson.backups.making import BEFORE_DROP, back_up, verify
 from keelson.backups.store import Backup
@@ -313,7 +313,7 @@ def test_a_file_that_cannot_be_written_to_its_end_leaves_nothing(filled: Subject
 
 
 def test_dumping_waits_for_no_lock_for_ever(filled: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "LOCK_WAIT", "300ms")
+    monkeypatch.setattr(dumping, "LOCK_WAIT", "300ms")
     with filled.connect() as admin:
         admin.execute("BEGIN; LOCK TABLE t")
         assert "canceling statement due to" in refused(filled.back_up)

@@ -13,7 +13,6 @@ from dataclasses import replace
 import psycopg
 import pytest
 
-from keelson.backups import filling
 from keelson.backups import manifest as manifests
 from keelson.backups.copies import copies, discard_copy, sweep
 from keelson.backups.making import restore
@@ -118,13 +117,6 @@ def rich(subject: Subject) -> Subject:
     return subject
 
 
-@pytest.fixture(params=["one stream", "two streams"])
-def streams(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """How a dump is restored: small ones come in one stream unless it is asked for otherwise."""
-    monkeypatch.setattr(filling, "LARGE", 0 if request.param == "two streams" else filling.LARGE)
-    return str(request.param)
-
-
 @pytest.mark.usefixtures("streams")
 def test_all_that_a_database_holds_is_in_its_copy(rich: Subject) -> None:
     made = rich.back_up()
@@ -195,7 +187,8 @@ def test_a_damaged_backup_leaves_no_database(filled: Subject, damage: str) -> No
     assert made.fault
 
 
-def test_the_rows_of_a_large_database_come_in_two_streams(filled: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("split")
+def test_the_rows_of_a_large_database_come_in_two_streams(filled: Subject) -> None:
     """Each waits in the check of a row until it sees the other write, too."""
     with filled.connect() as admin:
         admin.execute("""
@@ -220,17 +213,7 @@ def test_the_rows_of_a_large_database_come_in_two_streams(filled: Subject, monke
         for name in ("first", "second"):
             admin.execute(f"CREATE TABLE {name} (a int CHECK (public.together()))")
             admin.execute(f"INSERT INTO {name} VALUES (1)")
-    monkeypatch.setattr(filling, "LARGE", 0)
     assert filled.restore(filled.back_up())
-
-
-def test_the_tables_are_shared_out_by_their_size() -> None:
-    lines = [f"{number}; 0 1 TABLE DATA public {name} owner" for number, name in enumerate("abcde")]
-    others = ["9; 0 2 TABLE public a owner", "10; 0 0 SEQUENCE SET public s owner"]
-    weights = {"public.a": 10, "public.b": 90, "public.c": 50, "public.d": 30}
-    first, second = filling._parts([*lines, *others], weights)
-    assert sorted([*first, *second]) == sorted([*lines, *others])
-    assert (first, second) == ([lines[1], lines[4], *others], [lines[0], lines[2], lines[3]])
 
 
 @pytest.mark.usefixtures("streams")
@@ -297,6 +280,7 @@ def test_a_backup_of_another_database_is_refused(filled: Subject) -> None:
     assert f"is a backup of {filled.name}, not of other" in refused(lambda: restore(made, destination))
 
 
+@pytest.mark.usefixtures("streams")
 def test_hypertables_come_back_with_their_chunks_and_no_job_runs(subject: Subject) -> None:
     subject.make("timescaledb")
     with subject.connect() as admin:
@@ -332,12 +316,10 @@ def test_hypertables_come_back_with_their_chunks_and_no_job_runs(subject: Subjec
 PROGRAM = """
 import sys
 from pathlib import Path
-from keelson.backups import filling
 from keelson.backups.engines import Destination
 from keelson.backups.making import restore
 from keelson.backups.store import Backup
 from keelson.endpoint import Reference
-filling.LARGE = int(sys.argv[3])
 reference = Reference(stack="backups-dev", target="local", server="main", database=sys.argv[1] + "_copy")
 restore(Backup(Path(sys.argv[2])), Destination(sys.argv[1], reference))
 """
@@ -361,7 +343,7 @@ def slow(filled: Subject) -> Subject:
 @contextmanager
 def begun(subject: Subject, backup: Backup) -> Iterator[subprocess.Popen[str]]:
     """A restore in a process of its own that has come to the materialized view."""
-    command = [sys.executable, "-c", PROGRAM, subject.name, str(backup.path), str(filling.LARGE)]
+    command = [sys.executable, "-c", PROGRAM, subject.name, str(backup.path)]
     with subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.PIPE, text=True) as process:
         try:
             wait_until(lambda: _sleeping(subject) or process.poll() is not None, "the restore is half done", 30)
@@ -390,15 +372,13 @@ def test_an_interrupted_restore_leaves_no_database(slow: Subject, kind: signal.S
     assert slow.databases() == {slow.name}
 
 
+@pytest.mark.usefixtures("streams")
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_restore_waits_for_no_row_of_its_streams(
-    filled: Subject, kind: signal.Signals, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_restore_waits_for_no_row_of_its_streams(filled: Subject, kind: signal.Signals) -> None:
     with filled.connect() as admin:
         admin.execute(PATIENCE)
         admin.execute("CREATE TABLE patient (a int CHECK (public.patience() = a)); INSERT INTO patient VALUES (1)")
     made = filled.back_up()
-    monkeypatch.setattr(filling, "LARGE", 0)
     with begun(filled, made) as process:
         process.send_signal(kind)
         process.communicate(timeout=20)
