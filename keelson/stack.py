@@ -251,6 +251,7 @@ def environment(project: Project, stack: str | None = None) -> dict[str, str]:
     values = dict(os.environ)
     values["PATH"] = os.pathsep.join([str(find_engine().parent), values.get("PATH", "")])
     values.setdefault("PULUMI_SKIP_UPDATE_CHECK", "true")
+    values.setdefault("PULUMI_PARALLEL_DIFF", "true")  # else the engine asks providers one resource after the other
     if not _backend_is_set(project, values):
         folder = paths.private_directory(paths.state() / "pulumi")
         values["PULUMI_BACKEND_URL"] = f"file://{folder}"

@@ -23,6 +23,7 @@ from keelson.kubernetes.cluster import Json
 from keelson.kubernetes.instances import API
 from keelson.local.locks import exclusive
 from tests import cluster as shared
+from tests.stack.certificates import aged, is_trusted, serial_at, shorten_in_state
 from tests.stack.harness import changed, wait_until
 from tests.stack.kubernetes_stack import KubernetesStack
 from tests.stack.shop import Shop
@@ -313,6 +314,35 @@ def test_the_pooler_refuses_the_administrator_and_who_does_not_encrypt(
     parameters = stack.endpoint("notes", role, "pooler").connection_parameters() | {"sslmode": sslmode}
     with pytest.raises(psycopg.OperationalError, match=said):
         psycopg.connect(**parameters)  # type: ignore[arg-type]
+
+
+@pytest.mark.long
+def test_certificate_and_authority_are_renewed_and_clients_of_server_and_pooler_go_on(
+    stack: KubernetesStack, shop: Shop, tmp_path: Path
+) -> None:
+    old, pods = shop.told()["ca.crt"], _uids(stack)
+    stack.write("tls/ca.crt", aged(stack, left=1000))
+    shorten_in_state(stack, "main")
+    stack.pulumi("refresh", "--yes")
+    assert "is renewed by a reload" in stack.keelson("preview").stdout
+    with stack.connect("notes", "admin") as session, stack.connect("notes", "app", "pooler") as pooled:
+        before = [serial_at(each) for each in (session, pooled)]
+        stack.keelson("up")
+        for connection, serial in zip((session, pooled), before, strict=True):
+            wait_until(
+                lambda connection=connection, serial=serial: serial_at(connection) != serial,
+                "both show the new certificate",
+                120,
+            )
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    new = shop.told()["ca.crt"]
+    assert new.count("BEGIN CERTIFICATE") == 2
+    entrances: tuple[Entrance, ...] = ("primary", "replicas", "pooler")
+    for parameters in (stack.endpoint("notes", "app", each).connection_parameters() for each in entrances):
+        assert [is_trusted(parameters, each, tmp_path / "ca.crt") for each in (old, new)] == [True, True]
+    wait_until(lambda: _well(stack), "the stack is well", SECONDS_TO_HEAL)
+    assert _uids(stack) == pods
+    assert not changed(stack.keelson("up").stdout)
 
 
 @pytest.mark.parametrize("entrance", ["primary", "pooler"])

@@ -115,6 +115,21 @@ def _well(stack: KubernetesStack) -> bool:
     return bool(status["well"]) and {*EXPORTERS} <= {part["name"] for part in status["parts"]}
 
 
+@pytest.mark.long
+def test_a_rotation_of_a_service_leaves_exporters_and_what_they_see_as_they_are(stack: KubernetesStack) -> None:
+    pods = [stack.uid(part) for part in EXPORTERS]
+    before = _figures(_page(stack, "main-exporter")).keys()
+    stack.keelson("rotate", "notes")
+    assert "//notes_app_b:" in stack.url("notes")
+    assert [stack.uid(part) for part in EXPORTERS] == pods
+    server, redis = (_figures(_page(stack, part)) for part in EXPORTERS)
+    assert (server["pg_up"], redis["redis_up"]) == (1, 1)
+    assert server['pg_database_size_bytes{datname="notes"}'] > 1e6
+    assert not {series for series in before if series.startswith("pg_scrape_collector")} - server.keys()
+    wait_until(lambda: _well(stack), "the stack is well with its exporters", 120)
+    stack.settings["rotation"] = {"notes": 2}  # for tests that write all settings anew
+
+
 def test_lost_passwords_reach_exporters_and_without_the_setting_all_is_gone(stack: KubernetesStack) -> None:
     server, exporter = stack.uid("main"), stack.uid("main-exporter")
     stack.delete("secrets", "keelson-state")

@@ -58,3 +58,8 @@ def test_the_published_passphrase_is_set_only_where_there_is_no_other(after_sour
     assert after_sourcing()["PULUMI_CONFIG_PASSPHRASE"] == "keelson"
     assert after_sourcing(PULUMI_CONFIG_PASSPHRASE="")["PULUMI_CONFIG_PASSPHRASE"] == ""
     assert "PULUMI_CONFIG_PASSPHRASE" not in after_sourcing(PULUMI_CONFIG_PASSPHRASE_FILE="/a/file")
+
+
+def test_the_engine_compares_resources_side_by_side_unless_told_otherwise(after_sourcing):
+    assert after_sourcing()["PULUMI_PARALLEL_DIFF"] == "true"
+    assert after_sourcing(PULUMI_PARALLEL_DIFF="false")["PULUMI_PARALLEL_DIFF"] == "false"
