@@ -22,6 +22,7 @@ from tests import storage
 from tests.stack.docker_stack import DockerStack
 from tests.stack.harness import wait_until
 from tests.stack.pgadmin_list import opened
+from tests.stack.test_backups import listed
 from tests.stack.writers import Writer, at_work
 
 CONNECTING = """
@@ -317,12 +318,13 @@ def test_a_protected_stack_beside_it_keeps_data_and_passwords_through_a_destroy(
             connection.execute("INSERT INTO notes (body) VALUES ('kept')")
         url = other.url("notes")
         assert "--confirm" in other.keelson("destroy", "--yes", check=False).stderr
-        other.keelson("destroy", "--yes", "--confirm", other.name)
+        assert "notes: backed up to" in other.keelson("destroy", "--yes", "--confirm", other.name).stdout
         volumes = (names.backups_volume, names.state_volume, lambda key: names.data_volume(key, "main"))
         assert other.things() == sorted(volume(other.key) for volume in volumes)
         assert stack.count("notes", "notes") == 10
         other.keelson("up")
         assert other.count("notes", "notes") == 1
+        assert {backup["reason"] for backup in listed(other, "notes")} >= {"before-destroy"}
         with psycopg.connect(other.url("notes")) as connection:
             assert connection.info.password in url
     finally:

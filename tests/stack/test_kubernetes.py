@@ -470,11 +470,13 @@ def test_a_protected_stack_is_destroyed_only_by_its_name_and_keeps_its_volumes(m
         connection.execute("INSERT INTO notes (body) VALUES ('committed')")
     assert f"add --confirm {stack.name}" in _said(stack, "destroy", "--yes")
     assert stack.count("notes", "notes") == 1  # seeds of dev are not staging's
-    stack.keelson("destroy", "--yes", "--confirm", stack.name)
+    said = stack.keelson("destroy", "--yes", "--confirm", stack.name).stdout
+    assert "notes: backed up to" in said
     assert not stack.pods("main")
     assert {KEPT_CLAIM, "persistentvolumeclaims/main-data"} <= {*stack.things()}
     stack.keelson("up")
     assert stack.count("notes", "notes") == 1
+    assert {backup["reason"] for backup in listed(stack, "notes")} >= {"before-destroy"}
     with stack.connect("notes") as connection:
         assert connection.execute("SELECT count(*) FROM notes").fetchone() == (1,)
 
