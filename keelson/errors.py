@@ -72,6 +72,10 @@ class DamagedError(BackupError):
     """A backup is not as it was written."""
 
 
+class UnfitServerError(BackupError):
+    """A server lacks what a backup needs: a version, an extension or an edition."""
+
+
 class AuditError(KeelsonError):
     """An audit trail is missing, or cannot be read or written out."""
 

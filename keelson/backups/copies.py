@@ -21,7 +21,7 @@ from keelson.backups.filling import Filling
 from keelson.backups.folder import Folder
 from keelson.backups.roles import Setting
 from keelson.endpoint import MAINTENANCE_DATABASE, Endpoint, Reference, resolve
-from keelson.errors import BackupError, KeelsonError, LockError
+from keelson.errors import BackupError, KeelsonError, LockError, UnfitServerError
 from keelson.postgres import catalog, ownership
 from keelson.postgres.locks import advisory_lock
 from keelson.postgres.names import RoleNames, validate_copy_name
@@ -107,8 +107,8 @@ class NewCopy:
 
 
 @contextmanager
-def new_copy(folder: Folder, contents: Contents, destination: Destination) -> Iterator[NewCopy]:
-    """Make an empty copy; when the block ends without an error it is complete, else it is dropped.
+def new_copy(folder: Folder, contents: Contents, destination: Destination, *, stays: bool = True) -> Iterator[NewCopy]:
+    """Make an empty copy; when the block ends without an error it is complete, else it is dropped, and always where it is not to stay.
 
     Raises:
         IdentifierError: its name is not allowed.
@@ -126,11 +126,14 @@ def new_copy(folder: Folder, contents: Contents, destination: Destination) -> It
             try:
                 _create(admin, name, owner, contents, folder)
                 yield NewCopy(resolve(destination.reference), contents)
-                with server_lock(admin):
-                    ownership.claim(admin, "database", name, owner)
+                if stays:
+                    with server_lock(admin):
+                        ownership.claim(admin, "database", name, owner)
             except BaseException:
                 _drop_again(admin, destination.reference, name)
                 raise
+            if not stays:
+                _drop(admin, name)
 
 
 def copies(admin: psycopg.Connection) -> list[Copy]:
@@ -243,22 +246,22 @@ def _refuse_missing(admin: psycopg.Connection, folder: Folder, contents: Content
 
 
 def refuse_other_server(admin: psycopg.Connection, facts: Any) -> None:  # noqa: ANN401 - the manifest's JSON
-    """Raise BackupError where a server is older than the backup's, or lacks a version of an extension."""
+    """Raise UnfitServerError where a server is older than the backup's, or lacks a version of an extension."""
     backed_up, here = facts["server_version_num"] // MAJOR, catalog.server_version(admin) // MAJOR
     if here < backed_up:
         msg = f"the backup is of PostgreSQL {backed_up} and the server has {here}; restore it to a server of {backed_up} or later"
-        raise BackupError(msg)
+        raise UnfitServerError(msg)
     query = "SELECT version FROM pg_catalog.pg_available_extension_versions WHERE name = %s"
     for name, version in sorted(facts["extensions"].items()):
         there = [row[0] for row in admin.execute(query, [name]).fetchall()]
         if version not in there:
             has = f"has only {', '.join(sorted(there))}" if there else "lacks it"
             msg = f"the backup needs the extension {name} {version}, and the server {has}; install that version there"
-            raise BackupError(msg)
+            raise UnfitServerError(msg)
     row = admin.execute("SELECT pg_catalog.current_setting('timescaledb.license', true)").fetchone()
     if facts["timescaledb_edition"] == "community" and (row is None or row[0] != "timescale"):
         msg = "the backup needs TimescaleDB's Community edition, and the server has the Apache edition; restore it to a server that has it"
-        raise BackupError(msg)
+        raise UnfitServerError(msg)
 
 
 def _intend(admin: psycopg.Connection, name: str, owner: Owner) -> None:

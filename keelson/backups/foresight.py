@@ -68,21 +68,31 @@ def foresee(reference: Reference, service: str, backup: Backup) -> Foresight:
     if manifest.database != service:
         msg = f"{backup.path} is a backup of {manifest.database}, not of {service}; name the right one"
         raise BackupError(msg)
-    needed = int(int(manifest.facts.get("size") or 0) * SPARE)
-    with administrator(reference) as admin:
-        refuse_other_server(admin, manifest.facts)
-        free = room(admin)
-    if free is not None and free < needed:
-        msg = (
-            f"a restore of {service} needs about {needed / 1e6:.0f} MB, and the server {reference.server} has {free / 1e6:.0f} MB free; "
-            "make room there, for example by `--discard` of a copy"
-        )
-        raise BackupError(msg)
+    needed, free = refuse_small_server(reference, backup)
     with resolve(reference.to(database=service)).connect("keelson restore") as live:
         counts, _ = count_all(live)
         version = _version(live)
     versions = (version, manifest.facts.get("schema_version"))
     return Foresight(_tables(counts, manifest.counts), datetime.now(UTC) - manifest.begun, needed, free, versions)
+
+
+def refuse_small_server(reference: Reference, backup: Backup) -> tuple[int, int | None]:
+    """Return the bytes that the restored database takes, and those that its server has; None where it does not tell.
+
+    Raises:
+        BackupError: the server lacks a version or the room.
+    """
+    needed = int(int(backup.manifest.facts.get("size") or 0) * SPARE)
+    with administrator(reference) as admin:
+        refuse_other_server(admin, backup.manifest.facts)
+        free = room(admin)
+    if free is not None and free < needed:
+        msg = (
+            f"a restore of {backup.manifest.database} needs about {needed / 1e6:.0f} MB, and the server {reference.server} has "
+            f"{free / 1e6:.0f} MB free; make room there, for example by `--discard` of a copy"
+        )
+        raise BackupError(msg)
+    return needed, free
 
 
 def room(admin: psycopg.Connection) -> int | None:

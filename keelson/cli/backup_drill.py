@@ -104,7 +104,8 @@ def _drilled(chosen: Context, store: Store, names: Iterable[str], backup: str | 
             try:
                 found = store.find(name, backup)
                 watch = begin(f"{name} {found.id}", found.manifest.bytes)
-                done = drill_backup(found, Plan(store, place, read_checks(checks / name), watch))
+                plan = Plan(store, place, read_checks(checks / name), watch, beside=chosen.reference(name, "admin"))
+                done = drill_backup(found, plan)
             except KeelsonError as fault:
                 complain(f"{name}: {fault}")
                 continue

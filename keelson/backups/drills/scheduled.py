@@ -16,7 +16,8 @@ def run(job: Job) -> dict[str, float]:
         KeelsonError: it could not be made, or something is not as it was backed up.
     """
     store, name = Store.of_job(job), job.reference.database
-    done = drill(store.find(name), Plan(store, job.reference.target, dict(job.settings["checks"])))
+    plan = Plan(store, job.reference.target, dict(job.settings["checks"]), beside=job.reference)
+    done = drill(store.find(name), plan)
     if not done.well:
         found = counted(len(done.differences), "difference")
         msg = f"the drill of {name} found {found} to its backup {done.backup}: {done.differences[0]}"

@@ -14,7 +14,6 @@ from keelson import paths
 from keelson.backups.copies import ROLES, NewCopy, make_empty, refuse_other_server
 from keelson.backups.engines import Contents
 from keelson.backups.folder import Folder
-from keelson.backups.programs import Client
 from keelson.endpoint import Endpoint
 from keelson.errors import BackupError
 from keelson.local import throwaway
@@ -37,10 +36,6 @@ class Scratch:
         with self.server.connect() as admin:
             return admin.info.parameter_status("server_version") or ""
 
-    def connect(self, database: str) -> psycopg.Connection:
-        """Connect to one of its databases as the administrator."""
-        return self.server.connect(database)
-
     def make_roles(self, folder: Folder, contents: Contents) -> tuple[list[str], list[str]]:
         """Make the roles of a backup; return a sentence for what is wrong with them, and those that had to be made without it."""
         with folder.open(ROLES) as file:
@@ -54,16 +49,18 @@ class Scratch:
         faults += [f"the role {role} is named by the database, and roles.sql does not make it" for role in missing]
         return faults, missing
 
-    def restore(self, name: str, folder: Folder, contents: Contents, client: Client) -> None:
-        """Make the database `name` and fill it; raises BackupError."""
+    def refuse_unfit(self, contents: Contents) -> None:
+        """Raise UnfitServerError where the server lacks what a backup needs."""
         with self.server.connect() as admin:
             refuse_other_server(admin, contents.facts)
+
+    def empty(self, name: str, contents: Contents) -> NewCopy:
+        """Make the database `name`, to be filled."""
+        with self.server.connect() as admin:
             make_empty(admin, name, contents.facts["database"]["owner"], contents)
             admin.execute(sql.SQL("ALTER DATABASE {} CONNECTION LIMIT -1").format(sql.Identifier(name)))
         address = Address(host=str(self.server.sockets), port=int(PORT))
-        NewCopy(Endpoint(address=address, database=name, user=ADMINISTRATOR, password=""), contents).fill(
-            client, folder
-        )
+        return NewCopy(Endpoint(address=address, database=name, user=ADMINISTRATOR, password=""), contents)
 
 
 @contextmanager
