@@ -10,7 +10,7 @@ from typing import Any
 from pulumi import Output, Resource, ResourceOptions
 
 from components.targets import RunningDaemon, RunningServer, pgadmin
-from keelson.docker.images.choice import chosen
+from keelson.docker.images.choice import chosen, image_of_server
 from keelson.endpoint import Reference
 from keelson.settings.auditing import pgaudit_of
 from keelson.settings.client_certificates import of_server
@@ -59,7 +59,7 @@ class ContainersTarget(ABC):
 
     def server(self, name: str, parent: Resource) -> RunningServer:
         """Make volume, files and container of a PostgreSQL server."""
-        image: ImageName = "timescaledb" if self._stack.settings.servers[name].timescaledb else "postgres"
+        image = image_of_server(self._stack.settings.servers[name].timescaledb)
         volume, process = self._part(self._server(name, parent, "server", image))
         return RunningServer(self._reference(name), volume, process, process.listens_on)
 

@@ -8,7 +8,9 @@ from typing import Any
 from components.targets import monitoring_policies
 from keelson.containers import replicas as containers
 from keelson.containers.toolbox import NAME as TOOLBOX
+from keelson.docker.images import choice
 from keelson.kubernetes import names, part, replicas
+from keelson.settings.images import ImageName
 from keelson.settings.monitoring import EXPORTERS
 from keelson.settings.stack import Stack
 
@@ -28,11 +30,16 @@ def policies(stack: Stack) -> Mapping[str, Json]:
     """Return by name what closes the namespace, lets pods find names and the stack's tools ask, and opens each part."""
     dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
     tools = _one_of([TOOLBOX, "agent", names.JOB, "pgadmin"])
+    drilled = _drilled_beside(stack)
     return {
         "closed": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
         "names": {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": dns}]},
         "tools": {"podSelector": tools, "policyTypes": ["Egress"], "egress": [{"to": [{"podSelector": {}}]}]},
-        **{f"to-{names.of(name)}": _opened(stack, name, kind) for name, kind in stack.settings.parts.items()},
+        **{
+            f"to-{names.of(name)}": _opened(stack, name, kind, [names.DRILL] if name in drilled else [])
+            for name, kind in stack.settings.parts.items()
+        },
+        **_to_drilled(drilled),
         **_to_issuer(stack),
         **_to_outside(stack),
         **{
@@ -70,6 +77,23 @@ def _to_outside(stack: Stack) -> Mapping[str, Json]:
     return {"outside": _let_out([TOOLBOX, "agent", names.JOB, names.DRILL], found)}
 
 
+def _drilled_beside(stack: Stack) -> list[str]:
+    """Return the servers beside whose databases a drill may have to restore: a pod of it brings a server of Debian's packages alone."""
+    images = stack.settings.kubernetes
+    kinds: dict[str, ImageName] = {
+        name: "postgres-ha" if stack.settings.instances_of(name) > 1 else choice.image_of_server(settings.timescaledb)
+        for name, settings in stack.settings.servers.items()
+    }
+    return [name for name, image in kinds.items() if not choice.is_made_here(images, image)]
+
+
+def _to_drilled(servers: Collection[str]) -> Mapping[str, Json]:
+    if not servers:
+        return {}
+    to = [{"to": [{"podSelector": _one_of(servers)}], "ports": _tcp(part.kind("server").listens_on)}]
+    return {"drills": {"podSelector": _one_of([names.DRILL]), "policyTypes": ["Egress"], "egress": to}}
+
+
 def _let_out(parts: Collection[str], ports: Collection[int]) -> Json:
     return {"podSelector": _one_of(parts), "policyTypes": ["Egress"], "egress": [{"ports": _tcp(*ports)}]}
 
@@ -92,16 +116,15 @@ def _among(redis: str, count: int) -> list[Json]:
     ]
 
 
-def _opened(stack: Stack, name: str, kind: str) -> Json:
+def _opened(stack: Stack, name: str, kind: str, also: Collection[str]) -> Json:
     """Return what opens a part to those who ask it."""
+    asking = [*ASKED_BY[kind], *also]
     ports = _tcp(part.kind(kind).listens_on)
     several = kind == "redis" and stack.settings.instances_of(name) > 1
     return {
         "podSelector": _one_of([replicas.proxy(name) if several else name]),
         "policyTypes": ["Ingress"],
-        "ingress": [
-            {"from": [{"podSelector": _one_of(ASKED_BY[kind])}, *_namespaces(stack, name, kind)], "ports": ports}
-        ],
+        "ingress": [{"from": [{"podSelector": _one_of(asking)}, *_namespaces(stack, name, kind)], "ports": ports}],
     }
 
 

@@ -604,13 +604,13 @@ def test_drills_are_due_with_the_backups_in_dev_and_else_weekly_at_a_minute_of_t
     assert len({*weekly}) > 1
 
 
-def test_a_drill_reaches_nobody_but_names_and_knows_its_job(stacks: dict[str, Made]) -> None:
+def test_a_drill_reaches_names_and_servers_of_other_packages_and_knows_its_job(stacks: dict[str, Made]) -> None:
     made = stacks["varied"]
     labels = made.pods["auth-service-drill"]["metadata"]["labels"]
     reaching = {
         _name(each) for each in made.of_kind("NetworkPolicy") if _is_chosen(each["spec"]["podSelector"], labels)
     }
-    assert reaching == {"closed", "names"}
+    assert reaching == {"closed", "names", "drills"}
     written = made.inputs["auth_service-drill"]
     assert (written["name"], written["schedule"]) == ("auth_service", _schedules(made, "drill")["auth-service-drill"])
 
@@ -703,10 +703,29 @@ def test_the_stacks_own_tools_reach_what_they_ask_and_nothing_else_does(made: Ma
         "redis-exporter": {"toolbox", "agent"},
     }
     for aim, kind in kinds.items():
-        found = {source for source in made.parts if network.lets(source, aim, PORTS[kind])}
+        found = {source for source in made.parts if network.lets(source, aim, PORTS[kind])} - {"drill"}
         assert found == {*asked_by[kind], f"{aim}-exporter"} & made.parts.keys(), aim
         assert not network.lets("stranger/", aim, PORTS[kind])
         assert not network.lets("toolbox", aim, 22)
+
+
+def test_a_drill_reaches_servers_of_other_packages_than_its_own_and_nothing_else(tmp_path: Path) -> None:
+    servers = {"main": {"preferred_port": 5432}, "times": {"preferred_port": 5433, "timescaledb": True}}
+    of_images: dict[str, Json] = {
+        "official": {"images": "official"},
+        "debian": {"images": "debian"},
+        "own": {"images": "debian", "image": {"timescaledb": "registry.example/times:17"}},
+    }
+    reached, root = {}, write_project(tmp_path)
+    for name, images in of_images.items():
+        settings = SMALLEST | {
+            "servers": servers,
+            "kubernetes": images | {"image": SMALLEST["kubernetes"]["image"] | images.get("image", {})},
+        }
+        made = make(read(root, name, settings))
+        kinds = made.stack.settings.parts
+        reached[name] = [aim for aim, kind in kinds.items() if Network(made).lets("drill", aim, PORTS[kind])]
+    assert reached == {"official": ["main", "times"], "debian": [], "own": ["times"]}
 
 
 def test_a_client_reaches_the_servers_of_its_services_and_every_redis(stacks: dict[str, Made]) -> None:

@@ -23,9 +23,19 @@ def chosen(settings: ImagesSettings, name: ImageName) -> Traits:
     """
     if own := settings.image.get(name):
         return _own(own, official.BY_NAME.get(name) or _ELSEWHERE[name])
-    if settings.images == "debian" or name not in official.BY_NAME:
+    if is_made_here(settings, name):
         return recipes.traits(name)
     return official.BY_NAME[name]
+
+
+def image_of_server(timescaledb: bool) -> ImageName:  # noqa: FBT001 - the setting's own name
+    """Return the image of a server of one instance."""
+    return "timescaledb" if timescaledb else "postgres"
+
+
+def is_made_here(settings: ImagesSettings, name: ImageName) -> bool:
+    """Say whether an image is of the same Debian packages as the agent's, whose server has just what this one has."""
+    return name not in settings.image and (settings.images == "debian" or name not in official.BY_NAME)
 
 
 def _own(image: ImageSettings, usual: Traits) -> Traits:
