@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keelson.backups.disks import Disks
     from keelson.backups.making import Source
     from keelson.backups.overview import Overview
+    from keelson.backups.physical.archives import Archives
     from keelson.rotation import Turn
 
 RENEWAL = 1 / 3  # of a certificate's life: with less than this left, it is made anew
@@ -175,6 +176,9 @@ class Target(Protocol):
 
     def disks(self, stack: str, backups: Path | None, data: Sequence[Path]) -> Disks:
         """Return what is known of the disks that hold the stack; `data` are directories of the settings' own."""
+
+    def archives(self) -> Archives:
+        """Return what is done with the archives of servers; raises SettingsError where there are none."""
 
     def platform(self) -> str:
         """Return what the parts run on, for people; nothing where that is this machine; raises PlatformError."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
 from keelson.agent import jobs
-from keelson.backups.physical import making
 from keelson.endpoint import Reference
+from keelson.errors import UnreachableError
 from keelson.target import target
 from providers.base import Bag, Managed
 from providers.scheduled_job import JobProvider
@@ -62,9 +63,17 @@ class ArchiveJobProvider(JobProvider[ArchiveJobInputs]):
 
     def make(self, inputs: ArchiveJobInputs) -> Bag:
         """Make the repository, send it a file of the log, and write the job down."""
-        making.prepare(inputs.reference.stack, inputs.reference.server)
-        target(inputs.reference.target).put_job(inputs.reference.stack, inputs.job)
+        place = target(inputs.reference.target)
+        place.archives().prepare(inputs.reference.stack, inputs.reference.server)
+        place.put_job(inputs.reference.stack, inputs.job)
         return {}
+
+    def remove(self, state: Bag) -> None:
+        """Strike the job out, and take away what was restored beside the server: that is no resource of the engine's."""
+        reference = Reference(**state["reference"])
+        with suppress(UnreachableError):  # with the stack's state, the job is gone too
+            target(reference.target).archives().discard_all(reference.stack, reference.server)
+            super().remove(state)
 
 
 class ArchiveJob(Managed, module="keelson", name="ArchiveJob"):

@@ -116,9 +116,13 @@ class DockerFilesProvider(FilesProvider[DockerFilesInputs]):
     )
     fixed: ClassVar = FIXED
 
-    def check_settings(self, inputs: Bag, old: Bag) -> None:  # noqa: ARG002 - any may become any other
-        """Let its kind look at them."""
+    def check_settings(self, inputs: Bag, old: Bag) -> None:
+        """Let its kind look at them, and say what an archive takes."""
         part.check(_spec(inputs))
+        archiving = bool((inputs.get("settings") or {}).get("archiving"))
+        if old and archiving != bool(old.get("archiving")):
+            what = "begins to archive" if archiving else "no longer archives"
+            tell(inputs["name"], [f"{what} its log, which takes another container and so a restart of some seconds"])
 
     def make(self, inputs: DockerFilesInputs) -> Bag:
         """Write what differs."""

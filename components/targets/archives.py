@@ -7,6 +7,7 @@ from typing import Any
 
 from pulumi import Output, ResourceOptions
 
+from keelson.backups.physical.archiving import PASSPHRASE
 from keelson.endpoint import Reference
 from keelson.settings import point_in_time
 from keelson.settings.stack import Stack
@@ -25,6 +26,24 @@ def inputs(stack: Stack, server: str) -> dict[str, Any]:
     secret = stack.settings.point_in_time.passphrase
     chosen = {"passphrase": Output.secret(secret.get_secret_value())} if secret else {}
     return {"archiving": _archiving(stack), **chosen}
+
+
+def archived(stack: Stack) -> tuple[str, ...]:
+    """Return the servers that keep an archive."""
+    return tuple(name for name in stack.settings.servers if is_archived(stack, name))
+
+
+def of_container(stack: Stack, server: str, readers: int) -> dict[str, Any]:
+    """Return what a server in a container is told, whose archive a group may read; nothing where it keeps none."""
+    return (
+        {"archiving": _archiving(stack) | {"directory": ""}, "readers": readers} if is_archived(stack, server) else {}
+    )
+
+
+def passphrase(stack: Stack, server: str) -> dict[str, str]:
+    """Return the passphrase that the settings chose, as a part's password; nothing where they chose none."""
+    secret = stack.settings.point_in_time.passphrase
+    return {PASSPHRASE: secret.get_secret_value()} if secret and is_archived(stack, server) else {}
 
 
 def archive_job(stack: Stack, server: str, opts: ResourceOptions, marks: Mapping[str, Output[str]]) -> ArchiveJob:

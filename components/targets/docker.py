@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pulumi_docker as docker
 from pulumi import Output, Resource, ResourceOptions
 
-from components.targets import Backups, Drills, RunningDaemon, RunningServer, jobs
+from components.targets import Backups, Drills, RunningDaemon, RunningServer, archives, jobs
 from components.targets.containers import ContainersTarget, Wanted, depending_on
 from keelson.containers import toolbox
 from keelson.containers.model import ContainerSettings, Healthcheck
@@ -17,6 +17,7 @@ from keelson.docker import daemon, names, part
 from keelson.docker.images.choice import chosen
 from keelson.docker.part import DockerSpec
 from keelson.inside.settings import dump
+from keelson.settings.images import ImageName
 from keelson.settings.limits import memory_of
 from keelson.settings.parts import PartSettings
 from keelson.settings.stack import Stack
@@ -33,7 +34,8 @@ class DockerTarget(ContainersTarget):
 
     Makes: Provider, three Networks, and Volumes `state` and `backups` for the stack; DockerGround <stack>-ground; Container toolbox;
     DockerIdentity <stack>, DockerEntry <stack>-entry and DockerSettings <stack>-settings; per part Volume <part>-data and <part>-config (not for the agent), DockerPartImage <part>-image,
-    DockerFiles <part>-files, Container <part>, DockerPart <part>-process; BackupJob <name>-backup for what is backed up.
+    DockerFiles <part>-files, Container <part>, DockerPart <part>-process; Volume <server>-archive-data and ArchiveJob <server>-archive for a
+    server that keeps one; BackupJob <name>-backup for what is backed up.
     """
 
     name = "docker"
@@ -51,15 +53,38 @@ class DockerTarget(ContainersTarget):
         self._outside = self._make_outside(parent)
         self._state = self._volume("state", names.state_volume(self._key), parent)
         self._backups = self._volume("backups", names.backups_volume(self._key), parent, kept=True)
+        self._archives = {
+            name: self._volume(f"{name}-archive-data", names.archive_volume(self._key, name), parent, kept=True)
+            for name in archives.archived(stack)
+        }
         self._toolbox = self._make_toolbox(parent)
         self._identity, self._entry = self._make_entry(parent)
         self.stack_id: Output[str] = self._identity.stack_id
         self.marks: Mapping[str, Output[str]] = {"mark": self._entry.mark}
 
+    def server(self, name: str, parent: Resource) -> RunningServer:
+        """Make a server as on all such platforms, and what is done with its archive."""
+        made = super().server(name, parent)
+        if name in self._archives:
+            opts = ResourceOptions(parent=parent, depends_on=[made.process])
+            archives.archive_job(self._stack, name, opts, self.marks)
+        return made
+
+    def _server(
+        self, name: str, parent: Resource, kind: str, image: ImageName, more: Mapping[str, Any] | None = None
+    ) -> Wanted:
+        """Return what a server shall be, with its archive."""
+        readers = chosen(self._stack.settings.docker, "agent").gid
+        archiving = archives.of_container(self._stack, name, readers)
+        found = super()._server(name, parent, kind, image, {**(more or {}), **archiving})
+        after = [self._archives[name]] if name in self._archives else []
+        return replace(found, passwords=archives.passphrase(self._stack, name), after=after)
+
     def agent(self, after: Sequence[Resource], parent: Resource) -> RunningDaemon:
         """Make the agent's container."""
         backup = self._stack.settings.backup
         values = {"backups": str(backup.directory or ""), **({"outside": True} if backup.ports_outside else {})}
+        values |= {"archived": [*self._archives]} if self._archives else {}
         process = self._container(Wanted("agent", "agent", "agent", values, parent, after=after), [self._toolbox])
         return RunningDaemon(process, process.listens_on)
 
@@ -229,13 +254,14 @@ class DockerTarget(ContainersTarget):
             },
             ResourceOptions(parent=parent, depends_on=[self._state, self._backups]),
         )
-        name, made = names.TOOLBOX, toolbox.container(place, outside=bool(settings.backup.ports_outside))
+        name = names.TOOLBOX
+        made = toolbox.container(place, [*self._archives], outside=bool(settings.backup.ports_outside))
         return docker.Container(
             name,
             name=names.container(self._key, name),
             image=ground.image_id,
             **self._arguments(name, made, names.admin_network(self._key), (image.uid, image.gid)),
-            opts=self._container_options(parent, self._networks, made),
+            opts=self._container_options(parent, [*self._networks, *self._archives.values()], made),
         )
 
     def _make_entry(self, parent: Resource) -> tuple[DockerIdentity, DockerEntry]:

@@ -11,6 +11,7 @@ from keelson.backups.physical import making
 from keelson.backups.physical.making import Kept
 from keelson.cli.context import Context, context
 from keelson.cli.output import human_bytes, print_json, print_table, say
+from keelson.cli.place import run_where_files_lie
 from keelson.cli.progress import working
 from keelson.errors import SettingsError
 from keelson.settings import point_in_time
@@ -29,6 +30,7 @@ def run(server: str | None, stack: str | None, *, full: bool, others: bool) -> N
         raise typer.BadParameter(msg)
     chosen = context(stack)
     key = key_of(chosen, server)
+    run_where_files_lie(chosen, "backup", "run", "--server", server, *(["--full"] if full else ()))
     with working(f"backup {server}"):
         every = chosen.stack.settings.point_in_time.full_every
         made = making.back_up(key, server, full=full or None, full_every=every)
@@ -39,7 +41,10 @@ def run(server: str | None, stack: str | None, *, full: bool, others: bool) -> N
 
 def list_(server: str, stack: str | None, *, as_json: bool) -> None:
     """List what a server's archive holds, the newest first."""
-    found = making.every(key_of(context(stack), server), server)
+    chosen = context(stack)
+    key = key_of(chosen, server)
+    run_where_files_lie(chosen, "backup", "list", "--server", server, *(["--json"] if as_json else ()))
+    found = making.every(key, server)
     if as_json:
         print_json([_entry(server, kept) for kept in found])
         return
@@ -50,7 +55,9 @@ def list_(server: str, stack: str | None, *, as_json: bool) -> None:
 
 def verify(server: str, stack: str | None) -> None:
     """Read a server's archive back."""
-    key = key_of(context(stack), server)
+    chosen = context(stack)
+    key = key_of(chosen, server)
+    run_where_files_lie(chosen, "backup", "verify", "--server", server)
     with working(f"verify {server}"):
         making.verify(key, server)
     backups = next((each.inventory.backups for each in making.every(key, server) if each.present), ())
@@ -63,7 +70,7 @@ def key_of(chosen: Context, server: str) -> str:
     if server not in settings.servers:
         msg = f"stack {chosen.stack_name} has no server {server!r}; it has {', '.join(settings.servers)}"
         raise SettingsError(msg)
-    if settings.target != "local":
+    if settings.target == "kubernetes":
         msg = f"servers on the target {settings.target} keep no archive; back databases up one by one: `keelson backup run --all`"
         raise SettingsError(msg)
     if not point_in_time.is_archived(settings, server):

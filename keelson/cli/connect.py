@@ -260,10 +260,8 @@ def _restored(chosen: Context, service: str, beside: str | None, database: str |
     """Return the endpoint of a service on a server that was restored beside its own; None where none is meant."""
     if beside is None:
         return None
-    from keelson.local import recovery  # noqa: PLC0415 - few commands need it
-
     server = chosen.server_of(service)
-    known = [each.name for each in recovery.sides(chosen.stack.key, server)]
+    known = [name for name, _ in target(chosen.stack.settings.place).archives().sides(chosen.stack.key, server)]
     if beside not in known:
         msg = f"no server {beside!r} was restored beside {server}; there are: {', '.join(known) or 'none'}"
         raise SettingsError(msg)

@@ -8,13 +8,16 @@ from datetime import UTC, datetime
 
 import typer
 
-from keelson.backups.physical import choosing, making
+from keelson.backups.physical import choosing, making, places, planning
+from keelson.backups.physical.archives import Archives
 from keelson.cli.backup_server import key_of
 from keelson.cli.context import Context, context
 from keelson.cli.output import print_json, print_table, say
+from keelson.cli.place import run_where_files_lie
 from keelson.cli.progress import working
+from keelson.endpoint import Reference
 from keelson.errors import SettingsError
-from keelson.local import archive, recovery
+from keelson.target import target
 
 _SHOWN = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -47,9 +50,11 @@ def restore(asked: Asked, stack: str | None, *, others: bool, as_json: bool) -> 
     chosen = context(stack)
     key = key_of(chosen, asked.server)
     if asked.listing:
-        _list(key, asked.server, as_json=as_json)
+        words = ["--server", asked.server, "--list", *(["--json"] if as_json else ())]
+        run_where_files_lie(chosen, "restore", *words)
+        _list(chosen, asked.server, as_json=as_json)
     elif asked.discard:
-        recovery.discard(key, asked.server, asked.discard)
+        _archives(chosen).discard(key, asked.server, asked.discard)
         say(f"{asked.discard} is gone")
     elif asked.in_place:
         _in_place(chosen, asked.server, asked)
@@ -60,7 +65,7 @@ def restore(asked: Asked, stack: str | None, *, others: bool, as_json: bool) -> 
 def _beside(chosen: Context, server: str, asked: Asked) -> None:
     moment = choosing.read_moment(str(asked.at), datetime.now(UTC))
     with working(f"restore {server}"):
-        made = recovery.beside(chosen.stack.key, server, moment, into=asked.into or "", cluster=asked.cluster)
+        made = _archives(chosen).beside(chosen.stack.key, server, moment, into=asked.into or "", cluster=asked.cluster)
     _tell(server, made.name, moment, made.reached)
     service = next((name for name, each in chosen.stack.databases.items() if each.server == server), "SERVICE")
     say(f"look at it:  keelson psql {service} --beside {made.name}")
@@ -72,9 +77,9 @@ def _in_place(chosen: Context, server: str, asked: Asked) -> None:
     moment = choosing.read_moment(str(asked.at), datetime.now(UTC))
     _require_name(server, asked.confirm)
     with working(f"restore {server}"):
-        reached, before = recovery.in_place(chosen.stack.key, server, moment, cluster=asked.cluster)
+        reached, before = _archives(chosen).in_place(chosen.stack.key, server, moment, cluster=asked.cluster)
     _tell(server, server, moment, reached)
-    say(f"the data of before are kept in {before}; remove that directory when nobody needs them")
+    say(f"the data of before are {before}")
     say("next:  keelson up -- --refresh           brings logins and schemas to what the settings say")
     say(f"then:  keelson backup run --server {server}   and `keelson privacy again` where persons were erased since")
 
@@ -89,7 +94,7 @@ def _require_name(server: str, confirm: str) -> None:
         raise SettingsError(msg)
 
 
-def _tell(server: str, name: str, moment: datetime | None, reached: recovery.Reached) -> None:
+def _tell(server: str, name: str, moment: datetime | None, reached: planning.Reached) -> None:
     asked = f"at {moment:{_SHOWN}}" if moment else "at the end of its archive"
     last = (
         f"its last transaction is of {reached.last:%Y-%m-%dT%H:%M:%S.%fZ}"
@@ -99,31 +104,39 @@ def _tell(server: str, name: str, moment: datetime | None, reached: recovery.Rea
     say(f"{name} holds {server} as it was {asked}: {last}; backup {reached.backup.label}, {reached.seconds:.1f} s")
 
 
-def _list(key: str, server: str, *, as_json: bool) -> None:
+def _archives(chosen: Context) -> Archives:
+    return target(chosen.stack.settings.place).archives()
+
+
+def _list(chosen: Context, server: str, *, as_json: bool) -> None:
     """Show from when to when can be restored, and the servers that were made."""
+    key = chosen.stack.key
     kept = making.every(key, server)
-    beside = recovery.sides(key, server)
+    beside = _archives(chosen).sides(key, server)
+    windows = [_window(chosen, server, each) for each in kept]
     if as_json:
         print_json(
             {
                 "archives": [
-                    {"cluster": each.cluster, "present": each.present, **_window(key, server, each)} for each in kept
+                    {"cluster": each.cluster, "present": each.present, **window}
+                    for each, window in zip(kept, windows, strict=True)
                 ],
-                "beside": [{"name": each.name, "port": each.port} for each in beside],
+                "beside": [{"name": name, "port": port} for name, port in beside],
             }
         )
         return
     rows = [
-        (each.cluster, "now" if each.present else "before", *_window(key, server, each).values())
-        for each in reversed(kept)
+        (each.cluster, "now" if each.present else "before", *window.values())
+        for each, window in zip(reversed(kept), reversed(windows), strict=True)
     ]
     print_table(("CLUSTER", "", "FROM", "TO"), rows)
-    for each in beside:
-        say(f"beside it: {each.name} on port {each.port}")
+    for name, port in beside:
+        say(f"beside it: {name} on port {port}")
 
 
-def _window(key: str, server: str, kept: making.Kept) -> dict[str, str]:
+def _window(chosen: Context, server: str, kept: making.Kept) -> dict[str, str]:
     good = [each for each in kept.inventory.backups if not each.fault]
-    place, _ = archive.find(key, server, kept.cluster)
-    until = recovery.restorable_until(place)
+    key, there = chosen.stack.key, chosen.stack.settings.place
+    place, _ = places.find(key, server, kept.cluster)
+    until = planning.restorable_until(Reference(stack=key, target=there, server=server), place)
     return {"from": f"{good[0].ended:{_SHOWN}}" if good else "no backup yet", "to": f"{until:{_SHOWN}}"}

@@ -28,7 +28,7 @@ HEALTH = (
 class AgentKind:
     """What is particular to the agent; see `keelson.containers.kinds.Kind` for what each method is for.
 
-    Settings: `backups`, a directory of the machine that runs it; `outside`, that it asks what is not of the stack; `jobs_elsewhere`,
+    Settings: `backups`, a directory of the machine that runs it; `archived`, the servers that keep an archive; `outside`, that it asks what is not of the stack; `jobs_elsewhere`,
     that the platform itself runs the jobs and mounts the stack's state.
     """
 
@@ -44,7 +44,7 @@ class AgentKind:
         command = (*PROGRAM, spec.key, "--port", str(PORT), "--host", EVERYWHERE, "--names", asked_as)
         settings = ContainerSettings(
             command=command,
-            volumes=toolbox.mounts(str(spec.settings.get("backups") or "")),
+            volumes=toolbox.mounts(str(spec.settings.get("backups") or ""), [*(spec.settings.get("archived") or ())]),
             networks=toolbox.networks(outside=bool(spec.settings.get("outside"))),
             memory=toolbox.MEMORY,
             healthcheck=Healthcheck(("python3", "-I", "-c", HEALTH)),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keelson.containers import alone, state
+from keelson.backups.physical.archiving import ARCHIVE, archiving_of
+from keelson.backups.physical.chosen import ENGINE
+from keelson.containers import alone, archive, state
 from keelson.containers.model import CONFIG, ContainerSettings, Healthcheck, Memory, Mount, PartSpec
 from keelson.local import configuration
 from keelson.local.configuration import Place
@@ -17,10 +19,10 @@ from keelson.postgres.admission import LOOPBACK, REJECT
 
 ADMINISTRATOR = "postgres"
 PORT = 5432
-DATA = "/var/lib/postgresql/data"
+DATA = archive.DATA
 DIRECTORY = "pgdata"  # below it: the volume's own may hold lost+found, and belongs to root
-SOCKETS = "/var/run/postgresql"
-INSIDE = Place("*", SOCKETS, CONFIG)
+SOCKETS = archive.SOCKETS
+INSIDE = Place("*", SOCKETS, CONFIG, archive.IN_CONTAINER)
 HBA_HEAD = """\
 # Written by Keelson. Over the networks encrypted and with passwords only; the socket is for repairs from inside the container.
 local all postgres peer
@@ -80,7 +82,7 @@ class ServerKind:
                 "POSTGRES_INITDB_ARGS": " ".join(_initdb_options(spec)),
                 "NO_TS_TUNE": "true",  # Timescale's image would guess parameters from the whole machine
             },
-            volumes={"data": Mount(DATA), "config": Mount(CONFIG, read_only=True)},
+            volumes={"data": Mount(DATA), "config": Mount(CONFIG, read_only=True), **_archive(spec)},
             memory={SOCKETS: Memory(16, private=True), "/tmp": Memory(64)},  # noqa: S108 - inside the container
             healthcheck=Healthcheck(HEALTH, start_period=SECONDS_TO_RECOVER),
             stop_signal="SIGINT",  # fast: SIGTERM would wait for clients
@@ -100,6 +102,7 @@ class ServerKind:
             "password": state.password(spec, ADMINISTRATOR),
             **certificates,
             **alone.files(),
+            **_archiving(spec),
         }
 
 
@@ -138,7 +141,23 @@ def server_of(spec: PartSpec) -> ServerSpec:
         parameters=parameters,
         timescale=bool(spec.settings.get("timescaledb")),
         pgaudit=bool(spec.settings.get("pgaudit")),
+        archiving=archiving_of(spec.settings.get("archiving")),
     )
+
+
+def _archive(spec: PartSpec) -> Mapping[str, Mount]:
+    """Return where it sees its archive, if it keeps one."""
+    return {archive.role(spec.name): Mount(str(ARCHIVE))} if spec.settings.get("archiving") else {}
+
+
+def _archiving(spec: PartSpec) -> Mapping[str, str]:
+    """Return the files of what archives it, if something does."""
+    archiving = archiving_of(spec.settings.get("archiving"))
+    if archiving is None:
+        return {}
+    secret = str(state.ask(spec.place, spec.key, "ensure_passphrase", server=spec.name))
+    files = ENGINE.files(archiving, secret, PORT, archive.IN_CONTAINER)
+    return {name: text for name, (text, _) in files.items()}
 
 
 def _initdb_options(spec: PartSpec) -> tuple[str, ...]:

@@ -6,8 +6,9 @@ same path as on the machine that runs the container, so that a job means the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from keelson.containers import archive
 from keelson.containers.model import (
     DATA_PATH,
     MOUNTED_PATH,
@@ -31,9 +32,15 @@ STATE_IN_MEMORY: Mapping[str, Memory] = {STATE_PATH: Memory(16, private=True)}
 COMMAND = ("sh", "-c", "trap 'exit 0' TERM; while :; do sleep 86400 & wait $!; done")
 
 
-def mounts(backups: str = "") -> Mapping[Role, Mount]:
-    """Return where toolbox and agent see what; `backups` is a directory of the machine, which is bound."""
-    return {"state": Mount(STATE_PATH), "backups": Mount(DATA_PATH), **({backups: Mount(backups)} if backups else {})}
+def mounts(backups: str = "", archived: Sequence[str] = ()) -> Mapping[Role, Mount]:
+    """Return where toolbox and agent see what.
+
+    Args:
+        backups: a directory of the machine, which is bound.
+        archived: the servers that keep an archive.
+    """
+    bound = {backups: Mount(backups)} if backups else {}
+    return {"state": Mount(STATE_PATH), "backups": Mount(DATA_PATH), **bound, **archive.readers(archived)}
 
 
 def networks(*, outside: bool) -> tuple[Network, ...]:
@@ -41,11 +48,13 @@ def networks(*, outside: bool) -> tuple[Network, ...]:
     return ("product", "admin", "outside") if outside else ("product", "admin")
 
 
-def container(backups: str = "", *, state_in_memory: bool = False, outside: bool = False) -> ContainerSettings:
+def container(
+    backups: str = "", archived: Sequence[str] = (), *, state_in_memory: bool = False, outside: bool = False
+) -> ContainerSettings:
     """Return what the toolbox's container is like; with the state in memory, each session hands it over."""
     return ContainerSettings(
         command=COMMAND,
-        volumes=MOUNTS_WITHOUT_STATE if state_in_memory else mounts(backups),
+        volumes=MOUNTS_WITHOUT_STATE if state_in_memory else mounts(backups, archived),
         networks=networks(outside=outside),
         memory={**MEMORY, **STATE_IN_MEMORY} if state_in_memory else MEMORY,
         stop_timeout=5,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keelson.containers import toolbox
+from keelson.containers import archive, toolbox
 from keelson.containers.model import Network, Role
 
 STACK_LABEL = "keelson.stack"
@@ -38,8 +38,15 @@ def backups_volume(key: str) -> str:
     return f"{key}-backups"
 
 
+def archive_volume(key: str, server: str) -> str:
+    """Return the name of the volume of a server's archive."""
+    return f"{key}-{server}-archive"
+
+
 def volume(key: str, part: str, role: Role) -> str:
     """Return the volume that has a role for a part; a directory of the daemon's machine is its own."""
+    if role.startswith(archive.ROLE):
+        return archive_volume(key, role.removeprefix(archive.ROLE))
     of_stack = {"state": state_volume(key), "backups": backups_volume(key)}
     of_part = {"data": data_volume(key, part), "config": config_volume(key, part)}
     return {**of_stack, **of_part}.get(role, role)

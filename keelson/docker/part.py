@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from keelson.containers import digest, kinds
+from keelson.containers import archive, digest, kinds
 from keelson.containers.model import ContainerSettings, Mount, PartSpec
 from keelson.docker import daemon, names, toolbox
 from keelson.docker.toolbox import File
@@ -315,6 +315,12 @@ def _has_volume(client: DockerClient, name: str) -> bool:
     return True
 
 
+def choose_port(spec: DockerSpec) -> int:
+    """Return a free port for a part that has no container yet; 0 where it is to have none."""
+    with daemon.sentences(spec.place):
+        return _choose_port(spec, kind(spec.kind).listens_on, None).port
+
+
 def _record(spec: DockerSpec, listens_on: int) -> None:
     """Write down where the part answers on the networks."""
     common: dict[str, Any] = {
@@ -331,7 +337,14 @@ def _record(spec: DockerSpec, listens_on: int) -> None:
         timescale = bool(spec.settings.get("timescaledb"))
         version, certified = str(spec.settings.get("version", "")), tuple(spec.settings.get("certified") or ())
         record = ServerRecord(
-            **common, version_label=version, timescale=timescale, parameters=parameters, certified=certified
+            **common,
+            version_label=version,
+            timescale=timescale,
+            parameters=parameters,
+            certified=certified,
+            pgaudit=bool(spec.settings.get("pgaudit")),
+            archiving=spec.settings.get("archiving") or {},
+            origin=str(spec.settings.get("origin", "")),
         )
     else:
         record = DaemonRecord(**common, kind=spec.kind, settings=dict(spec.settings))
@@ -344,7 +357,8 @@ def _write_volume(spec: DockerSpec, image_id: str, texts: Mapping[str, str]) -> 
     old = _read_digest(spec, image_id)
     new = digest.beside(texts, old, spec.uid, spec.gid)
     if new != old:
-        files = {path: spec.file(text) for path, text in {**texts, digest.FILE: new}.items()}
+        every = {**texts, digest.FILE: new}.items()
+        files = {path: spec.file(text, archive.MODES.get(path, 0o600)) for path, text in every}
         toolbox.write(spec.place, spec.key, image_id, {names.config_volume(spec.key, spec.name): files})
     return new
 

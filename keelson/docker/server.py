@@ -22,6 +22,7 @@ from keelson.containers.server import (
     SECONDS_TO_STOP,
     server_of,
 )
+from keelson.docker import archive_room as archives
 from keelson.docker import daemon, names, part, toolbox
 from keelson.docker.images import recipes
 from keelson.docker.part import DockerSpec
@@ -89,7 +90,10 @@ class ServerKind(neutral.ServerKind):
         return _told(spec, _version(spec, old.attrs["Image"]), new)
 
     def files(self, spec: PartSpec) -> Mapping[str, str]:
-        """Return its configuration, once PostgreSQL itself has read the parameters."""
+        """Return its configuration, once PostgreSQL itself has read the parameters, and its image is known to archive."""
+        if spec.settings.get("archiving"):
+            archives.require_engine(spec, lambda *command: _run(spec, spec.image, [*command]))
+            archives.make_room(spec)
         if spec.settings.get("parameters") or _may_lack_pgaudit(spec):
             _try(spec)
         return super().files(spec)

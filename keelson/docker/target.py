@@ -39,6 +39,8 @@ from keelson.target import Address, Part
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
+    from keelson.docker.archives import DockerArchives
+
 LOOPBACK = "127.0.0.1"
 ANY = ("0.0.0.0", "::")  # noqa: S104 - read from the daemon, not bound
 SECONDS_OF_SCRATCH = 120.0  # after which a container that reads or writes files has been forgotten
@@ -138,6 +140,12 @@ class DockerTarget(ContainerTarget):
         """Return what is known of the disks of the stack's volumes."""
         found = Disks(**toolbox.ask(self._place, stack, "disks", directory=str(backups or "")))
         return replace(found, data=f"the Docker volumes at {self._host}", backups=self._holding_backups(stack, backups))
+
+    def archives(self) -> DockerArchives:
+        """Return what is done with volumes and containers."""
+        from keelson.docker.archives import DockerArchives  # noqa: PLC0415 - most commands do without
+
+        return DockerArchives(self._place)
 
     def platform(self) -> str:
         """Return the daemon's version and address."""

@@ -175,6 +175,42 @@ def first_due(key: str, server: str = "") -> dict[str, str]:
     return tls.first_due(key, server, registry.directory(key) / "tls" / server if server else None)
 
 
+def ensure_passphrase(key: str, server: str) -> str:
+    """Return the passphrase of a server's archive: the one that the settings chose, else what is kept, else a new one."""
+    from keelson.backups.physical import archiving  # noqa: PLC0415
+
+    registry = Registry(key)
+    known = registry.has_password(server, archiving.PASSPHRASE)
+    chosen = registry.password(server, archiving.PASSPHRASE) if known else ""
+    return archiving.ensure_passphrase(key, server, chosen)
+
+
+def prepare_archive(key: str, server: str) -> None:
+    """Let a server make its archive, or recognise it, and send it a file of the log; may take long."""
+    from keelson.inside.archives import InsideArchives  # noqa: PLC0415
+
+    InsideArchives().prepare(key, server)
+
+
+def archive_state(key: str, reference: Mapping[str, str], limit: int) -> dict[str, Any]:  # noqa: ARG001
+    """Return how a server's archive is, as `ArchiveState.values` gives it."""
+    from keelson.backups.physical import state  # noqa: PLC0415
+    from keelson.endpoint import Reference  # noqa: PLC0415
+
+    return state.values(state.look(Reference(**reference), limit))
+
+
+def plan_restore(key: str, reference: Mapping[str, str], moment: str = "", cluster: str = "") -> dict[str, Any]:  # noqa: ARG001
+    """Return from which backup a moment is reached, the end where none is given, as `planning.values` gives it; may take long."""
+    from datetime import datetime  # noqa: PLC0415
+
+    from keelson.backups.physical import planning  # noqa: PLC0415
+    from keelson.endpoint import Reference  # noqa: PLC0415
+
+    at = datetime.fromisoformat(moment) if moment else None
+    return planning.values(planning.plan(Reference(**reference), at, cluster))
+
+
 def put_settings(key: str, text: str) -> None:
     """Keep the stack's settings, as `keelson.inside.settings.dump` gives them."""
     from keelson.inside import settings  # noqa: PLC0415
@@ -276,6 +312,10 @@ _OPERATIONS: dict[str, Callable[..., Any]] = {
         ensure_clients,
         client_certificate,
         check_parameters,
+        ensure_passphrase,
+        prepare_archive,
+        archive_state,
+        plan_restore,
         put_settings,
         put_job,
         find_job,

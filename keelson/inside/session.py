@@ -51,7 +51,7 @@ class Session:
                 raise _gone(self._stack, fault) from None
         if not line:
             raise _gone(self._stack, EOFError("its process ended"))
-        return _result(json.loads(line))
+        return result(json.loads(line))
 
     def close(self) -> None:
         """End the process inside."""
@@ -117,7 +117,8 @@ def _gone(stack: str, fault: Exception) -> GoneError:
     return GoneError(f"the toolbox of stack {stack} does not answer ({fault}); run `keelson start`")
 
 
-def _result(answer: dict[str, Any]) -> Any:  # noqa: ANN401
+def result(answer: dict[str, Any]) -> Any:  # noqa: ANN401 - what was asked for
+    """Return what an answer holds; raises the KeelsonError that it tells of."""
     if "error" in answer:
         kind = getattr(errors, answer["error"], KeelsonError)
         raise kind(answer["sentence"])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FILE = "stack-settings.json"
 SECRET: Any = {
     "passwords": True,
+    "point_in_time": {"passphrase": True},
     "backup": {"bucket": {"secret_key": True}},
     "pgadmin": {"password": True, "oidc": {"client_secret": True}},
 }

@@ -20,6 +20,7 @@ from keelson.target import Address, Certificate, Part
 
 if TYPE_CHECKING:
     from keelson.backups.disks import Disks
+    from keelson.inside.archives import InsideArchives
 
 AT_ONCE = 8  # parts that are asked at the same time
 PROGRAMS = "/usr/lib/postgresql/17/bin"
@@ -104,6 +105,12 @@ class InsideTarget(StateHere):
     def authority(self, stack: str) -> str:
         """Return the certificate that the stack's servers are verified against."""
         return operations.authority(stack)
+
+    def archives(self) -> InsideArchives:
+        """Return what is seen of them from here."""
+        from keelson.inside.archives import InsideArchives  # noqa: PLC0415 - most questions do without
+
+        return InsideArchives()
 
     def disks(self, stack: str, backups: Path | None, data: Sequence[Path]) -> Disks:  # noqa: ARG002
         """Return what is known of the disks of the stack's volumes."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from keelson.backups.disks import Disks
 from keelson.containers.target import (
@@ -27,7 +27,7 @@ from keelson.containers.target import (
     rank,
 )
 from keelson.entrances import Entrance, host_of
-from keelson.errors import PlatformError, UnreachableError
+from keelson.errors import PlatformError, SettingsError, UnreachableError
 from keelson.inside.looks import fault_of, instances_of, lack_of, master_of
 from keelson.kubernetes import (
     cluster,
@@ -189,6 +189,11 @@ class KubernetesTarget(ContainerTarget):
         found = Disks(**self._ask_toolbox(stack, "disks", directory=str(backups or "")))
         kept = self._holding_backups(stack, backups)
         return replace(found, data=kept, backups=kept, shared=volumes.share_a_disk(self._cluster, stack))
+
+    def archives(self) -> NoReturn:
+        """Refuse: there are none of ours."""
+        msg = "servers in a cluster keep no archive that this command knows; back databases up one by one: `keelson backup run --all`"
+        raise SettingsError(msg)
 
     def platform(self) -> str:
         """Return the cluster's version and address."""

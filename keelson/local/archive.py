@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from keelson import paths
 from keelson.backups.physical import archiving as kept
-from keelson.backups.physical.archiving import ARCHIVE, FOLDER, Archiving
+from keelson.backups.physical.archiving import ARCHIVE, FOLDER, IN_SANDBOX, Archiving, Layout
 from keelson.backups.physical.chosen import ENGINE
 from keelson.errors import BackupError, KeelsonError, ServerError
 from keelson.local import root as private_root
@@ -35,6 +35,8 @@ class LocalArchive:
     directory: Path
     repository: Path
     variables: Mapping[str, str]
+    layout: Layout = IN_SANDBOX
+    reading: Layout = IN_SANDBOX
 
     def run(self, argv: Sequence[str], *, seconds: float) -> subprocess.CompletedProcess[bytes]:
         """Run a program of the private root; raises BackupError where the repository is not there."""
@@ -45,6 +47,8 @@ class LocalArchive:
         return private_root.find().finish(
             argv, data=self.directory, binds=binds, environment=self.variables, seconds=seconds
         )
+
+    read = run  # the same programs, beside the same repository
 
 
 def find(key: str, server: str, cluster: str = "") -> tuple[LocalArchive, Archiving]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keelson import paths
+from keelson.backups.physical.archiving import IN_SANDBOX, Layout
 from keelson.backups.physical.chosen import ENGINE
 from keelson.errors import ServerError, SettingsError
 from keelson.local import archive, tls
@@ -101,6 +102,7 @@ class Place:
     addresses: str
     sockets: str
     certificates: str
+    archiving: Layout = IN_SANDBOX
 
 
 HERE = Place("127.0.0.1", f"{DATA}/run", f"{DATA}/tls")
@@ -231,7 +233,7 @@ def _own(spec: ServerSpec, port: int, place: Place) -> dict[str, str]:
         "ssl_ca_file": f"{place.certificates}/ca.crt",
         "archive_mode": "on",
         # What needs a restart is on from the start, whether there is an archive or not.
-        "archive_command": ENGINE.command if spec.archiving else "/bin/true",
+        "archive_command": ENGINE.command(place.archiving) if spec.archiving else "/bin/true",
         "allow_alter_system": "off",
         "log_destination": "stderr",
         "logging_collector": "off",

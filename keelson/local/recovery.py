@@ -2,63 +2,35 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-import re
 import shutil
-import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
-
 from keelson import paths
 from keelson.backups.physical import archiving as kept
-from keelson.backups.physical import choosing
-from keelson.backups.physical.archiving import ARCHIVE, Archiving
+from keelson.backups.physical import planning
 from keelson.backups.physical.chosen import ENGINE
-from keelson.backups.physical.engine import Goal, Inventory, Physical
-from keelson.errors import BackupError, KeelsonError, ServerError, UnreachableError
-from keelson.local import archive, data_directory, marks, server
+from keelson.backups.physical.engine import Physical
+from keelson.backups.physical.planning import Reached, Side
+from keelson.endpoint import Reference
+from keelson.errors import KeelsonError, ServerError
+from keelson.local import archive, data_directory, exchanging, marks, server
 from keelson.local import root as private_root
-from keelson.local.archive import LocalArchive
-from keelson.local.data_directory import ADMINISTRATOR, UNRECORDED, alone
+from keelson.local.data_directory import ADMINISTRATOR, alone
+from keelson.local.recovering import recover
 from keelson.local.registry import Registry, ServerRecord
-from keelson.local.root import DATA, plain_environment, telling
 from keelson.local.spec import NAME, ServerSpec
 from keelson.postgres.admission import LOOPBACK, rules
-from keelson.postgres.connection import connect
 
 RESTORING = "restoring-"  # start of the name of a directory in which a restore works
 BEFORE = "pgdata.before-"  # start of the name under which a restore in place keeps the data of before
 STAMP = "%Y%m%dt%H%M%Sz"
-ARCHIVED_SECONDS = 90.0  # until the last file of the log must have arrived
-END_SECONDS = 120
-EXCHANGE, HERE = 2, -100  # linux/fs.h, linux/fcntl.h
 SLACK = 1.1  # of a backup's size, that a restore takes beside the log
-WHILE_RECOVERING = {
-    **UNRECORDED,
-    "listen_addresses": "",
-    "port": "5432",
-    "unix_socket_directories": "/sockets",
-    "hba_file": f"{DATA}/recovery_hba.conf",
-    "ssl": "off",
-    "hot_standby": "off",  # nobody is to look before it is done
-    "archive_mode": "on",  # so that the new timeline is noted for the archive,
-    "archive_command": "",  # to which nothing goes from here
-    "max_worker_processes": "0",
-    "autovacuum": "off",
-    "cluster_name": "",
-    "logging_collector": "off",
-    "log_destination": "stderr",
-}
-ASKED = re.compile(r"^\s*(restore_command|recovery_target\w*|archive_mode)\s*=", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -69,38 +41,6 @@ class _Wish:
     name: str
     moment: datetime | None
     cluster: str
-
-
-@dataclass(frozen=True)
-class Reached:
-    """What a restore has come to: from which backup, and the last transaction that it holds; None where none came after the backup."""
-
-    backup: Physical
-    last: datetime | None
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Side:
-    """A server beside the live one, as that was at a moment."""
-
-    name: str
-    port: int
-    reached: Reached
-
-
-def look(key: str, name: str, cluster: str = "") -> tuple[LocalArchive, Archiving, Inventory]:
-    """Return a server's archive and what it holds; of another cluster that it was before, where one is named."""
-    place, archiving = archive.find(key, name, cluster)
-    return place, archiving, ENGINE.inventory(place)
-
-
-def restorable_until(place: LocalArchive) -> datetime:
-    """Return up to when the archive goes: now, where the server answers and sends what it has."""
-    if (asked := _send_the_rest(place)) is not None:
-        return asked
-    files = [path for path in (place.repository / "archive").rglob("0*") if path.is_file()]
-    return datetime.fromtimestamp(max((path.stat().st_mtime for path in files), default=0.0), UTC)
 
 
 def beside(key: str, name: str, moment: datetime | None, *, into: str = "", cluster: str = "") -> Side:
@@ -150,7 +90,7 @@ def in_place(key: str, name: str, moment: datetime | None, *, cluster: str = "")
         before = directory / f"{BEFORE}{datetime.now(UTC):{STAMP}}"
         server.stop(key, name)  # which sends the rest of the log
         with alone(key, name):
-            _exchange(work / "pgdata", before, directory / "pgdata")
+            exchanging.exchange(work / "pgdata", before, directory / "pgdata")
         since = datetime.now(UTC)
     try:
         server.start(server.recorded(key, name))
@@ -219,124 +159,19 @@ def _side_spec(key: str, side: str, record: ServerRecord, directory: Path) -> Se
 def _reach(wish: _Wish, directory: Path, secret: str) -> Reached:
     """Restore into `directory` and go forward to the moment; the data are then those of a server that was stopped."""
     began = time.monotonic()
-    place, archiving, inventory = look(wish.key, wish.name, wish.cluster)
-    until = restorable_until(place)
     _note_branch(wish.key, wish.name)  # that a killed restore in place did not
-    branch = choosing.branch_at(choosing.read_branches(place.repository), wish.moment)
-    chosen = choosing.choose(inventory, branch, wish.moment, until, wish.name)
-    _refuse_small_disk(directory, chosen, wish.name)
+    planned = planning.plan(_reference(wish.key, wish.name), wish.moment, wish.cluster)
+    _refuse_small_disk(directory, planned.backup, wish.name)
+    place, archiving = archive.find(wish.key, wish.name, planned.cluster)
     archive.write(directory, archiving, kept.passphrase(wish.key, wish.name), 5432)
     paths.private_directory(directory / "pgdata")
-    timeline = str(branch.timeline) if branch else "latest"
-    ENGINE.restore(replace(place, directory=directory), Goal(chosen.label, wish.moment, timeline))
-    last = _recover(directory, place, secret)
-    return Reached(chosen, last, time.monotonic() - began)
+    ENGINE.restore(replace(place, directory=directory), planned.goal)
+    last = recover(directory, place.repository, wish.name, secret)
+    return Reached(planned.backup, last, time.monotonic() - began)
 
 
-def _recover(directory: Path, place: LocalArchive, secret: str) -> datetime | None:
-    """Run the server until it has gone forward and begun its own timeline, and stop it cleanly; return its last transaction's time."""
-    paths.write_private(directory / "recovery_hba.conf", f"local all {ADMINISTRATOR} trust\n")
-    with tempfile.TemporaryDirectory(prefix="keelson-", dir="/tmp") as sockets:
-        with (
-            _postmaster(directory, place, Path(sockets)) as process,
-            _connected(process, Path(sockets), directory, place) as admin,
-        ):
-            row = admin.execute("SELECT pg_last_xact_replay_timestamp()").fetchone()
-            verifier = admin.pgconn.encrypt_password(secret.encode(), ADMINISTRATOR.encode(), b"scram-sha-256")
-            admin.execute(f"ALTER ROLE {ADMINISTRATOR} PASSWORD '{verifier.decode()}'".encode())
-        if process.returncode:
-            msg = f"the restored server did not stop cleanly (status {process.returncode}); look at {directory / 'recovery.log'} and try again"
-            raise ServerError(msg)
-    _forget_recovery(directory / "pgdata" / "postgresql.auto.conf")
-    return row[0].astimezone(UTC) if row and row[0] else None
-
-
-@contextmanager
-def _postmaster(directory: Path, place: LocalArchive, sockets: Path) -> Iterator[subprocess.Popen[bytes]]:
-    root = private_root.find()
-    words = [
-        word
-        for name, value in WHILE_RECOVERING.items()
-        if name != "exit_on_error"
-        for word in ("-c", f"{name}={value}")
-    ]
-    argv = [root.program("postgres"), "-D", f"{DATA}/pgdata", *words]
-    binds = {sockets: "/sockets"}
-    command = root.command(
-        argv, data=directory, binds=binds, reads={place.repository: str(ARCHIVE)}, as_first_process=True
-    )
-    with (directory / "recovery.log").open("wb") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=plain_environment())
-    try:
-        yield process
-    finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    with suppress(OSError):
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii")
-        for number in children.split():
-            os.kill(int(number), signal.SIGINT)
-    try:
-        process.wait(END_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def _connected(
-    process: subprocess.Popen[bytes], sockets: Path, directory: Path, place: LocalArchive
-) -> Iterator[psycopg.Connection]:
-    """Wait for as long as the server goes forward; raises BackupError where it ends before it is done."""
-    parameters = {"host": str(sockets), "port": "5432", "dbname": "postgres", "user": ADMINISTRATOR}
-    while True:
-        try:
-            with connect(parameters, application_name="keelson restore", deadline=0.2) as admin:
-                yield admin
-                return
-        except UnreachableError:
-            if process.poll() is not None:
-                raise _stopped(
-                    place, (directory / "recovery.log").read_text(encoding="utf-8", errors="replace")
-                ) from None
-
-
-def _stopped(place: LocalArchive, log: str) -> BackupError:
-    if "recovery ended before configured recovery target" in log:
-        return BackupError(
-            f"the archive of {place.server} ends, or has a gap, before that time; restore an earlier one, or `--at latest` for all that can be had"
-        )
-    said = server.PREFIX.sub("", telling(log.splitlines())) or "it said nothing"
-    return BackupError(f"the server made of the archive of {place.server} does not start: {said}; restore another time")
-
-
-def _send_the_rest(place: LocalArchive) -> datetime | None:
-    """Let the live server end what it writes with a transaction, and send it; return the time before that, None where it cannot.
-
-    PostgreSQL recognises that a moment is reached by a transaction that comes after it.
-    """
-    with suppress(ServerError):
-        if archive.identifier(_pgdata(place)) != place.repository.name:
-            return None  # a cluster that the server was before
-    try:
-        with server.connect(place.key, place.server) as admin:
-            asked = admin.execute("SELECT clock_timestamp()").fetchone()
-            admin.execute("SELECT pg_current_xact_id()")
-            file = admin.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
-            deadline = time.monotonic() + ARCHIVED_SECONDS
-            while time.monotonic() < deadline:
-                if (last := ENGINE.inventory(place).last_archived) and file and last[8:] >= file[0][8:]:
-                    return asked[0].astimezone(UTC) if asked else None
-                time.sleep(0.2)
-    except (psycopg.Error, ServerError):
-        return None
-    return None
-
-
-def _pgdata(place: LocalArchive) -> Path:
-    return Path(_record(place.key, place.server).data_directory) / "pgdata"
+def _reference(key: str, name: str) -> Reference:
+    return Reference(stack=key, target="local", server=name)
 
 
 def _refuse_small_disk(directory: Path, backup: Physical, name: str) -> None:
@@ -347,11 +182,6 @@ def _refuse_small_disk(directory: Path, backup: Physical, name: str) -> None:
             "nothing was changed"
         )
         raise ServerError(msg)
-
-
-def _forget_recovery(file: Path) -> None:
-    text = file.read_text(encoding="utf-8")
-    paths.write_private(file, "".join(line for line in text.splitlines(keepends=True) if not ASKED.match(line)))
 
 
 @contextmanager
@@ -370,47 +200,13 @@ def _working(directory: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _exchange(new: Path, before: Path, live: Path) -> None:
-    """Give the live data's name to others in one step; the data that had it then have the name `before`."""
-    new.rename(before)
-    if not live.exists():  # lost, which may be why it is restored
-        before.rename(live)
-        return
-    if ctypes.CDLL(None, use_errno=True).renameat2(HERE, os.fsencode(before), HERE, os.fsencode(live), EXCHANGE):
-        fault = os.strerror(ctypes.get_errno())
-        msg = f"cannot put {before} into the place of {live}: {fault}; the live data are as they were"
-        raise ServerError(msg)
-
-
 def _put_back(key: str, name: str, directory: Path, before: Path) -> None:
     server.stop(key, name)
     with alone(key, name):
-        _exchange(before, before.with_name(f"{before.name}.failed"), directory / "pgdata")
+        exchanging.put_back(directory, before)
     server.start(server.recorded(key, name))
 
 
-def _timeline(directory: Path) -> int:
-    """Return the timeline on which the data are; 1 where they are lost."""
-    with suppress(KeelsonError):
-        told = private_root.find().run(
-            [private_root.find().program("pg_controldata"), "-D", f"{DATA}/pgdata"], data=directory
-        )
-        found = re.search(rb"TimeLineID:\s+(\d+)", told)
-        return int(found[1]) if found else 1
-    return 1
-
-
 def _note_branch(key: str, name: str, since: datetime | None = None) -> None:
-    """Keep in the archive that the live data are on a timeline that it does not know of; by default since the file about it was written."""
     place, _ = archive.find(key, name)
-    known = choosing.read_branches(place.repository) if place.repository.is_dir() else []
-    before = known[-1].timeline if known else 1
-    pgdata = _pgdata(place)
-    timeline = _timeline(pgdata.parent)
-    if timeline <= before or archive.identifier(pgdata) != place.repository.name:
-        return
-    file = pgdata / "pg_wal" / f"{timeline:08X}.history"
-    history = choosing.history_of(file.read_text(encoding="ascii")) if file.exists() else ()
-    since = since or datetime.fromtimestamp(file.stat().st_mtime if file.exists() else time.time(), UTC)
-    paths.private_directory(place.repository)
-    choosing.note_branch(place.repository, choosing.Branch(timeline, since.isoformat(), before, history))
+    exchanging.note_branch(Path(_record(key, name).data_directory), place.repository, since)

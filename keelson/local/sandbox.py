@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -42,6 +42,10 @@ class InPrivateRoot:
 
     root: PrivateRoot
     directory: Path
+    binds: Mapping[Path, str] = field(
+        default_factory=dict
+    )  # what a command may write beside it, and where it sees that
+    reads: Mapping[Path, str] = field(default_factory=dict)  # what it may only read
 
     @property
     def data(self) -> str:
@@ -54,7 +58,8 @@ class InPrivateRoot:
 
     def command(self, program: str, *arguments: str) -> list[str]:
         """Return the command line of a program that ends with the thread that starts it."""
-        return self.root.command([self.root.program(program), *arguments], data=self.directory, as_first_process=True)
+        words = [self.root.program(program), *arguments]
+        return self.root.command(words, data=self.directory, binds=self.binds, reads=self.reads, as_first_process=True)
 
     def postmasters(self, process: int) -> list[int]:
         """Return the children of bubblewrap."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keelson.entrances import Entrance, host_of
 from keelson.errors import ServerError, SettingsError, UnreachableError
@@ -14,6 +15,9 @@ from keelson.local import authorities, client, daemon, ports, server, supervisor
 from keelson.local.registry import Registry, ServerRecord
 from keelson.local.state import StateHere
 from keelson.target import Address, Certificate, Part
+
+if TYPE_CHECKING:
+    from keelson.local.archives import LocalArchives
 
 LOOPBACK = "127.0.0.1"
 AT_ONCE = 8  # parts that are asked at the same time
@@ -128,6 +132,12 @@ class LocalTarget(StateHere):
         """Refuse: these servers answer on the loopback interface alone."""
         msg = f"stack {stack} answers on this host only, not from a container; use the target docker or kubernetes"
         raise SettingsError(msg)
+
+    def archives(self) -> LocalArchives:
+        """Return what is done with directories of this machine."""
+        from keelson.local.archives import LocalArchives  # noqa: PLC0415 - slow, and most commands do without
+
+        return LocalArchives()
 
     def authority(self, stack: str) -> str:
         """Return the certificate that the stack's servers are verified against."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -13,6 +13,7 @@ from keelson.settings.model import AbsolutePath, Settings
 from keelson.settings.quantities import Quantity, count_quantity
 
 if TYPE_CHECKING:
+    from keelson.settings.images import ImageName
     from keelson.settings.stack import StackSettings
 
 Count = Annotated[int, Field(ge=1, le=1000)]
@@ -72,9 +73,21 @@ def faults(settings: StackSettings) -> Iterator[str]:
             "server of several instances, or volume snapshots"
         )
     if settings.target == "docker":
-        yield f"'point_in_time' of {asked[0]} is for the target local; take it out for docker, where databases are backed up one by one"
+        yield from _faults_on_docker(settings, asked)
     if settings.protected and settings.point_in_time.passphrase is None:
         yield (
             f"'point_in_time' of {asked[0]} needs a passphrase that outlives this machine; set one: `pulumi config set --secret --path "
             "keelson:point_in_time.passphrase`"
         )
+
+
+def _faults_on_docker(settings: StackSettings, asked: Sequence[str]) -> Iterator[str]:
+    if settings.point_in_time.directory:
+        yield "'point_in_time.directory' is for the target local; take it out for docker, where an archive lies on a volume of its own"
+    for name in asked:
+        image: ImageName = "timescaledb" if settings.servers[name].timescaledb else "postgres"
+        if settings.docker.images == "official" and image not in settings.docker.image:
+            yield (
+                f"'point_in_time' of {name} needs an image that has pgBackRest, and the official one is not known to; set `images: debian` "
+                f"below keelson:docker, or name an image of your own as `image.{image}` there"
+            )

@@ -16,7 +16,6 @@ import psycopg
 from keelson import migrations
 from keelson.agent import figures
 from keelson.agent.figures import DatabaseFigures, RedisFigures
-from keelson.backups.physical import state as archives
 from keelson.backups.physical.state import ArchiveState
 from keelson.endpoint import Reference, resolve
 from keelson.errors import KeelsonError, UnreachableError
@@ -91,7 +90,7 @@ class _Questions:
             for name in stack.settings.servers
         }
         self.archives = {
-            name: _asked(lambda name=name: archives.look(_reference(stack, name), limit))  # type: ignore[misc]
+            name: _asked(lambda name=name: place.archives().state(_reference(stack, name), limit))  # type: ignore[misc]
             for name in stack.settings.servers
             if point_in_time.is_archived(stack.settings, name)
         }

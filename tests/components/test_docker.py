@@ -99,6 +99,33 @@ def test_a_part_is_volumes_files_a_container_and_a_wait(recorder: Recorder, tmp_
 
 
 @pulumi.runtime.test
+def test_an_archive_is_a_volume_that_stays_and_that_only_its_server_writes(
+    recorder: Recorder, tmp_path: Path
+) -> pulumi.Output[None]:
+    platform = _platform(tmp_path, point_in_time={"enabled": True, "passphrase": PASSWORD.replace(" ", "-")})
+
+    def look(_: Any) -> None:
+        assert {"main-archive-data"} == recorder.of_type(VOLUME) - {"state", "backups"} - {
+            f"{part}-{what}" for part in ("main", "redis", "pgadmin") for what in ("data", "config")
+        }
+        seen = {
+            name: [
+                (each["containerPath"], each["readOnly"])
+                for each in given["volumes"]
+                if "-archive" in each["volumeName"]
+            ]
+            for name, given in recorder.inputs.items()
+            if recorder.types[name] == CONTAINER
+        }
+        reading = [("/var/lib/keelson/archives/main", True)]
+        assert seen == {"main": [("/archive", False)], "toolbox": reading, "agent": reading, "redis": [], "pgadmin": []}
+        assert recorder.options["main-archive-data"].retainOnDelete
+        assert PASSWORD.replace(" ", "-") not in json.dumps(recorder.inputs["main"], default=str)
+
+    return _made(platform).apply(look)
+
+
+@pulumi.runtime.test
 def test_a_container_has_no_rights_and_no_password(recorder: Recorder, tmp_path: Path) -> pulumi.Output[None]:
     redis = {"redis": {"passwords": {"admin": PASSWORD}}}
     platform = _platform(tmp_path, passwords={"notes_app_a": PASSWORD}, redis=redis, pgadmin={"password": PASSWORD})

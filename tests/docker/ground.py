@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,15 +41,16 @@ class Ground:
         """Ask the toolbox."""
         return toolbox.ask(self.place, self.key, operation, **arguments)
 
-    def make(self, backups: str = "") -> None:
+    def make(self, backups: str = "", archived: Sequence[str] = ()) -> None:
         """Make networks, volumes and the toolbox."""
         labels = {names.STACK_LABEL: self.key}
         for name in (names.network(self.key), names.admin_network(self.key), names.ports_network(self.key)):
             self.client.networks.create(name, internal=name != names.ports_network(self.key), labels=labels)
-        for volume in (names.state_volume(self.key), names.backups_volume(self.key)):
+        archives = [names.archive_volume(self.key, name) for name in archived]
+        for volume in (names.state_volume(self.key), names.backups_volume(self.key), *archives):
             self.client.volumes.create(volume, labels=labels)
         toolbox_setup.prepare_volumes(self.place, self.key, self.image, backups)
-        self._run(names.TOOLBOX, self.image, (inside.UID, inside.GID), inside.container(backups))
+        self._run(names.TOOLBOX, self.image, (inside.UID, inside.GID), inside.container(backups, archived))
         self.ask("register", environment="dev")
 
     def spec(self, name: str, kind: str, image: str, **settings: Any) -> DockerSpec:
@@ -133,14 +134,14 @@ def _health(made: ContainerSettings) -> Any:
 
 
 @contextmanager
-def ground(host: str, backups: str = "") -> Iterator[Ground]:
+def ground(host: str, backups: str = "", archived: Sequence[str] = ()) -> Iterator[Ground]:
     """Give a stack with a toolbox alone; in the end all of it is gone."""
     key = f"g{secrets.token_hex(4)}-dev"
     with closing(docker.DockerClient(base_url=host, version="auto", timeout=60)) as client:
         agent = images.build(client, ["agent"], lambda *_: None)[0]
         made = Ground(client, f"docker@{host}", key, agent.reference)
         try:
-            made.make(backups)
+            made.make(backups, archived)
             yield made
         finally:
             made.remove()

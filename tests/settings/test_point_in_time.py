@@ -12,7 +12,7 @@ from tests.settings.test_roles import refusal, stack_of
 
 
 def settings_of(root: Path, **settings: object) -> StackSettings:
-    return stack_of(root, {"auth": ""}, target="local", **settings).settings
+    return stack_of(root, {"auth": ""}, **{"target": "local", **settings}).settings
 
 
 def test_no_server_keeps_an_archive_unless_it_is_asked_for(tmp_path: Path) -> None:
@@ -35,7 +35,18 @@ def test_one_server_alone_may_keep_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"target": "docker", "point_in_time": True}, "'point_in_time' of main is for the target local"),
+        (
+            {"target": "docker", "point_in_time": True},
+            "'point_in_time' of main needs an image that has pgBackRest, and the official one is not known to; set `images: debian`",
+        ),
+        (
+            {
+                "target": "docker",
+                "docker": {"images": "debian"},
+                "point_in_time": {"enabled": True, "directory": "/mnt"},
+            },
+            "'point_in_time.directory' is for the target local",
+        ),
         ({"target": "kubernetes", "point_in_time": True}, "on kubernetes take it out, and use CloudNativePG's own"),
         ({"target": "local", "point_in_time": {"schedule": "never"}}, "keelson:point_in_time"),
         ({"target": "local", "point_in_time": {"enabled": True, "waiting": "much"}}, "keelson:point_in_time.waiting"),
@@ -50,6 +61,12 @@ def test_what_cannot_be_is_refused_in_one_sentence(tmp_path: Path, settings: dic
     said = refusal(tmp_path, {"auth": ""}, **settings)
     assert words in said
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("docker", [{"images": "debian"}, {"image": {"postgres": "registry.example/postgres:17"}}])
+def test_on_docker_it_takes_an_image_that_is_not_the_official_one(tmp_path: Path, docker: dict[str, object]) -> None:
+    settings = settings_of(tmp_path, target="docker", docker=docker, servers={"main": {}}, point_in_time=True)
+    assert is_archived(settings, "main")
 
 
 def test_a_protected_stack_with_a_passphrase_is_fine(tmp_path: Path) -> None:

@@ -329,3 +329,52 @@ def test_a_protected_stack_beside_it_keeps_data_and_passwords_through_a_destroy(
             assert connection.info.password in url
     finally:
         other.end()
+
+
+def test_a_server_is_restored_from_its_archive_which_outlives_the_stack(stack: DockerStack) -> None:
+    """Beside the live server, in its place, and, from the archive of a stack that was destroyed, in that of another one."""
+    servers = {"servers": {"main": {}}, "point_in_time": True, "agent": {}}
+    stack.write_settings(docker={"images": "debian"}, redis={}, pgadmin={"enabled": False}, **servers)
+    previewed = stack.keelson("preview")
+    assert "main: begins to archive its log, which takes another container" in previewed.stdout + previewed.stderr
+    stack.keelson("up")
+    wait_until(lambda: _archive(stack)["backed_up"], "no first backup was made", 120)
+    moment = stack.keelson("psql", "notes", "--role", "admin", "--", "-Atc", _NOW).stdout.strip()
+    stack.keelson("psql", "notes", "--role", "admin", "--", "-c", "DELETE FROM notes")
+
+    said = stack.keelson("restore", "--server", "main", "--at", moment, "--into", "then").stdout
+    assert f"then holds main as it was at {moment[:16]}" in said
+    found = stack.keelson("psql", "notes", "--beside", "then", "--", "-Atc", "SELECT count(*) FROM notes").stdout
+    assert found.splitlines()[-1] == "10"
+    listed = json.loads(stack.keelson("restore", "--server", "main", "--list", "--json").stdout)
+    assert [each["name"] for each in listed["beside"]] == ["then"]
+    said = stack.keelson("restore", "--server", "main", "--at", moment, "--in-place", "--confirm", "main").stdout
+    assert "the data of before are kept as pgdata.before-" in said
+    stack.keelson("up", "--", "--refresh")
+    assert stack.count("notes", "notes") == 10
+    assert "full" in stack.keelson("backup", "run", "--server", "main", "--full").stdout
+    assert "reads back, 2 backups" in stack.keelson("backup", "verify", "--server", "main").stdout
+    assert not _archive(stack)["fault"]
+    looked = {each["check"]: each for each in json.loads(stack.keelson("doctor", "--json", check=False).stdout)}
+    assert looked["archive main"]["level"] == "ok", looked["archive main"]["detail"]
+
+    stack.keelson("destroy", "--yes")
+    kept = [names.backups_volume(stack.key), names.archive_volume(stack.key, "main")]
+    assert stack.things() == sorted(kept), "the server beside it was left, or the archive was not"
+    stack.keelson("up")
+    stack.keelson("psql", "notes", "--role", "admin", "--", "-c", "DELETE FROM notes")
+    known = json.loads(stack.keelson("restore", "--server", "main", "--list", "--json").stdout)["archives"]
+    before = next(each["cluster"] for each in known if not each["present"])
+    stack.keelson(
+        *("restore", "--server", "main", "--at", "latest", "--in-place", "--cluster", before, "--confirm", "main")
+    )
+    stack.keelson("up", "--", "--refresh")
+    assert stack.count("notes", "notes") == 10
+
+
+_NOW = 'SELECT to_char(clock_timestamp(), \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
+
+
+def _archive(stack: DockerStack) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(stack.keelson("status", "--json", check=False).stdout)["archives"][0]
+    return found

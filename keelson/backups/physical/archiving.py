@@ -12,9 +12,42 @@ from keelson.errors import SettingsError
 from keelson.local.registry import KEY, new_password
 
 FOLDER = "archiving"  # in a server's own directory: the engine's configuration, and what waits to be sent
-DROPPED = f"/data/{FOLDER}/dropped"  # where the engine notes when it dropped which file of the log, as too many waited
+DROPPED = "dropped"  # in it, where the engine notes when it dropped which file of the log, as too many waited
 ARCHIVE = PurePosixPath("/archive")  # the repository, as the server sees it
+PASSPHRASE = "archive"  # noqa: S105 - the name under which a platform's state keeps the one that the settings chose
 PHYSICAL = "physical"  # no stack's key: that has a dash
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where programs see a server and its archive.
+
+    Attributes:
+        data: below it the server's files, `pgdata`, and what waits to be sent.
+        told: where the engine's configuration and scripts lie.
+        archive: the repository; with `by_cluster` the directory of all of the server's, each named as its database cluster.
+        by_cluster: whether the programs find out which of them it is: where they are told before there are data.
+        sockets: where the server's socket lies; empty where libpq's variables lead to it.
+    """
+
+    data: str = "/data"
+    told: str = f"/data/{FOLDER}"
+    archive: str = str(ARCHIVE)
+    by_cluster: bool = False
+    sockets: str = ""
+
+    @property
+    def pgdata(self) -> str:
+        """The server's files."""
+        return f"{self.data}/pgdata"
+
+    @property
+    def work(self) -> str:
+        """What the engine writes beside them."""
+        return f"{self.data}/{FOLDER}"
+
+
+IN_SANDBOX = Layout()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from keelson.backups.physical.archiving import Archiving
+from keelson.backups.physical.archiving import IN_SANDBOX, Archiving, Layout
 
 
 @dataclass(frozen=True)
@@ -57,23 +57,44 @@ class Goal:
 
 
 class Workplace(Protocol):
-    """Where the engine's programs see a server's directory as /data and its repository as /archive."""
+    """A server's archive: where programs run beside the server, and where those that only read the repository do."""
 
     @property
     def server(self) -> str:
         """The server's name, for messages."""
 
+    @property
+    def repository(self) -> Path:
+        """The repository of the database cluster that is meant, as this process sees it."""
+
+    @property
+    def layout(self) -> Layout:
+        """What programs see beside the server."""
+
+    @property
+    def reading(self) -> Layout:
+        """What programs see that only read the repository."""
+
     def run(self, argv: Sequence[str], *, seconds: float) -> subprocess.CompletedProcess[bytes]:
-        """Run a program to its end, with libpq's variables that lead to the server; raises KeelsonError."""
+        """Run a program to its end beside the server, where it reaches that; raises KeelsonError."""
+
+    def read(self, argv: Sequence[str], *, seconds: float) -> subprocess.CompletedProcess[bytes]:
+        """Run one to its end that needs the repository alone, and no server; raises KeelsonError."""
 
 
 class Engine(Protocol):
     """A program that archives and backs up; each method raises BackupError, in one sentence."""
 
-    command: str  # PostgreSQL's archive_command
+    def command(self, layout: Layout = IN_SANDBOX) -> str:
+        """Return PostgreSQL's archive_command."""
 
-    def files(self, archiving: Archiving, passphrase: str, port: int) -> Mapping[str, tuple[str, int]]:
-        """Return what lies in /data/archiving, by name: the text, and the file's mode."""
+    def files(
+        self, archiving: Archiving, passphrase: str, port: int, layout: Layout = IN_SANDBOX
+    ) -> Mapping[str, tuple[str, int]]:
+        """Return what lies in the layout's `told`, by name: the text, and the file's mode."""
+
+    def version(self) -> Sequence[str]:
+        """Return the command that says which version of the program there is, and fails where there is none."""
 
     def prepare(self, place: Workplace) -> None:
         """Make the repository, or recognise it."""
@@ -97,4 +118,4 @@ class Engine(Protocol):
         """Read all of the repository back; return what was read; raises DamagedError."""
 
     def restore(self, place: Workplace, goal: Goal) -> None:
-        """Write a server's files to /data/pgdata, ready to go forward to `goal`."""
+        """Write a server's files to `pgdata` of the layout `reading`, ready to go forward to `goal`."""

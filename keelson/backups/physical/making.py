@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from keelson import paths
+from keelson.backups.physical import places
 from keelson.backups.physical.chosen import ENGINE
 from keelson.backups.physical.engine import Inventory, Physical
 from keelson.errors import BackupError, DamagedError
-from keelson.local import archive
-from keelson.local import server as servers
 from keelson.wording import counted
 
 FULL_EVERY = 7  # days, where nobody says otherwise
@@ -27,10 +25,7 @@ class Kept:
 
 def prepare(key: str, server: str) -> None:
     """Make a server's repository, or recognise it, and send it a file of the log; raises KeelsonError."""
-    place, _ = archive.find(key, server)
-    if not place.repository.is_dir():
-        paths.private_directory(place.repository)
-        servers.restart(key, server)  # which sees it from its next start on
+    place, _ = places.find(key, server)
     ENGINE.prepare(place)
     ENGINE.check(place)
 
@@ -47,7 +42,7 @@ def back_up(key: str, server: str, *, full: bool | None = None, full_every: int 
     Raises:
         KeelsonError: it could not be made; earlier ones stay.
     """
-    place, _ = archive.find(key, server)
+    place, _ = places.find(key, server)
     ENGINE.prepare(place)
     if full is None:
         full = _is_full_due(ENGINE.inventory(place), full_every)
@@ -61,7 +56,7 @@ def back_up(key: str, server: str, *, full: bool | None = None, full_every: int 
 
 def verify(key: str, server: str) -> str:
     """Read all of a server's archive back; return what was read; raises DamagedError where something is not as it was written."""
-    place, _ = archive.find(key, server)
+    place, _ = places.find(key, server)
     read = ENGINE.verify(place)
     if gaps := ENGINE.gaps(place.repository):
         (last, first), more = gaps[0], f", and {counted(len(gaps) - 1, 'further gap')}" if len(gaps) > 1 else ""
@@ -75,9 +70,8 @@ def verify(key: str, server: str) -> str:
 
 def every(key: str, server: str) -> list[Kept]:
     """Return the archives of a server: of what it is now, and of clusters that it was before; raises KeelsonError."""
-    present, _ = archive.find(key, server)
-    names = archive.clusters(key, server)
-    found = [(name, archive.find(key, server, name)[0]) for name in names]
+    present, _ = places.find(key, server)
+    found = [(name, places.find(key, server, name)[0]) for name in places.clusters(key, server)]
     return [Kept(name, name == present.repository.name, ENGINE.inventory(place)) for name, place in found]
 
 

@@ -11,38 +11,41 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from keelson.backups.physical.archiving import ARCHIVE, DROPPED, FOLDER, Archiving
+from keelson.backups.physical.archiving import DROPPED, IN_SANDBOX, Archiving, Layout
 from keelson.backups.physical.engine import Goal, Inventory, Physical, Workplace
 from keelson.errors import BackupError, DamagedError
 
 STANZA = "main"
 PROGRAM = "/usr/bin/pgbackrest"
-HERE = f"/data/{FOLDER}"
-CONFIGURATION = f"{HERE}/pgbackrest.conf"
+CONFIGURATION, WRAPPER, PUSH = "pgbackrest.conf", "pgbackrest", "pgbackrest-push"
 SECONDS, LONGEST = 120.0, 24 * 3600.0
 PROCESSES = 2
 ARCHIVED_WITHIN = 60  # seconds until a file that was sent must be there
 NO_STANZA, READABLE = {1, 3}, {0, 2}  # of what `info` says; 2: there is no backup yet
 PAUSE = 0.3  # seconds until a lock is asked for again
-PUSH = f"""\
+PUSHING = """\
 #!/bin/sh
 # Written by Keelson. Sends a file of the log; what had to be dropped is noted for `keelson status`.
-said=$({PROGRAM} --config={CONFIGURATION} --cmd={HERE}/pgbackrest --stanza={STANZA} archive-push "$1" 2>&1)
+said=$({told}/{wrapper} --config={told}/{configuration} --cmd={told}/{wrapper} --stanza={stanza} archive-push "$1" 2>&1)
 status=$?
 [ -z "$said" ] || printf '%s\\n' "$said" >&2
-case $said in *"dropped WAL file"*) printf '%s %s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${{1##*/}}" >>{DROPPED} ;; esac
+case $said in *"dropped WAL file"*) printf '%s %s\\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)" "${{1##*/}}" >>{work}/{dropped} ;; esac
 exit $status
 """
-DETACHED = f"""\
+WRAPPING = """\
 #!/bin/sh
 # Written by Keelson. The process that sends the log ends well for whoever inherits it; the log's files say how it went.
-case " $* " in *" archive-push:async "*) {PROGRAM} "$@"; exit 0 ;; esac
-exec {PROGRAM} "$@"
+{which}case " $* " in *" archive-push:async "*) {program} "$@"; exit 0 ;; esac
+exec {program} "$@"
+"""
+WHICH = """\
+PGBACKREST_REPO1_PATH={archive}/$(od -An -tu8 -N8 {pgdata}/global/pg_control | tr -d ' ') # as PostgreSQL names the cluster
+export PGBACKREST_REPO1_PATH
 """
 _SAID = re.compile(r"(?:ERROR|WARN): (?:\[(\d+)\]: )?(.*)")
 _SEGMENT = re.compile(r"[0-9A-F]{24}(?=-[0-9a-f]{40})")
@@ -56,15 +59,25 @@ class BusyError(BackupError):
 class PgBackRest:
     """See `keelson.backups.physical.engine.Engine` for what each method is for."""
 
-    command = f"{HERE}/pgbackrest-push %p"  # which `check` finds its own name in
+    def command(self, layout: Layout = IN_SANDBOX) -> str:
+        """Return the script's, in which `check` finds its own name."""
+        return f"{layout.told}/{PUSH} %p"
 
-    def files(self, archiving: Archiving, passphrase: str, port: int) -> Mapping[str, tuple[str, int]]:
+    def files(
+        self, archiving: Archiving, passphrase: str, port: int, layout: Layout = IN_SANDBOX
+    ) -> Mapping[str, tuple[str, int]]:
         """Return its configuration and two small scripts."""
+        names = {"configuration": CONFIGURATION, "wrapper": WRAPPER, "stanza": STANZA, "dropped": DROPPED}
+        which = WHICH.format(archive=layout.archive, pgdata=layout.pgdata) if layout.by_cluster else ""
         return {
-            "pgbackrest.conf": (_configuration(archiving, passphrase, port), 0o600),
-            "pgbackrest-push": (PUSH, 0o700),
-            "pgbackrest": (DETACHED, 0o700),
+            CONFIGURATION: (_configuration(archiving, passphrase, port, layout), 0o600),
+            PUSH: (PUSHING.format(**names, told=layout.told, work=layout.work), 0o700),
+            WRAPPER: (WRAPPING.format(program=PROGRAM, which=which), 0o700),
         }
+
+    def version(self) -> Sequence[str]:
+        """Return its own command."""
+        return (PROGRAM, "version")
 
     def prepare(self, place: Workplace) -> None:
         """Make the stanza, or recognise it; while that has not been made, whoever sends the log holds its lock again and again."""
@@ -107,7 +120,7 @@ class PgBackRest:
 
     def verify(self, place: Workplace) -> str:
         """Read all of it back, and hold it against its checksums."""
-        said = self._run(
+        said = self._read(
             place, "verify", "--output=text", "--verbose", what="reading the repository back", seconds=LONGEST
         )
         lines = [line.strip() for line in said.splitlines() if line.strip()]
@@ -131,24 +144,40 @@ class PgBackRest:
             else ("--type=default",)
         )
         options = (f"--set={goal.label}", *until, f"--target-timeline={goal.timeline}")
-        self._run(place, "restore", *options, what="the restore", seconds=LONGEST)
+        where = (f"--pg1-path={place.reading.pgdata}", f"--repo1-path={place.reading.archive}")
+        self._read(place, "restore", *where, *options, what="the restore", seconds=LONGEST)
 
     def _told(self, place: Workplace) -> dict[str, Any]:
-        told = json.loads(self._run(place, "info", "--output=json", what="reading the repository"), strict=False)
+        told = json.loads(self._read(place, "info", "--output=json", what="reading the repository"), strict=False)
         return next((stanza for stanza in told if stanza["name"] == STANZA), {})
 
     @staticmethod
     def _run(place: Workplace, command: str, *options: str, what: str, seconds: float = SECONDS) -> str:
-        argv = [PROGRAM, f"--config={CONFIGURATION}", f"--stanza={STANZA}", *options, command]
-        done = place.run(argv, seconds=seconds)
-        if done.returncode:
-            raise _failure(place, done, what)
-        return done.stdout.decode(errors="replace")
+        """Run a command that needs the server."""
+        done = place.run(_argv(place.layout, command, options), seconds=seconds)
+        return _output(place, done, what)
+
+    @staticmethod
+    def _read(place: Workplace, command: str, *options: str, what: str, seconds: float = SECONDS) -> str:
+        """Run a command that does with the repository alone."""
+        done = place.read(_argv(place.reading, command, options), seconds=seconds)
+        return _output(place, done, what)
 
 
-def _configuration(archiving: Archiving, passphrase: str, port: int) -> str:
+def _argv(layout: Layout, command: str, options: Sequence[str]) -> list[str]:
+    program = f"{layout.told}/{WRAPPER}" if layout.by_cluster else PROGRAM
+    return [program, f"--config={layout.told}/{CONFIGURATION}", f"--stanza={STANZA}", *options, command]
+
+
+def _output(place: Workplace, done: subprocess.CompletedProcess[bytes], what: str) -> str:
+    if done.returncode:
+        raise _failure(place, done, what)
+    return done.stdout.decode(errors="replace")
+
+
+def _configuration(archiving: Archiving, passphrase: str, port: int, layout: Layout) -> str:
     told = {
-        "repo1-path": str(ARCHIVE),
+        **({} if layout.by_cluster else {"repo1-path": layout.archive}),
         "repo1-cipher-type": "aes-256-cbc",
         "repo1-cipher-pass": passphrase,
         "repo1-retention-full": archiving.keep_full,
@@ -160,13 +189,14 @@ def _configuration(archiving: Archiving, passphrase: str, port: int) -> str:
         "archive-timeout": ARCHIVED_WITHIN,
         "archive-push-queue-max": archiving.waiting,
         "start-fast": "y",
-        "spool-path": f"{HERE}/spool",
-        "lock-path": f"{HERE}/lock",
+        "spool-path": f"{layout.work}/spool",
+        "lock-path": f"{layout.work}/lock",
         "log-level-file": "off",
         "log-level-console": "warn",
         "log-timestamp": "n",
     }
-    server = {"pg1-path": "/data/pgdata", "pg1-port": port, "pg1-user": "postgres"}
+    socket = {"pg1-socket-path": layout.sockets} if layout.sockets else {}
+    server = {"pg1-path": layout.pgdata, "pg1-port": port, "pg1-user": "postgres", **socket}
     sections: dict[str, Mapping[str, object]] = {
         "global": told,
         "global:archive-push": {"archive-async": "y"},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 
@@ -11,12 +13,12 @@ from keelson.agent import jobs
 from keelson.agent import state as runs
 from keelson.agent.jobs import Job
 from keelson.backups.overdue import PATIENCE, is_since
-from keelson.backups.physical import waiting
+from keelson.backups.physical import places, waiting
 from keelson.backups.physical.chosen import ENGINE
+from keelson.backups.physical.engine import Workplace
 from keelson.backups.physical.waiting import Waiting
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
 from keelson.errors import KeelsonError
-from keelson.local import archive
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class ArchiveState:
 def look(reference: Reference, limit: int) -> ArchiveState:
     """Return how the archive of a server is; raises KeelsonError or psycopg.Error where it cannot be asked."""
     key, server, now = reference.stack, reference.server, datetime.now(UTC)
-    place, _ = archive.find(key, server)
+    place, _ = places.find(key, server)
     last = ENGINE.newest(place.repository)
     with resolve(reference.to(database=MAINTENANCE_DATABASE)).connect("keelson archive", patience=0) as connection:
         connection.execute("SET statement_timeout = '2s'")
@@ -56,7 +58,26 @@ def of_job(job: Job) -> ArchiveState:
         return ArchiveState(job.reference.server, fault=str(fault).strip().splitlines()[0])
 
 
-def _missing(place: archive.LocalArchive) -> str:
+def values(found: ArchiveState) -> dict[str, Any]:
+    """Return it as JSON has it."""
+    told = found.waiting and waiting.values(found.waiting)
+    return {
+        "server": found.server,
+        "backed_up": found.backed_up and found.backed_up.isoformat(),
+        "waiting": told,
+        "fault": found.fault,
+    }
+
+
+def from_values(told: Mapping[str, Any]) -> ArchiveState:
+    """Return the state that was told as values."""
+    backed_up = told["backed_up"] and datetime.fromisoformat(told["backed_up"])
+    return ArchiveState(
+        told["server"], backed_up, told["waiting"] and waiting.from_values(told["waiting"]), told["fault"]
+    )
+
+
+def _missing(place: Workplace) -> str:
     if place.repository.is_dir():
         return ""
     return f"the archive of {place.server} is missing ({place.repository}); mount its disk and run `keelson restart {place.server}`"

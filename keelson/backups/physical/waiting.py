@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
-from keelson.backups.physical.archiving import DROPPED
+from keelson.backups.physical.archiving import DROPPED, FOLDER
 from keelson.wording import counted
 
 PATIENCE = 300.0  # seconds that something may wait before it is said to be stuck
 QUIET = 60.0  # seconds after which what was written is archived in any case
+TIMES = ("archived", "oldest", "at")
 FAR = 0.5  # of what may wait before it is dropped
 
 
@@ -77,8 +79,20 @@ class Waiting:
 def ask(connection: psycopg.Connection, limit: int) -> Waiting:
     """Ask a server as its administrator; raises psycopg.Error."""
     with connection.cursor(row_factory=dict_row) as cursor:
-        found = cursor.execute(_question(), {"dropped": DROPPED}).fetchone() or {}
+        found = cursor.execute(_question(), {"dropped": f"/../{FOLDER}/{DROPPED}"}).fetchone() or {}
     return _waiting(found, limit)
+
+
+def values(told: Waiting) -> dict[str, Any]:
+    """Return it as JSON has it."""
+    times = {name: at.isoformat() if (at := getattr(told, name)) else None for name in TIMES}
+    return asdict(told) | times | {"dropped": [each.isoformat() for each in told.dropped]}
+
+
+def from_values(told: Mapping[str, Any]) -> Waiting:
+    """Return what was told as values."""
+    times = {name: told[name] and datetime.fromisoformat(told[name]) for name in TIMES}
+    return Waiting(**{**told, **times, "dropped": tuple(datetime.fromisoformat(each) for each in told["dropped"])})
 
 
 def _waiting(found: Mapping[str, object], limit: int) -> Waiting:
