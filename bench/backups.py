@@ -1,9 +1,11 @@
 """How long backups and restores of one database take, and how large they are, beside what others do with PostgreSQL's own programs.
 
-Usage: python -m bench.backups [--megabytes N] [--runs N] [--only WORD,…]
+Usage: python -m bench.backups [--megabytes N] [--runs N] [--only WORD,…] [--shape tables|series] [--drill]
 
 Prints a table in Markdown: medians over the runs, in seconds, of whole processes, start-up included. The database is generated: half of
-it wide rows, half a time series. Keelson's figure holds reading all of it back and a hash of every row; the others write, and nothing more.
+it wide rows, half a time series (a hypertable with `--shape series`). Keelson's figure holds reading all of it back and a hash of every row;
+the others write, and nothing more, but for the one that says so: it has pg_restore read all of it, and hashes the files. pgBackRest, which
+Keelson runs for archives of whole servers, comes last, as the server is started anew for it; its restore brings up a server.
 Processor time is that of all processes, the server's too: on a machine that has other work it says more than the seconds that passed.
 Memory is that of the largest process, and never less than that of this one, which starts them.
 """
@@ -26,12 +28,15 @@ from pathlib import Path
 from bench.machine import load, machine
 from keelson.backups import keys
 from keelson.backups.copies import drop_copies
+from keelson.backups.drills.drilling import Plan, drill
 from keelson.backups.engines import Destination
 from keelson.backups.making import MANUAL, Source, back_up, restore
+from keelson.backups.physical import making as physical
+from keelson.backups.physical.archiving import Archiving
 from keelson.backups.store import Store
 from keelson.backups.terms import Terms
 from keelson.endpoint import Reference, resolve
-from keelson.local import stack, volume
+from keelson.local import recovery, stack, volume
 from keelson.postgres.databases import ensure_database
 from keelson.postgres.names import RoleNames
 from keelson.postgres.roles import ensure_roles
@@ -48,12 +53,16 @@ DATA = """
             now() - id * interval '1 minute' AS created_at, (random() * 1e6)::numeric(12, 2) AS balance, repeat(chr(65 + (id % 26)::int), 40) AS filler
         FROM generate_series(1::bigint, {wide}) AS id;
     ALTER TABLE accounts ADD PRIMARY KEY (id);
-    CREATE TABLE readings AS
+    CREATE TABLE readings (at timestamptz NOT NULL, sensor int, value float8, quality numeric(6, 3));
+    {series}
+    INSERT INTO readings
         SELECT timestamptz '2026-01-01' + id * interval '1 second' AS at, (id % 500)::int AS sensor,
             (20 + 5 * sin(id / 3600.0) + random())::float8 AS value, (random() * 100)::numeric(6, 3) AS quality
         FROM generate_series(1::bigint, {readings}) AS id;
     CREATE INDEX ON readings (sensor, at);
 """
+TABLES, SERIES = "tables", "series"
+HYPERTABLE = "SELECT create_hypertable('readings', 'at', create_default_indexes => false);"
 
 
 @dataclass(frozen=True)
@@ -72,9 +81,15 @@ WAYS = (
         "gunzip < {out} | psql -q -v ON_ERROR_STOP=1 -d {into} > /dev/null",
     ),
     Way("pg_dump -Fc", "pg_dump -Fc -f {out} {db}", "pg_restore -d {into} {out}"),
-    Way("pg_dump -Fd -j2 zstd", "pg_dump -Fd -j2 --compress=zstd -f {out} {db}", "pg_restore -j2 -d {into} {out}"),
+    Way("pg_dump -Fd -j2 zstd", "pg_dump -Fd -j2 --compress=zstd -f {out} {db}", "pg_restore {jobs} -d {into} {out}"),
+    Way(
+        "pg_dump -Fd -j2 zstd, read back",
+        "pg_dump -Fd -j2 --compress=zstd -f {out} {db}; pg_restore -f /dev/null {out}; sha256sum {out}/* > {out}.sha256; rm {out}.sha256",
+        "pg_restore {jobs} -d {into} {out}",
+    ),
 )
-KEELSON, ENCRYPTED = "keelson", "keelson, encrypted"
+KEELSON, ENCRYPTED, PHYSICAL = "keelson", "keelson, encrypted", "pgBackRest, whole server"
+PARAMETERS = {"max_wal_size": "4GB"}
 TICKS = os.sysconf("SC_CLK_TCK")  # of /proc/<pid>/stat, a second
 
 
@@ -96,39 +111,51 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=2000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--only", default="", help="ways, by words that their names contain")
+    parser.add_argument("--shape", choices=(TABLES, SERIES), default=TABLES)
+    parser.add_argument("--drill", action="store_true", help="make a drill of the last backup of Keelson's as well")
     parser.add_argument("--do", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.do:
         _do(*arguments.do)
         return
     began = load()
-    with tempfile.TemporaryDirectory(prefix="keelson-bench-") as folder, _server(Path(folder)) as owner:
-        size = _generate(owner, arguments.megabytes)
+    with (
+        tempfile.TemporaryDirectory(prefix="keelson-bench-") as folder,
+        _server(Path(folder), arguments.shape) as local,
+    ):
+        size = _generate(local.stack_id, arguments.megabytes, arguments.shape)
         words = [word for word in arguments.only.split(",") if word]
         names = [KEELSON, ENCRYPTED, *(way.name for way in WAYS)]
         measured = {name: Measured() for name in names if not words or any(word in name for word in words)}
         for run in range(arguments.runs):
             for name, found in measured.items():
-                _measure(name, found, Path(folder) / "out", owner)
-                print(f"{run + 1}: {name} {found.write[-1]:.1f} s, {found.read[-1]:.1f} s", file=sys.stderr, flush=True)
+                _measure(name, found, Path(folder) / "out", local.stack_id, arguments.shape)
+                _tell(run, name, found)
+        drilled = _drilled(Path(folder) / "out") if arguments.drill else ""
+        if not words or any(word in PHYSICAL for word in words):
+            measured[PHYSICAL] = _physical(local, arguments.runs)
     _print(measured, size)
-    print(f"\n{machine()}; load average before {began}, after {load()}; medians of {arguments.runs} runs")
+    print(f"\n{drilled}{machine()}; load average before {began}, after {load()}; medians of {arguments.runs} runs")
+
+
+def _tell(run: int, name: str, found: Measured) -> None:
+    print(f"{run + 1}: {name} {found.write[-1]:.1f} s, {found.read[-1]:.1f} s", file=sys.stderr, flush=True)
 
 
 @contextmanager
-def _server(home: Path) -> Iterator[str]:
-    """Run a server of target local whose stack lies below `home`; gives the stack's id."""
+def _server(home: Path, shape: str = TABLES) -> Iterator[LocalStack]:
+    """Run a server of target local whose stack lies below `home`."""
     for name in ("STATE_HOME", "DATA_HOME", "CONFIG_HOME", "RUNTIME_DIR"):
         os.environ[f"XDG_{name}"] = str(home / name.lower())
     local = LocalStack(KEY, stack.register(KEY, "dev"))
     try:
-        local.up(timescale=False, parameters={"max_wal_size": "4GB"})
-        yield local.stack_id
+        local.up(timescale=shape == SERIES, parameters=PARAMETERS)
+        yield local
     finally:
         local.end()
 
 
-def _generate(owner: str, megabytes: int) -> int:
+def _generate(owner: str, megabytes: int, shape: str = TABLES) -> int:
     """Make the service's database and fill it; returns its size in bytes."""
     with resolve(ADMINISTRATOR).connect() as admin:
         ensure_roles(admin, owner, SERVICE, dict.fromkeys(RoleNames(SERVICE).logins, "a password of 24 letters"))
@@ -138,27 +165,29 @@ def _generate(owner: str, megabytes: int) -> int:
             owner,
             SERVICE,
             RoleNames(SERVICE).owner,
-            (),
+            ("timescaledb",) if shape == SERIES else (),
         )
     half = megabytes * 500_000
     with resolve(ADMINISTRATOR.to(database=SERVICE)).connect() as connection:
-        connection.execute(DATA.format(wide=half // WIDE_ROW, readings=half // READING))
+        rows = {"wide": half // WIDE_ROW, "readings": half // READING}
+        connection.execute(DATA.format(**rows, series=HYPERTABLE if shape == SERIES else ""))
         connection.execute("VACUUM ANALYZE")
         row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
     return int(row[0]) if row else 0
 
 
-def _measure(name: str, found: Measured, out: Path, owner: str) -> None:
+def _measure(name: str, found: Measured, out: Path, owner: str, shape: str) -> None:
     way = next((way for way in WAYS if way.name == name), None)
     itself = f"{sys.executable} -m bench.backups --do {{}} {out} '{name}'"
     write, read = (way.write, way.read) if way else (itself.format("write"), itself.format("read"))
     shutil.rmtree(out, ignore_errors=True)
     out.unlink(missing_ok=True)
-    words = {"db": SERVICE, "out": out, "into": COPY}
+    jobs = "-j2" if shape == TABLES else ""  # TimescaleDB's catalog has to come in its order
+    words = {"db": SERVICE, "out": out, "into": COPY, "jobs": jobs}
     _timed(write.format(**words), found, found.write, found.write_work)
     found.size = sum(path.stat().st_size for path in [out, *out.rglob("*")] if path.is_file())
     if way:
-        _new_database()
+        _new_database(shape)
     try:
         _timed(read.format(**words), found, found.read, found.read_work)
     finally:
@@ -201,8 +230,35 @@ def _server_seconds() -> float:
     sys.exit(f"there is no server on {data!r}")
 
 
+def _physical(local: LocalStack, runs: int) -> Measured:
+    """Let the server keep an archive, and measure full backups of it and servers that are restored from them."""
+    local.up(timescale=False, parameters=PARAMETERS, archiving=Archiving())
+    physical.prepare(KEY, "main")
+    found = Measured()
+    itself = f"{sys.executable} -m bench.backups --do {{}} - '{PHYSICAL}'"
+    for run in range(runs):
+        _timed(itself.format("write"), found, found.write, found.write_work)
+        _timed(itself.format("read"), found, found.read, found.read_work)
+        recovery.discard_all(KEY)
+        _tell(run, PHYSICAL, found)
+    found.size = physical.every(KEY, "main")[0].inventory.backups[-1].stored
+    return found
+
+
+def _drilled(out: Path) -> str:
+    """Make a drill of the last backup, and say how long it took."""
+    begun, store = time.monotonic(), Store(KEY, out)
+    if (last := store.last(SERVICE)) is None:
+        sys.exit(f"there is no backup of {SERVICE} in {store.directory} for a drill; measure keelson last, with --only")
+    done = drill(last, Plan(store, "local"))
+    return f"a drill of it: {time.monotonic() - begun:.1f} s, {'well' if done.well else 'not well'}; "
+
+
 def _do(what: str, directory: str, name: str) -> None:
     """Do one thing with Keelson, as its commands do."""
+    if name == PHYSICAL:
+        physical.back_up(KEY, "main", full=True) if what == "write" else recovery.beside(KEY, "main", None)
+        return
     recipients = keys.ensure(KEY).recipients if name == ENCRYPTED else ()
     store = Store(KEY, Path(directory), Terms(recipients=recipients))
     if what == "write":
@@ -214,9 +270,13 @@ def _do(what: str, directory: str, name: str) -> None:
     restore(last, Destination(SERVICE, ADMINISTRATOR.to(database=COPY)))
 
 
-def _new_database() -> None:
+def _new_database(shape: str) -> None:
     with resolve(ADMINISTRATOR).connect() as admin:
         admin.execute(f"CREATE DATABASE {COPY} TEMPLATE template0")
+    if shape == SERIES:
+        with resolve(ADMINISTRATOR.to(database=COPY)).connect() as connection:
+            connection.execute("CREATE EXTENSION timescaledb")
+            connection.execute("SELECT timescaledb_pre_restore()")
 
 
 def _drop(way: Way | None, owner: str) -> None:
