@@ -127,11 +127,13 @@ def main() -> None:
         words = [word for word in arguments.only.split(",") if word]
         names = [KEELSON, ENCRYPTED, *(way.name for way in WAYS)]
         measured = {name: Measured() for name in names if not words or any(word in name for word in words)}
+        drilled = ""
         for run in range(arguments.runs):
             for name, found in measured.items():
                 _measure(name, found, Path(folder) / "out", local.stack_id, arguments.shape)
                 _tell(run, name, found)
-        drilled = _drilled(Path(folder) / "out") if arguments.drill else ""
+                if arguments.drill and name == KEELSON:
+                    drilled = _drilled(Path(folder) / "out")
         if not words or any(word in PHYSICAL for word in words):
             measured[PHYSICAL] = _physical(local, arguments.runs)
     _print(measured, size)
@@ -249,7 +251,7 @@ def _drilled(out: Path) -> str:
     """Make a drill of the last backup, and say how long it took."""
     begun, store = time.monotonic(), Store(KEY, out)
     if (last := store.last(SERVICE)) is None:
-        sys.exit(f"there is no backup of {SERVICE} in {store.directory} for a drill; measure keelson last, with --only")
+        sys.exit(f"there is no backup of {SERVICE} in {store.directory} for a drill")
     done = drill(last, Plan(store, "local"))
     return f"a drill of it: {time.monotonic() - begun:.1f} s, {'well' if done.well else 'not well'}; "
 
