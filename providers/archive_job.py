@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from keelson.agent import jobs
@@ -26,6 +26,9 @@ class ArchiveJobInputs:
     directory: str = ""
     waiting: int = 0
     keep_full: int = 0
+    drill: str = ""  # when it is drilled; empty: never
+    databases: dict[str, dict[str, str]] = field(default_factory=dict)  # that the server has, each with its checks
+    kept: str = ""  # where drills are kept: the settings' backup.directory
     mark: str = ""
 
     @property
@@ -38,6 +41,19 @@ class ArchiveJobInputs:
             schedule=self.schedule,
             time_zone=self.time_zone,
             settings={"full_every": self.full_every, "waiting": self.waiting, "at_once": True},
+            registered=time.time(),
+        )
+
+    @property
+    def drill_job(self) -> jobs.Job:
+        """What the agent takes as its drill."""
+        return jobs.Job(
+            name=jobs.archive_drill_of(self.reference.server),
+            kind=jobs.ARCHIVE_DRILL,
+            reference=self.reference,
+            schedule=self.drill,
+            time_zone=self.time_zone,
+            settings={"databases": self.databases, "directory": self.kept},
             registered=time.time(),
         )
 
@@ -54,6 +70,9 @@ class ArchiveJobProvider(JobProvider[ArchiveJobInputs]):
         "directory",
         "waiting",
         "keep_full",
+        "drill",
+        "databases",
+        "kept",
         "mark",
     )
 
@@ -66,6 +85,10 @@ class ArchiveJobProvider(JobProvider[ArchiveJobInputs]):
         place = target(inputs.reference.target)
         place.archives().prepare(inputs.reference.stack, inputs.reference.server)
         place.put_job(inputs.reference.stack, inputs.job)
+        if inputs.drill:
+            place.put_job(inputs.reference.stack, inputs.drill_job)
+        else:
+            place.drop_job(inputs.reference.stack, jobs.archive_drill_of(inputs.reference.server))
         return {}
 
     def remove(self, state: Bag) -> None:
@@ -73,6 +96,7 @@ class ArchiveJobProvider(JobProvider[ArchiveJobInputs]):
         reference = Reference(**state["reference"])
         with suppress(UnreachableError):  # with the stack's state, the job is gone too
             target(reference.target).archives().discard_all(reference.stack, reference.server)
+            target(reference.target).drop_job(reference.stack, jobs.archive_drill_of(reference.server))
             super().remove(state)
 
 

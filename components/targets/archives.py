@@ -7,6 +7,7 @@ from typing import Any
 
 from pulumi import Output, ResourceOptions
 
+from keelson.backups.drills.checks import read_checks
 from keelson.backups.physical.archiving import PASSPHRASE
 from keelson.endpoint import Reference
 from keelson.settings import point_in_time
@@ -53,9 +54,19 @@ def archive_job(stack: Stack, server: str, opts: ResourceOptions, marks: Mapping
         "reference": Reference(stack=stack.key, target=stack.settings.place, server=server).as_input(),
         **settings.model_dump(include={"schedule", "time_zone", "full_every"}),
         **_archiving(stack),
+        **_drill(stack, server),
         **marks,
     }
     return ArchiveJob(f"{server}-archive", told, opts)
+
+
+def _drill(stack: Stack, server: str) -> dict[str, Any]:
+    """Return when the archive is drilled, and with which checks; nothing where it is not."""
+    if not (schedule := stack.settings.point_in_time.drilled):
+        return {}
+    named = [name for name, each in stack.databases.items() if each.server == server]
+    checks = {name: read_checks(stack.root / stack.directory(name) / "checks") for name in named}
+    return {"drill": schedule, "databases": checks, "kept": str(stack.settings.backup.directory or "")}
 
 
 def _archiving(stack: Stack) -> dict[str, Any]:

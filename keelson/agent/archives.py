@@ -54,7 +54,18 @@ def metrics(found: Iterable[ArchiveState]) -> Iterator[Metric]:
     last = GaugeMetricFamily(
         "keelson_archive_backup_timestamp_seconds", "Begin of the newest backup.", labels=["server"]
     )
+    drilled = GaugeMetricFamily(
+        "keelson_archive_drill_timestamp_seconds", "The last drill of the archive.", labels=["server"]
+    )
+    proven = GaugeMetricFamily("keelson_archive_drill_well", "Whether that found nothing wrong.", labels=["server"])
+    took = GaugeMetricFamily(
+        "keelson_archive_drill_recovery_seconds", "How long it took until a server was there.", labels=["server"]
+    )
     for each in found:
+        if each.drilled:
+            drilled.add_metric([each.server], each.drilled.timestamp())
+            proven.add_metric([each.server], float(each.proven))
+            took.add_metric([each.server], each.recovery_seconds or 0.0)
         well.add_metric([each.server], float(not each.fault))
         if each.waiting:
             waiting.add_metric([each.server], each.waiting.bytes)
@@ -64,7 +75,7 @@ def metrics(found: Iterable[ArchiveState]) -> Iterator[Metric]:
             last.add_metric([each.server], each.backed_up.timestamp())
     if not last.samples and not well.samples:
         return
-    yield from (well, waiting, exposed, dropped, last)
+    yield from (well, waiting, exposed, dropped, last, drilled, proven, took)
 
 
 def _shown(each: ArchiveState) -> dict[str, Any]:
@@ -77,4 +88,6 @@ def _shown(each: ArchiveState) -> dict[str, Any]:
         "last_archived": told and told.archived and told.archived.isoformat(timespec="seconds"),
         "waiting_bytes": told and told.bytes,
         "exposed_seconds": told and round(told.exposed),
+        "last_drill": each.drilled and each.drilled.isoformat(timespec="seconds"),
+        "recovery_seconds": each.recovery_seconds,
     }

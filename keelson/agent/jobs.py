@@ -16,7 +16,8 @@ from keelson.errors import PlatformError, SettingsError
 from keelson.local import registry
 from keelson.schedule import Schedule
 
-ARCHIVE = "archive"  # the kind of job that is done with a whole server
+ARCHIVE, ARCHIVE_DRILL = "archive", "archive-drill"  # kinds of job that are done with a whole server
+OF_SERVERS = frozenset({ARCHIVE, ARCHIVE_DRILL})
 YEAR_3000 = 32_503_680_000  # seconds since 1970; what is beyond is no time
 
 
@@ -26,7 +27,7 @@ class Job:
 
     Attributes:
         name: the job's name in the stack, for example `backup-auth`.
-        kind: what is done: `backup`, `drill` or `archive`.
+        kind: what is done: `backup`, `drill`, `archive` or `archive-drill`.
         reference: the database or Redis that it is done with, as its administrator.
         engine: what answers there: `postgres` or `redis`.
         schedule: a cron expression of five fields.
@@ -70,6 +71,11 @@ def drill_of(name: str) -> str:
 def archive_of(server: str) -> str:
     """Return the name of the job that backs up the server `server` as a whole."""
     return f"{ARCHIVE}-{server}"
+
+
+def archive_drill_of(server: str) -> str:
+    """Return the name of the job that drills the archive of a server; no database has a dash in its name."""
+    return f"drill-server-{server}"
 
 
 def put(key: str, job: Job) -> None:

@@ -15,6 +15,7 @@ MODULES = {
     "backup": "keelson.backups.scheduled",
     "drill": "keelson.backups.drills.scheduled",
     "archive": "keelson.backups.physical.scheduled",
+    "archive-drill": "keelson.backups.physical.scheduled_drill",
 }
 
 

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from keelson.agent import archives, figures
 from keelson.agent.figures import BackupFigures, DatabaseFigures, RedisFigures
 from keelson.agent.health import Parts
-from keelson.agent.jobs import ARCHIVE, Job
+from keelson.agent.jobs import OF_SERVERS, Job
 from keelson.agent.looks import Look
 from keelson.agent.loop import JobView, View
 from keelson.endpoint import Reference
@@ -74,7 +74,7 @@ class Metrics(Collector):
         """Return a look for each server that jobs name: at all their databases, by one connection."""
         named: dict[Reference, set[str]] = {}
         engines: dict[Reference, str] = {}
-        for job in (view.job for view in jobs if view.job.kind != ARCHIVE):
+        for job in (view.job for view in jobs if view.job.kind not in OF_SERVERS):
             server = job.reference.to(database="-")
             named.setdefault(server, set()).add(job.reference.database)
             engines[server] = job.engine

@@ -74,7 +74,7 @@ def overview(key: str, names: Iterable[str], directory: Path | None) -> Overview
     found, faults = jobs.read(key)
     made = {job.name: job for job in found}
     every = dict.fromkeys(
-        [*names, *(job.name.removeprefix(f"{job.kind}-") for job in found if job.kind != jobs.ARCHIVE)]
+        [*names, *(job.name.removeprefix(f"{job.kind}-") for job in found if job.kind not in jobs.OF_SERVERS)]
     )
     kept = {name: _kept(key, store, name, made) for name in every}
     return Overview(store.where, kept, tuple(faults))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +13,10 @@ from keelson.backups.drills.drilling import Plan
 from keelson.backups.drills.drilling import drill as drill_backup
 from keelson.backups.drills.evidence import Drill
 from keelson.backups.store import Store
-from keelson.cli.backup import BackupOption, IdentityOption, identity_words, size, store_of
+from keelson.cli import drill_server
+from keelson.cli.backup import BackupOption, IdentityOption, ServerOption, identity_words, size, store_of
 from keelson.cli.context import Context, context
+from keelson.cli.gathering import gathered_checks
 from keelson.cli.options import JsonOption, StackOption
 from keelson.cli.output import complain, note, print_json, say
 from keelson.cli.place import run_where_files_lie
@@ -39,6 +39,10 @@ def drill(  # noqa: PLR0913 - the options of a command
     identity: IdentityOption = None,
     everything: Annotated[bool, typer.Option("--all", help="Every database of the stack.")] = False,
     as_json: JsonOption = False,
+    server: ServerOption = None,
+    at: Annotated[
+        str | None, typer.Option("--at", help="With --server: a moment in place of the end of its archive.")
+    ] = None,
 ) -> None:
     """Restore the newest good backup into a throw-away server, and compare all of it; the stack's servers are not touched.
 
@@ -47,8 +51,17 @@ def drill(  # noqa: PLR0913 - the options of a command
 
     Example: keelson backup drill portfolio
 
+    With --server, a server is made of the archive, brought forward, looked at and thrown away.
+
     Example: keelson backup drill --all --json
+
+    Example: keelson backup drill --server main
     """
+    if server or at:
+        drill_server.drill(
+            server, stack, at, checks, others=bool(services or backup or identity or everything), as_json=as_json
+        )
+        return
     if bool(services) == everything:
         msg = "name services, or give --all"
         raise typer.BadParameter(msg)
@@ -61,7 +74,7 @@ def drill(  # noqa: PLR0913 - the options of a command
     chosen = context(stack)
     names = services or list(chosen.stack.databases)
     _refuse_others(chosen, names)
-    with _gathered(chosen, names, checks) as gathered:
+    with gathered_checks(chosen, names, checks) as gathered:
         options = [*(["--backup", backup] if backup else ()), *(["--json"] if as_json else ()), "--checks", gathered]
         run_where_files_lie(chosen, "backup", "drill", *options, *identity_words(identity), *names)
         done = []
@@ -80,21 +93,6 @@ def _refuse_others(chosen: Context, names: Iterable[str]) -> None:
             msg = f"{name} is a Redis, and drills are for databases; `keelson restore {name} --into` another Redis tries its backup"
             raise BackupError(msg)
         chosen.server_of(name)
-
-
-@contextmanager
-def _gathered(chosen: Context, names: Iterable[str], given: Path | None) -> Iterator[Path]:
-    """Give a directory with the checks of each service, which can be sent to where the drill is."""
-    if given:
-        yield given
-        return
-    with tempfile.TemporaryDirectory(prefix="keelson-checks-") as directory:
-        for name in names:
-            own = Path(directory) / name
-            own.mkdir()
-            for file, text in read_checks(chosen.stack.root / chosen.stack.directory(name) / "checks").items():
-                (own / file).write_text(text, encoding="utf-8")
-        yield Path(directory)
 
 
 def _drilled(chosen: Context, store: Store, names: Iterable[str], backup: str | None, checks: Path) -> Iterator[Drill]:

@@ -172,7 +172,8 @@ def _archives(found: StackStatus) -> Iterator[RenderableType]:
     for each in found.archives:
         if each.exposed_seconds is not None:
             backup = f"backup {_since(each.backed_up)}" if each.backed_up else "no backup yet"
-            yield Text(f"archive of {each.server}: at most {each.exposed_seconds:.0f} s not in it; {backup}")
+            drill = f"; drill {_since(each.drilled)}, {each.recovery_seconds:.1f} s" if each.drilled else ""
+            yield Text(f"archive of {each.server}: at most {each.exposed_seconds:.0f} s not in it; {backup}{drill}")
 
 
 def _table(*columns: str) -> Table:

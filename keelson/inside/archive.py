@@ -10,7 +10,7 @@ import base64
 import shlex
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -20,6 +20,7 @@ from keelson import paths
 from keelson.backups.physical import archiving as kept
 from keelson.backups.physical.archiving import Archiving, Layout
 from keelson.backups.physical.chosen import ENGINE
+from keelson.backups.physical.engine import Workplace
 from keelson.containers.archive import IN_CONTAINER, mounted
 from keelson.endpoint import Reference, resolve
 from keelson.errors import BackupError, ServerError, UnreachableError
@@ -112,6 +113,13 @@ def clusters(key: str, server: str) -> list[str]:  # noqa: ARG001 - as on a lapt
     """Return the database clusters of which a server has an archive, the newest last."""
     found = [each for each in mounted(server).glob("*") if each.name.isdigit()]
     return [each.name for each in sorted(found, key=lambda each: each.stat().st_mtime)]
+
+
+def into(place: Workplace, directory: Path) -> InsideArchive:
+    """Return an archive whose `restore` writes to a directory of this container."""
+    if not isinstance(place, InsideArchive):
+        raise TypeError(place)
+    return replace(place, reading=replace(place.reading, data=str(directory)))
 
 
 def _present(key: str, server: str) -> str:

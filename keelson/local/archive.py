@@ -6,7 +6,7 @@ import contextlib
 import struct
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from keelson import paths
 from keelson.backups.physical import archiving as kept
 from keelson.backups.physical.archiving import ARCHIVE, FOLDER, IN_SANDBOX, Archiving, Layout
 from keelson.backups.physical.chosen import ENGINE
+from keelson.backups.physical.engine import Workplace
 from keelson.errors import BackupError, KeelsonError, ServerError
 from keelson.local import root as private_root
 from keelson.local.registry import Registry
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from keelson.local.spec import ServerSpec
 
 ADMINISTRATOR = "postgres"
+PORT = 5432  # of a server that is only restored
 _IDENTIFIER = struct.Struct("=Q")  # the first field of pg_control
 
 
@@ -107,6 +109,13 @@ def configure(spec: ServerSpec, port: int) -> None:
     write(spec.directory, spec.archiving, secret, port)
     with contextlib.suppress(KeelsonError):
         paths.private_directory(repository_of(spec))
+
+
+def into(key: str, place: Workplace, directory: Path) -> LocalArchive:
+    """Return an archive whose `restore` writes to another directory."""
+    found, archiving = find(key, place.server, place.repository.name)
+    write(directory, archiving, kept.passphrase(key, place.server), PORT)
+    return replace(found, directory=directory)
 
 
 def write(directory: Path, archiving: Archiving, secret: str, port: int) -> None:

@@ -7,12 +7,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from keelson import paths
-from keelson.backups.physical import archiving as kept
 from keelson.backups.physical import planning
 from keelson.backups.physical.chosen import ENGINE
 from keelson.backups.physical.engine import Physical
@@ -162,10 +161,9 @@ def _reach(wish: _Wish, directory: Path, secret: str) -> Reached:
     _note_branch(wish.key, wish.name)  # that a killed restore in place did not
     planned = planning.plan(_reference(wish.key, wish.name), wish.moment, wish.cluster)
     _refuse_small_disk(directory, planned.backup, wish.name)
-    place, archiving = archive.find(wish.key, wish.name, planned.cluster)
-    archive.write(directory, archiving, kept.passphrase(wish.key, wish.name), 5432)
+    place, _ = archive.find(wish.key, wish.name, planned.cluster)
     paths.private_directory(directory / "pgdata")
-    ENGINE.restore(replace(place, directory=directory), planned.goal)
+    ENGINE.restore(archive.into(wish.key, place, directory), planned.goal)
     last = recover(directory, place.repository, wish.name, secret)
     return Reached(planned.backup, last, time.monotonic() - began)
 

@@ -82,14 +82,14 @@ def running(base: Path | None = None) -> Iterator[Throwaway]:
         ServerError: the server does not start.
     """
     make = in_container if inside.here() else in_private_root()
-    with _directory(base) as directory, _process(make(directory), directory) as process:
+    with scratch_directory(base) as directory, _process(make(directory), directory) as process:
         server = Throwaway(directory / "run")
         _await_answer(server, process, directory / "log")
         yield server
 
 
 @contextmanager
-def _directory(wanted: Path | None) -> Iterator[Path]:
+def scratch_directory(wanted: Path | None) -> Iterator[Path]:
     """Make a directory for the block, held by a lock; those of killed processes go."""
     base = private_directory(wanted) if wanted else Path(tempfile.gettempdir())
     if len(os.fsencode(base / PREFIX)) + len("12345678/run/.s.PGSQL.5432.lock") > SOCKET_PATH_LIMIT:

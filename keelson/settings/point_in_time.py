@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from keelson.errors import SettingsError
 from keelson.schedule import Schedule
+from keelson.settings.backup import NEVER, WEEK, WEEKLY
 from keelson.settings.model import AbsolutePath, Settings
 from keelson.settings.quantities import Quantity, count_quantity
 
@@ -28,6 +29,7 @@ class PointInTimeSettings(Settings):
     time_zone: str = "UTC"
     full_every: Count = 7  # days; between two full backups each holds what changed since the one before
     keep_full: Count = 2
+    drill: str = WEEKLY  # five fields, weekly or never: when a server is made of it, looked at, and thrown away
     waiting: Quantity = "4Gi"  # of the log that may wait for the archive before it is dropped
     directory: AbsolutePath | None = None  # None: as keelson:backup.directory says
     passphrase: SecretStr | None = None  # None: a generated one, kept on this machine
@@ -36,6 +38,7 @@ class PointInTimeSettings(Settings):
     def _readable(self) -> Self:
         try:
             Schedule(self.schedule, self.time_zone)
+            Schedule(self.drilled or WEEK, self.time_zone)
         except SettingsError as fault:
             raise ValueError(str(fault)) from None
         text = self.passphrase.get_secret_value() if self.passphrase else "x" * SHORTEST
@@ -43,6 +46,11 @@ class PointInTimeSettings(Settings):
             msg = f"passphrase must have {SHORTEST} characters at least, and no blank"
             raise ValueError(msg)
         return self
+
+    @property
+    def drilled(self) -> str:
+        """When it is drilled, as five fields; nothing where it is not."""
+        return {WEEKLY: WEEK, NEVER: ""}.get(self.drill, self.drill)
 
     @property
     def waiting_bytes(self) -> int:

@@ -220,7 +220,8 @@ def _archive(server: str, asked: _Questions, silent: set[str]) -> ArchiveStatus:
     told = found.waiting
     if told is None:
         return ArchiveStatus(server, found.backed_up, fault=found.fault)
-    return ArchiveStatus(server, found.backed_up, told.archived, told.bytes, round(told.exposed), found.fault)
+    figures = told.archived, told.bytes, round(told.exposed)
+    return ArchiveStatus(server, found.backed_up, *figures, found.fault, found.drilled, found.recovery_seconds)
 
 
 def _told(name: str, server: str, fault: BaseException) -> str:

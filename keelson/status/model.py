@@ -140,7 +140,9 @@ class ArchiveStatus:
         archived: when a part of the log was archived last.
         waiting_bytes: how much of the log waits for the archive; None where the server does not say.
         exposed_seconds: how many seconds of work a loss of the server would cost now, at most; None likewise.
-        fault: that it is stuck or missing, that something was dropped, or that a backup failed or is overdue.
+        fault: that it is stuck or missing, that something was dropped, that a backup or drill failed, or that one is overdue.
+        drilled: when it was drilled last; None where it never was.
+        recovery_seconds: how long it took then until a server was there; None likewise.
     """
 
     server: str
@@ -149,6 +151,8 @@ class ArchiveStatus:
     waiting_bytes: int | None = None
     exposed_seconds: float | None = None
     fault: str = ""
+    drilled: datetime | None = None
+    recovery_seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,15 @@ class Archived:
 
 INSIDE = """
 import sys
-from keelson.backups.physical import making
+from keelson.backups.physical import drilling, making
+from keelson.backups.store import Store
+from keelson.endpoint import Reference
 key, server, what, *more = sys.argv[1:]
-print(making.back_up(key, server, full=True if more else None) if what == "back_up" else making.verify(key, server))
+if what == "drill":
+    done = drilling.drill(Reference(stack=key, target="docker", server=server), drilling.Plan(Store(key)))
+    print(done.differences or "proven", done.seconds)
+else:
+    print(making.back_up(key, server, full=True if more else None) if what == "back_up" else making.verify(key, server))
 """
 
 
@@ -183,6 +189,15 @@ def test_in_place_the_server_goes_back_and_what_came_after_is_kept(main: Archive
     main.run("verify")
     deleted = main.archives.beside(main.on.key, "main", None, into="now")
     assert main.ask("SELECT count(*) FROM t", deleted.name) == before
+
+
+def test_its_archive_is_proven_where_the_agent_is(main: Archived) -> None:
+    assert "proven" in main.run("drill")
+    state = main.archives.state(main.reference(), LIMIT)
+    assert state.proven
+    assert state.recovery_seconds
+    left = main.on.container(names.TOOLBOX).exec_run(["ls", "/var/lib/keelson/data/keelson/scratch"]).output.decode()
+    assert not left.strip()
 
 
 def test_a_moment_that_cannot_be_reached_changes_nothing(main: Archived) -> None:

@@ -31,6 +31,13 @@ def test_the_first_backup_is_due_from_the_start() -> None:
     assert time.time() - 60 < job.registered <= time.time()
 
 
+def test_its_drill_is_a_job_of_its_own_with_the_checks_of_its_databases() -> None:
+    more = {"drill": "0 4 * * 0", "databases": {"auth": {"one.sql": "SELECT 1"}}}
+    job = values.decode(ArchiveJobInputs, GIVEN | more).drill_job
+    assert (job.name, job.kind, job.schedule) == ("drill-server-main", "archive-drill", "0 4 * * 0")
+    assert job.settings == {"databases": {"auth": {"one.sql": "SELECT 1"}}, "directory": ""}
+
+
 def test_a_schedule_that_cannot_be_read_is_refused() -> None:
     with pytest.raises(SettingsError):
         ArchiveJobProvider().examine({**GIVEN, "schedule": "never"}, {})

@@ -49,6 +49,7 @@ def test_one_server_alone_may_keep_one(tmp_path: Path) -> None:
         ),
         ({"target": "kubernetes", "point_in_time": True}, "on kubernetes take it out, and use CloudNativePG's own"),
         ({"target": "local", "point_in_time": {"schedule": "never"}}, "keelson:point_in_time"),
+        ({"target": "local", "point_in_time": {"drill": "sometimes"}}, "keelson:point_in_time"),
         ({"target": "local", "point_in_time": {"enabled": True, "waiting": "much"}}, "keelson:point_in_time.waiting"),
         ({"target": "local", "point_in_time": {"passphrase": "short"}}, "passphrase must have 12 characters at least"),
         (

@@ -48,6 +48,8 @@ def test_a_server_is_restored_as_it_was_beside_the_live_one_and_in_its_place(
     assert stack.count("notes", "notes") == before
     assert "full" in stack.keelson("backup", "run", "--server", "main", "--full").stdout
     assert "reads back, 2 backups" in stack.keelson("backup", "verify", "--server", "main").stdout
+    assert "main: 2" in (said := stack.keelson("backup", "drill", "--server", "main").stdout)
+    assert "and the log since are proven" in said
     listed = json.loads(stack.keelson("backup", "list", "--server", "main", "--json").stdout)
     assert [each["full"] for each in listed[0]["backups"]] == [True, True]
     status = json.loads(stack.keelson("status", "--json", check=False).stdout)

@@ -38,6 +38,8 @@ class Drill:
         seconds: how long each phase took.
         bytes: the size of the backup.
         server: the version of the server that it was restored into.
+        reached: of an archive: when the last transaction was committed that it held; empty where none came after the backup.
+        exposed_seconds: of an archive: how much work a loss of the server would have cost then, at most; None where it did not answer.
     """
 
     stack: str
@@ -52,6 +54,8 @@ class Drill:
     seconds: Mapping[str, float] = field(default_factory=dict)
     bytes: int = 0
     server: str = ""
+    reached: str = ""
+    exposed_seconds: float | None = None
     format: int = FORMAT
 
     @property
@@ -62,12 +66,17 @@ class Drill:
     @property
     def recovery_seconds(self) -> float:
         """How long it took from a running server without the database to one with all of it."""
-        return sum(self.seconds.get(phase, 0.0) for phase in ("roles", "restore"))
+        return sum(self.seconds.get(phase, 0.0) for phase in ("roles", "restore", "recovery"))
 
     def values(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         times = {"begun": self.begun.isoformat(), "ended": self.ended.isoformat()}
         return asdict(self) | times | {"well": self.well, "recovery_seconds": round(self.recovery_seconds, 3)}
+
+
+def of_server(server: str) -> str:
+    """Return the name under which the drills of a whole server's archive are kept: no database has a dash in its name."""
+    return f"server-{server}"
 
 
 def keep(store: Store, drill: Drill) -> Path:

@@ -23,8 +23,11 @@ def failure(name: str, last: Drill | None) -> str:
     return f"the last drill of {name} found {found} to the backup {last.backup}: {last.differences[0]}"
 
 
-def lateness(name: str, last: Drill | None, job: Job, known: JobState, now: datetime) -> str:
-    """Return that the last run of a drill could not be made, or that one was due and is not there; nothing where all is in time."""
+def lateness(name: str, last: Drill | None, job: Job, known: JobState, now: datetime, words: str = "") -> str:  # noqa: PLR0913, PLR0917 - what is compared
+    """Return that the last run of a drill could not be made, or that one was due and is not there; nothing where all is in time.
+
+    `words` are what the command takes, where that is not the name.
+    """
     if known.error and not (last and last.begun.timestamp() >= known.begun):
         return f"the last drill of {name} failed: {known.error}"
     due = job.due.before(now - PATIENCE)
@@ -32,4 +35,4 @@ def lateness(name: str, last: Drill | None, job: Job, known: JobState, now: date
     if due.timestamp() <= registered or is_since(last.begun if last else None, due, now):
         return ""
     since = f"the last one is of {last.begun:%Y-%m-%d %H:%M} UTC" if last else "there was none"
-    return f"a drill of {name} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup drill {name}`"
+    return f"a drill of {name} was due at {due:%Y-%m-%d %H:%M} UTC, and {since}; run `keelson backup drill {words or name}`"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from keelson import inside
 from keelson.backups.physical.archiving import Archiving
 from keelson.backups.physical.engine import Workplace
@@ -33,6 +35,17 @@ def clusters(key: str, server: str) -> list[str]:
     from keelson.local import archive  # noqa: PLC0415
 
     return archive.clusters(key, server)
+
+
+def into(key: str, place: Workplace, directory: Path) -> Workplace:
+    """Return an archive whose `restore` writes to a directory of this process."""
+    if inside.here():
+        from keelson.inside import archive as there  # noqa: PLC0415
+
+        return there.into(place, directory)
+    from keelson.local import archive  # noqa: PLC0415
+
+    return archive.into(key, place, directory)
 
 
 def is_present(key: str, place: Workplace) -> bool:

@@ -48,11 +48,18 @@ class Side:
     reached: Reached
 
 
-def plan(reference: Reference, moment: datetime | None, cluster: str = "") -> Planned:
-    """Choose from which backup a moment is reached, once what the live server has written is archived; raises BackupError."""
+def plan(reference: Reference, moment: datetime | None, cluster: str = "", *, settle: bool = True) -> Planned:
+    """Choose from which backup a moment is reached; raises BackupError.
+
+    Args:
+        reference: the server.
+        moment: None for the end of what is archived.
+        cluster: which of the server's; by default what it is now.
+        settle: whether the live server first archives what it has written; else what is there counts, as after its loss.
+    """
     place, _ = places.find(reference.stack, reference.server, cluster)
     inventory = ENGINE.inventory(place)
-    until = restorable_until(reference, place)
+    until = restorable_until(reference, place) if settle else last_archived(place)
     branch = choosing.branch_at(choosing.read_branches(place.repository), moment)
     chosen = choosing.choose(inventory, branch, moment, until, reference.server)
     goal = Goal(chosen.label, moment, str(branch.timeline) if branch else "latest")
@@ -63,6 +70,11 @@ def restorable_until(reference: Reference, place: Workplace) -> datetime:
     """Return up to when the archive goes: now, where the server answers and sends what it has."""
     if (asked := _send_the_rest(reference, place)) is not None:
         return asked
+    return last_archived(place)
+
+
+def last_archived(place: Workplace) -> datetime:
+    """Return when the last file of the log came to the archive."""
     files = [path for path in (place.repository / "archive").rglob("0*") if path.is_file()]
     return datetime.fromtimestamp(max((path.stat().st_mtime for path in files), default=0.0), UTC)
 

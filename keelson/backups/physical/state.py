@@ -12,11 +12,15 @@ import psycopg
 from keelson.agent import jobs
 from keelson.agent import state as runs
 from keelson.agent.jobs import Job
+from keelson.backups.drills import evidence
+from keelson.backups.drills.evidence import Drill, of_server
+from keelson.backups.drills.overdue import failure, lateness
 from keelson.backups.overdue import PATIENCE, is_since
 from keelson.backups.physical import places, waiting
 from keelson.backups.physical.chosen import ENGINE
 from keelson.backups.physical.engine import Workplace
 from keelson.backups.physical.waiting import Waiting
+from keelson.backups.store import Store
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
 from keelson.errors import KeelsonError
 
@@ -29,13 +33,19 @@ class ArchiveState:
         server: whose it is.
         backed_up: when the newest backup was begun; None where there is none.
         waiting: what the server says; None where it does not answer.
-        fault: that it is stuck, that something was dropped, or that a backup failed or is overdue.
+        fault: that it is stuck, that something was dropped, that a backup or drill failed, or that one is overdue.
+        drilled: when it was drilled last; None where it never was.
+        proven: whether that found nothing wrong.
+        recovery_seconds: how long it took until a server was there.
     """
 
     server: str
     backed_up: datetime | None = None
     waiting: Waiting | None = field(default=None)
     fault: str = ""
+    drilled: datetime | None = None
+    proven: bool = False
+    recovery_seconds: float | None = None
 
 
 def look(reference: Reference, limit: int) -> ArchiveState:
@@ -46,8 +56,17 @@ def look(reference: Reference, limit: int) -> ArchiveState:
     with resolve(reference.to(database=MAINTENANCE_DATABASE)).connect("keelson archive", patience=0) as connection:
         connection.execute("SET statement_timeout = '2s'")
         told = waiting.ask(connection, limit)
-    fault = _missing(place) or told.fault(server, last) or _late(key, server, last, now)
-    return ArchiveState(server, last, told, fault)
+    job = jobs.find(key, jobs.archive_drill_of(server))
+    drill = evidence.last(Store.of_job(job) if job else Store(key), of_server(server))
+    fault = (
+        _missing(place)
+        or told.fault(server, last)
+        or _late(key, server, last, now)
+        or _unproven(server, drill, job, now)
+    )
+    if drill is None:
+        return ArchiveState(server, last, told, fault)
+    return ArchiveState(server, last, told, fault, drill.begun, drill.well, round(drill.recovery_seconds, 3))
 
 
 def of_job(job: Job) -> ArchiveState:
@@ -66,14 +85,24 @@ def values(found: ArchiveState) -> dict[str, Any]:
         "backed_up": found.backed_up and found.backed_up.isoformat(),
         "waiting": told,
         "fault": found.fault,
+        "drilled": found.drilled and found.drilled.isoformat(),
+        "proven": found.proven,
+        "recovery_seconds": found.recovery_seconds,
     }
 
 
 def from_values(told: Mapping[str, Any]) -> ArchiveState:
     """Return the state that was told as values."""
-    backed_up = told["backed_up"] and datetime.fromisoformat(told["backed_up"])
-    return ArchiveState(
-        told["server"], backed_up, told["waiting"] and waiting.from_values(told["waiting"]), told["fault"]
+    times = {name: told[name] and datetime.fromisoformat(told[name]) for name in ("backed_up", "drilled")}
+    return ArchiveState(**{**told, **times, "waiting": told["waiting"] and waiting.from_values(told["waiting"])})
+
+
+def _unproven(server: str, drill: Drill | None, job: Job | None, now: datetime) -> str:
+    """Return that the last drill found something or could not be made, or that one is overdue."""
+    name = f"the archive of {server}"
+    found = failure(name, drill)
+    return found or (
+        lateness(name, drill, job, runs.read(job.reference.stack, job.name), now, f"--server {server}") if job else ""
     )
 
 
