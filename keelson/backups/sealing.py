@@ -16,7 +16,10 @@ from typing import IO, Protocol
 from keelson.errors import BackupError, DamagedError
 
 SUFFIX = ".age"
-BLOCK = 1 << 20  # bytes
+BLOCK = (
+    1 << 16
+)  # bytes that are read at once: larger ones cost the kernel more, for memory that is new each time, than they save
+PIPE = 1 << 20  # bytes that a pipe holds
 
 
 class Passing(Protocol):
@@ -224,7 +227,7 @@ def _pipe() -> tuple[IO[bytes], IO[bytes]]:
 def widen(pipe: int) -> None:
     """Let a pipe hold more than its 64 KiB, so that those at its ends wait for each other less often."""
     with suppress(OSError):  # an ordinary user may have no more
-        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, BLOCK)
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
 
 
 def _close(end: IO[bytes]) -> None:
