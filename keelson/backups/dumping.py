@@ -25,7 +25,6 @@ from keelson.backups.stream import RowCounter
 from keelson.endpoint import Endpoint
 
 DUMP, FURTHER = "data.dump", "data-2.dump"
-APART = "tables_apart"  # the fact that names the tables of the further file
 COMPRESSION = "zstd:1"  # half the work of pg_dump's own 3, and no larger in what was measured; see bench/backups.py
 LOCK_WAIT = "60s"  # for a table that somebody is changing
 WORTH = 32 << 20  # bytes of tables, below which a second pg_dump takes longer than it saves

@@ -16,8 +16,9 @@ from typing import Any
 
 from keelson.backups import contents, programs
 from keelson.backups.contents import Entry
-from keelson.backups.dumping import APART, DUMP, FURTHER, settle
+from keelson.backups.dumping import DUMP, FURTHER, settle
 from keelson.backups.folder import Folder
+from keelson.backups.manifest import TABLES_APART
 from keelson.backups.sealing import BLOCK, Passing
 from keelson.endpoint import Endpoint
 
@@ -92,7 +93,7 @@ def _indexes(listed: Sequence[Entry], facts: Mapping[str, Any]) -> tuple[list[En
     """Return the indexes that each file's stream makes; none where extensions keep rows, as their own order is kept then."""
     if facts["extension_rows"]:
         return [], []
-    further = set(facts[APART])
+    further = set(facts[TABLES_APART])
     return contents.of_tables(listed, facts["table_bytes"].keys() - further), contents.of_tables(listed, further)
 
 

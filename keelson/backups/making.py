@@ -118,10 +118,11 @@ def restore(backup: Backup, destination: Destination, watch: Watch = ignore) -> 
 
 
 def _kept_facts(contents: Contents, seal: Seal) -> dict[str, Any]:
-    if not seal.recipients:
-        return {"facts": contents.facts}
-    facts = {**contents.facts, manifests.ENCRYPTION: {"with": "age", "recipients": list(seal.recipients)}}
-    return {"facts": facts, "format": manifests.ENCRYPTED}
+    facts, number = dict(contents.facts), manifests.FORMAT
+    if seal.recipients:
+        facts[manifests.ENCRYPTION] = {"with": "age", "recipients": list(seal.recipients)}
+        number = manifests.ENCRYPTED
+    return {"facts": facts, "format": manifests.APART if facts.get(manifests.TABLES_APART) else number}
 
 
 def _written(source: Source, of_kind: Engine, folder: Folder) -> Contents:

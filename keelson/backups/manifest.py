@@ -17,8 +17,13 @@ from keelson.backups.places import MANIFEST, Directory, MissingError, Place
 from keelson.errors import BackupError, DamagedError
 
 NAME = MANIFEST
-FORMAT, ENCRYPTED = 1, 2  # versions of Keelson that know of no encryption read the first alone
-FORMATS = (FORMAT, ENCRYPTED)
+FORMAT, ENCRYPTED, APART = (
+    1,
+    2,
+    3,
+)  # versions of Keelson that know of no encryption, or of no second dump, read those before
+FORMATS = (FORMAT, ENCRYPTED, APART)
+TABLES_APART = "tables_apart"  # among the facts: whose rows are in a second dump
 ENCRYPTION, SIGNATURE = "encryption", "signature"  # among the facts
 
 
@@ -93,9 +98,7 @@ def read(place: Place | Path, keys: Keys = Keys()) -> tuple[Manifest, str]:  # n
             values = json.loads(file.read())
         said = values.pop("sha256")
         if values["format"] not in FORMATS:
-            msg = (
-                f"{path} has the format {values['format']}, and this version reads {ENCRYPTED} at most; update Keelson"
-            )
+            msg = f"{path} has the format {values['format']}, and this version reads {APART} at most; update Keelson"
             raise BackupError(msg)
         if said != hashlib.sha256(_text(values)).hexdigest():
             msg = f"{path} was changed after the backup was made; use another backup"

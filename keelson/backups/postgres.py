@@ -23,6 +23,7 @@ from keelson.backups import catalogs, dumping, programs, roles, rows
 from keelson.backups.dumping import Dumping, settle
 from keelson.backups.engines import Contents, Counts, Destination, refuse_difference
 from keelson.backups.folder import Folder
+from keelson.backups.manifest import TABLES_APART
 from keelson.backups.rows import count_all
 from keelson.endpoint import Endpoint, Reference, resolve
 from keelson.errors import BackupError, UnreachableError
@@ -64,11 +65,11 @@ class PostgresEngine:
                 file.write(roles.roles_sql(connection, belonging).encode())
             facts = _facts(connection) | {"pg_dump_version": version, "roles": named}
             facts |= catalogs.write(connection, belonging, folder)
-            facts[dumping.APART] = dumping.apart(facts["table_bytes"])
+            facts[TABLES_APART] = dumping.apart(facts["table_bytes"])
             dump = Dumping(self._client, endpoint, snapshot)
             with ThreadPoolExecutor(AT_ONCE, "backup") as pool:
                 counting = pool.submit(rows.digest_all, connection)
-                streams = dump.write(folder, facts[dumping.APART], pool)
+                streams = dump.write(folder, facts[TABLES_APART], pool)
 
                 def end() -> None:
                     dump.group.end()

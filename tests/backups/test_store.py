@@ -234,7 +234,7 @@ def test_all_of_it_is_private(store: Store) -> None:
     [
         ({"counts": {"public.t": 2}}, "was changed after the backup was made"),
         ({"begun": "2030-01-01T00:00:00+00:00"}, "was changed after the backup was made"),
-        ({"format": 3}, "has the format 3, and this version reads 2 at most"),
+        ({"format": 4}, "has the format 4, and this version reads 3 at most"),
         ({"sha256": None}, "was changed after the backup was made"),
     ],
 )
