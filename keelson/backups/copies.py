@@ -258,8 +258,8 @@ def refuse_other_server(admin: psycopg.Connection, facts: Any) -> None:  # noqa:
             has = f"has only {', '.join(sorted(there))}" if there else "lacks it"
             msg = f"the backup needs the extension {name} {version}, and the server {has}; install that version there"
             raise UnfitServerError(msg)
-    row = admin.execute("SELECT pg_catalog.current_setting('timescaledb.license', true)").fetchone()
-    if facts["timescaledb_edition"] == "community" and (row is None or row[0] != "timescale"):
+    community = facts["timescaledb_edition"] == "community"
+    if community and not catalog.has_timescale_community(admin, facts["extensions"]["timescaledb"]):
         msg = "the backup needs TimescaleDB's Community edition, and the server has the Apache edition; restore it to a server that has it"
         raise UnfitServerError(msg)
 

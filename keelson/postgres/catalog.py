@@ -57,6 +57,21 @@ def available_extensions(connection: psycopg.Connection) -> dict[str, str]:
     return dict(connection.execute(query).fetchall())
 
 
+def has_timescale_community(admin: psycopg.Connection, version: str) -> bool:
+    """Say whether the server has TimescaleDB's Community edition; asked as its administrator, in any database.
+
+    Where the extension is not made, its parameter is known only if the server's configuration sets it; so the library is looked for.
+    """
+    query = """
+        SELECT coalesce(
+            pg_catalog.current_setting('timescaledb.license', true) = 'timescale',
+            (pg_catalog.pg_stat_file(setting || '/timescaledb-tsl-' || %s || '.so', true)).size IS NOT NULL)
+        FROM pg_catalog.pg_config WHERE name = 'PKGLIBDIR'
+    """
+    row = admin.execute(query, [version]).fetchone()
+    return bool(row and row[0])
+
+
 def timescale_edition(connection: psycopg.Connection) -> Edition | None:
     """Return the edition of TimescaleDB in the connected database, or None where the extension is missing."""
     query = """

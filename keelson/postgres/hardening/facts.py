@@ -14,7 +14,7 @@ import psycopg
 from keelson.postgres.catalog import has_role
 from keelson.postgres.connection import connect_beside
 from keelson.postgres.hardening.model import Expected, Wanted
-from keelson.postgres.hardening.rules import Rule
+from keelson.postgres.hardening.rules import BY_PASSWORD, Rule, of_user, reached
 from keelson.postgres.names import RoleNames
 from keelson.postgres.ownership import MAINTENANCE_DATABASE, is_kept
 
@@ -109,6 +109,18 @@ class Facts:
     def logins(self) -> tuple[Role, ...]:
         """The roles that log in and are no superusers."""
         return tuple(role for role in self.roles.values() if role.login and not role.superuser)
+
+    @property
+    def let_in(self) -> tuple[Role, ...]:
+        """The logins without those that have no password, where no line lets them in without one.
+
+        TimescaleDB runs jobs only as an owner that may log in, be it so that nobody can as that.
+        """
+        return tuple(role for role in self.logins if role.verifier != "none" or self._comes_without_password(role))
+
+    def _comes_without_password(self, role: Role) -> bool:
+        lines = of_user(tuple(reached(self.rules)), role.name)
+        return any(line.lets_in and line.method not in BY_PASSWORD for line in lines)
 
     @cached_property
     def role_settings(self) -> Mapping[tuple[str, str, str], str]:

@@ -49,7 +49,7 @@ def superusers(facts: Facts) -> Judgement:
 def connection_limits(facts: Facts) -> Judgement:
     """Each login may have so many connections, and no more."""
     operators = facts.expected.operators or ()
-    logins = [role for role in facts.logins if not role.replicates_only and role.name not in operators]
+    logins = [role for role in facts.let_in if not role.replicates_only and role.name not in operators]
     unlimited = (f"{role.name} may take every connection" for role in logins if role.limit == UNLIMITED)
     return judged(unlimited, f"{counted(len(logins), 'login')}, each with a limit")
 
@@ -66,7 +66,7 @@ def timeouts(facts: Facts) -> Judgement:
     """Nothing that a login does lasts for ever."""
     faults = [
         f"{role.name} has no {missing} in {database}"
-        for role in facts.logins
+        for role in facts.let_in
         if not role.replicates_only and role.name not in facts.caretakers
         for database in facts.services
         if role.name in facts.services[database].clients

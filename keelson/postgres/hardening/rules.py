@@ -11,6 +11,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 REPLICATION = "replication"
 ALL = "all"
+BY_PASSWORD = frozenset({"scram-sha-256", "md5", "password"})  # methods that ask for what the server keeps of one
 _PRIVATE = tuple(
     map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 )  # RFC 1918, 4193

@@ -311,6 +311,20 @@ def test_a_login_that_is_no_superuser_is_told_what_cannot_be_judged(hard: Hard) 
     assert {found[name].state for name in ("log-connections", "log-prefix", "owners", "public-schemas")} == {State.ok}
 
 
+def test_an_owner_that_jobs_run_as_and_nobody_is_let_in_as_needs_no_bounds(hard: Hard) -> None:
+    with hard.ran("postgres", "ALTER ROLE shop_owner LOGIN", "ALTER ROLE shop_owner NOLOGIN"):
+        assert [hard.finding(check).judgement.state for check in ("connection-limits", "timeouts")] == [
+            State.ok,
+            State.ok,
+        ]
+    with hard.ran(
+        "postgres",
+        "ALTER ROLE shop_owner LOGIN PASSWORD 'a password of 24 letters'",
+        "ALTER ROLE shop_owner NOLOGIN PASSWORD NULL",
+    ):
+        assert told(hard, "connection-limits") == "shop_owner may take every connection"
+
+
 def test_a_check_that_is_left_out_does_not_count(hard: Hard) -> None:
     with hard.server.connect() as admin:
         found = {each.check.id: each for each in examine(admin, Expected(), ["extensions"])}
