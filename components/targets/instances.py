@@ -9,13 +9,13 @@ from typing import Any
 from keelson.containers import server
 from keelson.containers.server import SHARED_MEMORY
 from keelson.docker.images.traits import Traits
-from keelson.kubernetes import instances, names
+from keelson.kubernetes import barman, instances, names
+from keelson.kubernetes.barman import UNUSED
 from keelson.kubernetes.part import KubernetesSpec
 from keelson.settings.limits import CPUS
 
 Json = dict[str, Any]
 NEXT = {"Mi": "Gi", "Gi": "Ti"}
-UNUSED = "keelson_unused"  # the operator wants an owner; its password lies in a Secret, so it may not log in
 LOCALE = {"localeProvider": "builtin", **dict.fromkeys(("builtinLocale", "localeCollate", "localeCType"), "C.UTF-8")}
 
 
@@ -52,6 +52,7 @@ def spec(wanted: KubernetesSpec, image: Traits, *, limits: Mapping[str, str], pu
         "walStorage": _volume(str(settings["wal_storage"]), str(settings["storage_class"])),
         "resources": _resources(limits),
         "ephemeralVolumesSizeLimit": {"shm": f"{SHARED_MEMORY}Mi"},
+        **({"plugins": barman.plugins(wanted.name, archive)} if (archive := settings.get("archive")) else {}),
         **_apart(wanted),
     }
 

@@ -18,6 +18,7 @@ from components.targets import (
     RunningServer,
     accounts,
     applications,
+    archived,
     instances,
     jobs,
     monitoring,
@@ -74,8 +75,8 @@ class KubernetesTarget(ContainersTarget):
     LimitRange usual, ExternalSecret keelson-passwords and KubernetesPasswords <stack>-passwords, Ingress or HTTPRoute pgadmin-page; per part
     KubernetesVolume <part>-data (not for the agent), KubernetesFiles <part>-files, Service and StatefulSet <part>, KubernetesPart <part>-process;
     for what is backed up BackupJob and CronJob <name>-backup, and for what is drilled DrillJob and CronJob <name>-drill; for each service of a client KubernetesApplication <namespace>-<service>.
-    A server of several instances has CustomResource <server>, a Cluster, in place of volume, Service and StatefulSet, and where it has a
-    pooler CustomResource and PodDisruptionBudget <server>-pooler, KubernetesPooler <server>-pooler-process.
+    A server of several instances has CustomResource <server>, a Cluster, in place of volume, Service and StatefulSet; where it is archived
+    KubernetesArchive <server>-archive-key and CustomResources <server>-archive-store and <server>-archive-schedule; and where it has a pooler CustomResource and PodDisruptionBudget <server>-pooler, KubernetesPooler <server>-pooler-process.
 
     Each other workload is one pod. So none has a PodDisruptionBudget, which would only keep a node from being drained. A Redis of several
     instances is another one's work (`components.targets.replicas`).
@@ -200,7 +201,12 @@ class KubernetesTarget(ContainersTarget):
         if self._stack.settings.instances_of(name) == 1:
             return super().server(name, parent)
         wanted = self._server(name, parent, "cluster", "postgres-ha", self._of_instances(name))
-        volume, process = self._instances(wanted)
+        with_archive = (
+            archived.Archive(self._stack, name, self._objects) if archived.is_archived(self._stack, name) else None
+        )
+        volume, process = self._instances(wanted, with_archive)
+        if with_archive:
+            with_archive.schedule(self._named, self._options(parent, depends_on=[process]))
         self._poolers += self._make_pooler(name, process, parent)
         return RunningServer(self._reference(name), volume, process, process.listens_on)
 
@@ -208,16 +214,20 @@ class KubernetesTarget(ContainersTarget):
         """Return what a server's settings say of its instances."""
         settings = self._stack.settings
         pooled = {"pooler": True} if settings.servers[name].pooler else {}
-        return pooled | {
-            "instances": settings.instances_of(name),
-            "synchronous": settings.synchronous_of(name),
-            "storage": settings.servers[name].storage or self._settings.storage,
-            "wal_storage": settings.wal_storage_of(name),
-            "storage_class": self._settings.storage_class or "",
-            "memory": memory_of(settings.servers[name], "server"),
-        }
+        return (
+            pooled
+            | archived.setting(self._stack, name)
+            | {
+                "instances": settings.instances_of(name),
+                "synchronous": settings.synchronous_of(name),
+                "storage": settings.servers[name].storage or self._settings.storage,
+                "wal_storage": settings.wal_storage_of(name),
+                "storage_class": self._settings.storage_class or "",
+                "memory": memory_of(settings.servers[name], "server"),
+            }
+        )
 
-    def _instances(self, wanted: Wanted) -> tuple[Resource, KubernetesPart]:
+    def _instances(self, wanted: Wanted, archive: archived.Archive | None) -> tuple[Resource, KubernetesPart]:
         """Make what the operator reads, the Cluster, whose volumes are its own, and what is done once it runs."""
         name, parent = wanted.name, wanted.parent
         image = chosen(self._settings, wanted.image)
@@ -229,6 +239,7 @@ class KubernetesTarget(ContainersTarget):
         passwords = Output.secret(wanted.passwords)
         before = depending_on(inside, [self._toolbox, *self._operator])
         files = KubernetesFiles(f"{name}-files", inputs | {**self.marks, "passwords": passwords}, before)
+        stores = archive.store(self._named, inside, self._options(parent), self.marks) if archive else []
         running = self._objects.make(
             kubernetes.apiextensions.CustomResource,
             names.of(name),
@@ -237,7 +248,7 @@ class KubernetesTarget(ContainersTarget):
             metadata=self._named(names.of(name), name),
             spec=cluster,
             opts=ResourceOptions.merge(
-                self._options(parent, depends_on=[files, *self._policies]), self._guarded(parent)
+                self._options(parent, depends_on=[files, *stores, *self._policies]), self._guarded(parent)
             ),
         )
         digests = {"workload": pods.digest(cluster), "digest": files.digest}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from components.targets.page import ROUTE
-from keelson.kubernetes import external
+from keelson.kubernetes import barman, external
 from keelson.monitoring.watched import API, KINDS
+from keelson.settings import point_in_time
 from keelson.settings.external import ExternalSecretsSettings
 from keelson.settings.stack import StackSettings
 
@@ -18,6 +19,8 @@ def of(settings: StackSettings) -> dict[str, dict[str, str]]:
         found["/".join(ROUTE.values())] = "pgadmin.gateway"
     if settings.kubernetes.external_secrets:
         found[f"{external.API}/{external.KIND}"] = "kubernetes.external_secrets"
+    if any(point_in_time.is_archived(settings, name) for name in settings.servers):
+        found[f"{barman.API}/{barman.KIND}"] = "point_in_time"
     if settings.kubernetes.monitoring:
         found |= {f"{API}/{kind}": "kubernetes.monitoring" for kind in KINDS}
     return {"needs": found} if found else {}

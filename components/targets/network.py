@@ -12,6 +12,7 @@ from keelson.docker.images import choice
 from keelson.kubernetes import names, part, replicas
 from keelson.settings.images import ImageName
 from keelson.settings.monitoring import EXPORTERS
+from keelson.settings.point_in_time import is_archived
 from keelson.settings.stack import Stack
 
 Json = dict[str, Any]
@@ -152,11 +153,13 @@ def _among_instances(stack: Stack, name: str) -> Json:
         "podSelector": {"matchLabels": {"app.kubernetes.io/name": "cloudnative-pg"}},
     }
     served = _tcp(part.kind("server").listens_on, OF_INSTANCES)
+    bucket = stack.settings.backup.bucket if is_archived(stack.settings, name) else None
+    outside = sorted({*OF_API, *([bucket.port] if bucket else [])})
     return {
         "podSelector": instances,
         "policyTypes": ["Ingress", "Egress"],
         "ingress": [{"from": [{"podSelector": instances}, operator], "ports": served}],
-        "egress": [{"to": [{"podSelector": instances}], "ports": served}, {"ports": _tcp(*OF_API)}],
+        "egress": [{"to": [{"podSelector": instances}], "ports": served}, {"ports": _tcp(*outside)}],
     }
 
 

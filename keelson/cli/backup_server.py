@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from types import ModuleType
 
 import typer
 
@@ -30,6 +31,9 @@ def run(server: str | None, stack: str | None, *, full: bool, others: bool) -> N
         raise typer.BadParameter(msg)
     chosen = context(stack)
     key = key_of(chosen, server)
+    if ours := of_cluster(chosen):
+        ours.run(chosen, server, full=full)
+        return
     run_where_files_lie(chosen, "backup", "run", "--server", server, *(["--full"] if full else ()))
     with working(f"backup {server}"):
         every = chosen.stack.settings.point_in_time.full_every
@@ -43,6 +47,9 @@ def list_(server: str, stack: str | None, *, as_json: bool) -> None:
     """List what a server's archive holds, the newest first."""
     chosen = context(stack)
     key = key_of(chosen, server)
+    if ours := of_cluster(chosen):
+        ours.list_(chosen, server, as_json=as_json)
+        return
     run_where_files_lie(chosen, "backup", "list", "--server", server, *(["--json"] if as_json else ()))
     found = making.every(key, server)
     if as_json:
@@ -57,6 +64,8 @@ def verify(server: str, stack: str | None) -> None:
     """Read a server's archive back."""
     chosen = context(stack)
     key = key_of(chosen, server)
+    if ours := of_cluster(chosen):
+        ours.refuse_verify(server)
     run_where_files_lie(chosen, "backup", "verify", "--server", server)
     with working(f"verify {server}"):
         making.verify(key, server)
@@ -70,9 +79,6 @@ def key_of(chosen: Context, server: str) -> str:
     if server not in settings.servers:
         msg = f"stack {chosen.stack_name} has no server {server!r}; it has {', '.join(settings.servers)}"
         raise SettingsError(msg)
-    if settings.target == "kubernetes":
-        msg = f"servers on the target {settings.target} keep no archive; back databases up one by one: `keelson backup run --all`"
-        raise SettingsError(msg)
     if not point_in_time.is_archived(settings, server):
         msg = (
             f"server {server} keeps no archive; set `point_in_time: true` below keelson:servers.{server} in the stack file and run "
@@ -80,6 +86,15 @@ def key_of(chosen: Context, server: str) -> str:
         )
         raise SettingsError(msg)
     return chosen.stack.key
+
+
+def of_cluster(chosen: Context) -> ModuleType | None:
+    """Return the module that does what is asked where servers are an operator's; None elsewhere."""
+    if chosen.stack.settings.target != "kubernetes":
+        return None
+    from keelson.cli import archives_of_clusters  # noqa: PLC0415 - an API's client is needed there alone
+
+    return archives_of_clusters
 
 
 def _rows(found: list[Kept]) -> Iterator[tuple[object, ...]]:

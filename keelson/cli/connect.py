@@ -260,8 +260,13 @@ def _restored(chosen: Context, service: str, beside: str | None, database: str |
     """Return the endpoint of a service on a server that was restored beside its own; None where none is meant."""
     if beside is None:
         return None
-    server = chosen.server_of(service)
-    known = [name for name, _ in target(chosen.stack.settings.place).archives().sides(chosen.stack.key, server)]
+    from keelson.cli.backup_server import of_cluster  # noqa: PLC0415 - few commands need it
+
+    server, key = chosen.server_of(service), chosen.stack.key
+    if ours := of_cluster(chosen):
+        known = ours.known_beside(chosen, server)
+    else:
+        known = [name for name, _ in target(chosen.stack.settings.place).archives().sides(key, server)]
     if beside not in known:
         msg = f"no server {beside!r} was restored beside {server}; there are: {', '.join(known) or 'none'}"
         raise SettingsError(msg)

@@ -10,7 +10,7 @@ from keelson.endpoint import Reference
 from keelson.errors import BackupError
 from keelson.settings import point_in_time
 from keelson.settings.stack import Stack
-from keelson.target import target
+from keelson.status import archives
 
 
 def looks(stack: Stack) -> Iterator[tuple[str, Callable[[], str]]]:
@@ -23,7 +23,7 @@ def looks(stack: Stack) -> Iterator[tuple[str, Callable[[], str]]]:
 def _look(stack: Stack, server: str) -> str:
     reference = Reference(stack=stack.key, target=stack.settings.place, server=server)
     try:
-        found = target(reference.target).archives().state(reference, stack.settings.point_in_time.waiting_bytes)
+        found = archives.of_stack(stack, reference, stack.settings.point_in_time.waiting_bytes)
     except psycopg.Error as fault:
         msg = f"the archive of {server} cannot be asked ({str(fault).strip().splitlines()[0]}); look at `keelson logs {server}`"
         raise BackupError(msg) from None

@@ -13,7 +13,7 @@ from keelson.backups.physical import choosing
 from keelson.backups.physical.drilling import Plan
 from keelson.backups.physical.drilling import drill as drill_archive
 from keelson.cli.backup import store_of
-from keelson.cli.backup_server import key_of
+from keelson.cli.backup_server import key_of, of_cluster
 from keelson.cli.context import context
 from keelson.cli.gathering import gathered_checks
 from keelson.cli.output import complain, human_bytes, print_json, say
@@ -32,6 +32,8 @@ def drill(  # noqa: PLR0913 - the options of a command
         raise typer.BadParameter(msg)
     chosen = context(stack)
     key = key_of(chosen, server)
+    if ours := of_cluster(chosen):
+        ours.refuse_verify(server)
     moment = choosing.read_moment(at, datetime.now(UTC)) if at else None
     names = [name for name, each in chosen.stack.databases.items() if each.server == server]
     with gathered_checks(chosen, names, checks) as gathered:

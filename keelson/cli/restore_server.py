@@ -10,7 +10,7 @@ import typer
 
 from keelson.backups.physical import choosing, making, places, planning
 from keelson.backups.physical.archives import Archives
-from keelson.cli.backup_server import key_of
+from keelson.cli.backup_server import key_of, of_cluster
 from keelson.cli.context import Context, context
 from keelson.cli.output import print_json, print_table, say
 from keelson.cli.place import run_where_files_lie
@@ -49,7 +49,9 @@ def restore(asked: Asked, stack: str | None, *, others: bool, as_json: bool) -> 
         raise typer.BadParameter(msg)
     chosen = context(stack)
     key = key_of(chosen, asked.server)
-    if asked.listing:
+    if ours := of_cluster(chosen):
+        ours.restore(chosen, asked.server, asked, as_json=as_json)
+    elif asked.listing:
         words = ["--server", asked.server, "--list", *(["--json"] if as_json else ())]
         run_where_files_lie(chosen, "restore", *words)
         _list(chosen, asked.server, as_json=as_json)

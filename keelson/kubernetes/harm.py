@@ -63,6 +63,7 @@ def _there(found: Cluster, key: str) -> set[Thing]:
 
 def _wanted(place: str, key: str) -> Iterable[Thing]:
     records = state.ask(place, key, "records")
+    records["servers"] = {name: each for name, each in records["servers"].items() if not each.get("origin")}
     kinds = {**dict.fromkeys(records["servers"], "server"), **{n: r["kind"] for n, r in records["daemons"].items()}}
     if kinds:
         yield from ((WORKLOAD, names.TOOLBOX), ("persistentvolumeclaims", names.BACKUPS))

@@ -17,7 +17,7 @@ from keelson.containers import server, state
 from keelson.containers.model import PartSpec
 from keelson.containers.server import ADMINISTRATOR, INSIDE, PORT
 from keelson.errors import PlatformError, ServerError
-from keelson.kubernetes import cluster, ground, names, part, pods, workloads
+from keelson.kubernetes import archives, barman, cluster, ground, names, part, pods, sides, workloads
 from keelson.kubernetes.cluster import Cluster, Json
 from keelson.kubernetes.files import Kept
 from keelson.kubernetes.part import KubernetesSpec
@@ -30,6 +30,7 @@ HEALTHY = "Cluster in healthy state"
 SECONDS_TO_START = 300.0  # for a node to get the image, attach the volumes, and initdb
 SECONDS_TO_JOIN = 60.0  # for each further instance
 SECONDS_TO_REST = 180.0
+SECONDS_TO_ARCHIVE = 150.0  # for the first file of the log, or one after a place was mended
 POLL = 0.5
 RELOADED = {"cnpg.io/reload": "true"}  # a Secret with this label is taken over as soon as it changes
 OPERATORS = frozenset(  # parameters that the platform sets elsewhere, and the operator here
@@ -84,7 +85,8 @@ class ClusterKind(server.ServerKind):
             raise ServerError(msg)
 
     def rest(self, spec: KubernetesSpec) -> None:
-        """End the instances of a Cluster that stays for its data."""
+        """End what was restored beside it, and the instances of a Cluster that stays for its data."""
+        sides.discard_all(spec.place, spec.key, spec.name)
         if spec.data_stays:
             rest(spec.place, spec.key, spec.name)
 
@@ -106,6 +108,8 @@ class ClusterKind(server.ServerKind):
         _refuse_wrong(spec)
         with part.connect(spec) as admin:
             auditing.keep(admin, _audited(spec))
+        if spec.settings.get("archive"):
+            _await_archive(spec)
         updated = updates.update(part.administrator(spec)) if spec.settings.get("timescaledb") else ()
         return (*updated, *(f"{each}; it goes on with those" for each in lacks))
 
@@ -114,7 +118,8 @@ def parameters(spec: KubernetesSpec, megabytes: int) -> dict[str, str]:
     """Return what the Cluster's PostgreSQL is told: the settings, and what fits the memory of an instance where they say nothing."""
     given = {name.lower() for name in spec.settings.get("parameters", {})}
     tuned = {name: value for name, value in tuned_for(megabytes).items() if name not in given}
-    values = USED | REPLICATION | configuration.values(server.server_of(spec), PORT, INSIDE) | tuned
+    sent = {"archive_timeout": barman.EVERY_FILE} if spec.settings.get("archive") else {}
+    values = USED | REPLICATION | sent | configuration.values(server.server_of(spec), PORT, INSIDE) | tuned
     return {
         name: value for name, value in sorted(values.items()) if name not in OPERATORS and not name.startswith(AUDIT)
     }
@@ -150,6 +155,19 @@ def rest(place: str, key: str, server: str) -> None:
         time.sleep(POLL)
 
 
+def _await_archive(spec: KubernetesSpec) -> None:
+    """Wait until the log arrives in the archive, and send it a file more, so that a place that does not work is told at once."""
+    until = time.monotonic() + SECONDS_TO_ARCHIVE
+    while (said := archives.stuck(spec.found, spec.name)) and time.monotonic() < until:
+        time.sleep(POLL)
+    if not said:
+        with part.connect(spec) as admin:
+            said = "" if archives.send(admin) else "its log does not arrive in the bucket in time"
+    if said:
+        msg = f"server {spec.name} serves, and is not archived: {said}"
+        raise ServerError(msg)
+
+
 def _wake(spec: KubernetesSpec) -> None:
     seen = workloads.look(spec.found, spec.key, spec.name).get(spec.name)
     if seen:
@@ -170,8 +188,13 @@ def _unfinished(spec: KubernetesSpec, made: Json) -> str:
     old = [name for name, image in _images(spec.found, spec.key, spec.name).items() if image != spec.image]
     if old:
         return f"{', '.join(old)} runs another image ({workloads.told(made)})"
-    with part.connect(spec) as connection:
-        return _waiting(connection, spec)
+    if late := archives.unfit(spec.found, spec.key, spec.name, archived=bool(spec.settings.get("archive"))):
+        return f"{', '.join(late)} is not made anew yet for what the settings say of its archive"
+    try:
+        with part.connect(spec) as connection:
+            return _waiting(connection, spec)
+    except psycopg.Error as fault:  # an instance that is about to be made anew
+        return str(fault).strip()
 
 
 def _lacks(spec: KubernetesSpec, made: Json) -> list[str]:

@@ -103,6 +103,11 @@ def superuser(part: str) -> str:
     return f"{of(part)}-superuser"
 
 
+def archive(part: str) -> str:
+    """Return the ObjectStore of a server's archive, the Secret with the key to it, and the schedule of its backups."""
+    return f"{of(part)}-archive"
+
+
 def certificate(part: str) -> str:
     """Return the Secret with a server's certificate, for the operator."""
     return f"{of(part)}-tls"

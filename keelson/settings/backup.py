@@ -36,6 +36,11 @@ class BucketSettings(Settings):
     ca_file: AbsolutePath | None = None
 
     @property
+    def port(self) -> int:
+        """Where the storage answers."""
+        return _port(self.endpoint or AWS)
+
+    @property
     def terms(self) -> Bucket:
         """The same for those who have no settings at hand; without the secret."""
         return Bucket(

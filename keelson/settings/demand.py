@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keelson.settings.limits import BESIDE_REDIS, CPUS, PROXIES, memory_of
+from keelson.settings.limits import BESIDE_ARCHIVED, BESIDE_REDIS, CPUS, PROXIES, memory_of
 from keelson.settings.monitoring import EXPORTERS
 from keelson.settings.parts import count_bytes
+from keelson.settings.point_in_time import is_archived
 from keelson.settings.quantities import count_quantity
 
 if TYPE_CHECKING:
@@ -45,13 +46,21 @@ def pods(settings: StackSettings, jobs: Collection[str]) -> Iterator[Pods]:
         part, count = settings.settings_of_parts.get(name), _instances(settings, name)
         if name in settings.servers and count > 1:
             count += 1
-        yield Pods(count, part.cpus if part and part.cpus else CPUS, memory_of(part, kind) * MEGABYTE)
+        cpus, memory = _beside_instances(settings, name)
+        yield Pods(count, cpus + (part.cpus if part and part.cpus else CPUS), memory + memory_of(part, kind) * MEGABYTE)
         if kind == "redis" and count > 1:
             yield from _beside_redis(count)
     for pooler in filter(None, (server.pooler for server in settings.servers.values())):
         yield Pods(pooler.instances, CPUS, pooler.memory * MEGABYTE)
     yield Pods(1, CPUS, memory_of(None, "toolbox") * MEGABYTE)
     yield Pods(len(jobs), CPUS, memory_of(None, "agent") * MEGABYTE)
+
+
+def _beside_instances(settings: StackSettings, name: str) -> tuple[float, int]:
+    """Return the processors and bytes of what archives an instance from its own pod; nothing where it keeps no archive."""
+    if name not in settings.servers or _instances(settings, name) == 1 or not is_archived(settings, name):
+        return 0.0, 0
+    return CPUS, count_quantity(BESIDE_ARCHIVED)
 
 
 def _beside_redis(count: int) -> Iterator[Pods]:

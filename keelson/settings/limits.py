@@ -23,6 +23,7 @@ BESIDE_REDIS = {
     "sentinel": "64mb",
     "proxy": "192mb",
 }  # of each instance of several, and of what leads clients to the master
+BESIDE_ARCHIVED = "512Mi"  # what sends the archive of a server of several instances, beside each of them
 PROXIES = 2  # of a Redis of several instances
 CPUS = 0.1  # that a pod asks for where they say nothing
 REDIS_OVERHEAD = 2  # times maxmemory: a snapshot is written by a copy of the process, and clients have buffers

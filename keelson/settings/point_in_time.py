@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from keelson.errors import SettingsError
 from keelson.schedule import Schedule
+from keelson.settings import archiving
 from keelson.settings.backup import NEVER, WEEK, WEEKLY
 from keelson.settings.model import AbsolutePath, Settings
 from keelson.settings.quantities import Quantity, count_quantity
@@ -31,6 +32,10 @@ class PointInTimeSettings(Settings):
     keep_full: Count = 2
     drill: str = WEEKLY  # five fields, weekly or never: when a server is made of it, looked at, and thrown away
     waiting: Quantity = "4Gi"  # of the log that may wait for the archive before it is dropped
+    encryption: Literal["AES256", "aws:kms", "bucket", "none"] | None = None  # on kubernetes, by the storage
+    archive: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")] = (
+        "1"  # on kubernetes: the name of all archives
+    )
     directory: AbsolutePath | None = None  # None: as keelson:backup.directory says
     passphrase: SecretStr | None = None  # None: a generated one, kept on this machine
 
@@ -76,10 +81,8 @@ def faults(settings: StackSettings) -> Iterator[str]:
     if not asked:
         return
     if settings.target == "kubernetes":
-        yield (
-            f"'point_in_time' of {asked[0]} is for the target local; on kubernetes take it out, and use CloudNativePG's own backups of a "
-            "server of several instances, or volume snapshots"
-        )
+        yield from archiving.faults(settings, asked)
+        return
     if settings.target == "docker":
         yield from _faults_on_docker(settings, asked)
     if settings.protected and settings.point_in_time.passphrase is None:

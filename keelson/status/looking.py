@@ -22,7 +22,7 @@ from keelson.errors import KeelsonError, UnreachableError
 from keelson.redis.wire import RefusedError
 from keelson.settings import point_in_time
 from keelson.settings.stack import Stack
-from keelson.status import backups
+from keelson.status import archives, backups
 from keelson.status.model import (
     ArchiveStatus,
     CertificateStatus,
@@ -90,7 +90,7 @@ class _Questions:
             for name in stack.settings.servers
         }
         self.archives = {
-            name: _asked(lambda name=name: place.archives().state(_reference(stack, name), limit))  # type: ignore[misc]
+            name: _asked(lambda name=name: archives.of_stack(stack, _reference(stack, name), limit))  # type: ignore[misc]
             for name in stack.settings.servers
             if point_in_time.is_archived(stack.settings, name)
         }

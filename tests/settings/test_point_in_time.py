@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from keelson.settings import demand
 from keelson.settings.point_in_time import is_archived
 from keelson.settings.stack import StackSettings
 from tests.settings.test_roles import refusal, stack_of
+
+
+def _told(**more: object) -> dict[str, object]:
+    return {"point_in_time": {"enabled": True, "encryption": "AES256"} | more}
 
 
 def settings_of(root: Path, **settings: object) -> StackSettings:
@@ -47,7 +53,6 @@ def test_one_server_alone_may_keep_one(tmp_path: Path) -> None:
             },
             "'point_in_time.directory' is for the target local",
         ),
-        ({"target": "kubernetes", "point_in_time": True}, "on kubernetes take it out, and use CloudNativePG's own"),
         ({"target": "local", "point_in_time": {"schedule": "never"}}, "keelson:point_in_time"),
         ({"target": "local", "point_in_time": {"drill": "sometimes"}}, "keelson:point_in_time"),
         ({"target": "local", "point_in_time": {"enabled": True, "waiting": "much"}}, "keelson:point_in_time.waiting"),
@@ -74,3 +79,55 @@ def test_a_protected_stack_with_a_passphrase_is_fine(tmp_path: Path) -> None:
     said = {"enabled": True, "passphrase": "of this stack alone"[:19].replace(" ", "-")}
     settings = settings_of(tmp_path, environment="prod", point_in_time=said)
     assert "of-this-stack" not in repr(settings)
+
+
+IN_BUCKET: dict[str, Any] = {
+    "target": "kubernetes",
+    "servers": {"main": {"ha": True}},
+    "backup": {
+        "bucket": {"name": "backups", "access_key": "key", "endpoint": "https://s3.example:9000"},
+        "recipients": [],
+    },
+    "point_in_time": {"enabled": True, "encryption": "AES256"},
+}
+
+
+def test_a_server_of_several_instances_is_archived_in_a_bucket(tmp_path: Path) -> None:
+    settings = stack_of(tmp_path, {"auth": ""}, **IN_BUCKET).settings
+    assert is_archived(settings, "main")
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"servers": {"main": {}}}, "'point_in_time' of main is for servers of several instances on kubernetes"),
+        ({"backup": {}}, "'point_in_time' of main needs a bucket on kubernetes; name it with keelson:backup.bucket"),
+        ({"point_in_time": True}, "set keelson:point_in_time.encryption to AES256 or aws:kms"),
+        (_told(passphrase="x" * 12), "'passphrase' of keelson:point_in_time is for archives in directories"),
+        (_told(directory="/srv"), "'directory' of keelson:point_in_time is for archives in directories"),
+        (_told(time_zone="Europe/Berlin"), "'time_zone' of keelson:point_in_time is UTC on kubernetes"),
+        (_told(drill="weekly"), "'drill' of keelson:point_in_time is for local and docker"),
+        (_told(archive="No/Name"), "keelson:point_in_time.archive"),
+        (
+            {"backup": IN_BUCKET["backup"] | {"bucket": IN_BUCKET["backup"]["bucket"] | {"path_style": False}}},
+            "'path_style' of keelson:backup.bucket cannot be chosen with 'point_in_time' on kubernetes",
+        ),
+    ],
+)
+def test_what_keeps_a_server_from_being_archived_in_a_bucket_is_said(
+    tmp_path: Path, changed: dict[str, object], words: str
+) -> None:
+    said = refusal(tmp_path, {"auth": ""}, **IN_BUCKET | changed)
+    assert words in said
+    assert "\n" not in said
+
+
+def test_what_archives_an_instance_counts_in_what_a_stack_asks_for(tmp_path: Path) -> None:
+    def asked(name: str, **changed: object) -> dict[str, float]:
+        stack = stack_of(tmp_path / name, {"auth": ""}, **IN_BUCKET | changed)
+        return demand.asked(stack.settings, stack.databases)
+
+    archived, plain = asked("archived"), asked("plain", point_in_time=False)
+    assert archived["memory"] - plain["memory"] == 4 * 512 * 2**20  # three instances, and one that is copied
+    assert archived["cpus"] > plain["cpus"]
+    assert (archived["pods"], archived["storage"]) == (plain["pods"], plain["storage"])

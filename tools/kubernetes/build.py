@@ -16,12 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPACE = 8 * 10**9  # bytes that sources, compiled packages and programs take
-GO_NEEDED = {"operator": (1, 26, 4), "validate": (1, 26)}  # a tool module's own minimum where it is above the usual one
+GO_NEEDED = {
+    "operator": (1, 26, 4),
+    "archiver": (1, 26, 4),
+    "validate": (1, 26),
+}  # a tool module's own minimum where it is above the usual one
 PACKAGES = {
     "etcd": 500,
     "kubernetes": 1500,
     "coredns": 900,
     "operator": 900,
+    "archiver": 900,
     "pause": 50,
     "validate": 800,
     "score": 120,
@@ -57,6 +62,9 @@ def _get(program: Program) -> None:
     _compile(program, fresh, tool, env)
     if program.level == "operator":
         _keep_manifest(program, tool, env)
+    elif program.level == "archiver":
+        sources = go.module_directory(tool, env, MODULES / program.module, programs.ARCHIVER)
+        shutil.copyfile(sources / "manifest.yaml", programs.archiver_manifest())
     elif program.name == "kubectl-validate":
         _keep_schemas(tool, env)
         _keep_definitions(tool, env)

@@ -35,6 +35,11 @@ def operator() -> str:
     return str(re.findall(r"^\s+image: (\S+)$", programs.operator_manifest().read_text(), re.MULTILINE)[0])
 
 
+def archiver() -> str:
+    """Return the name under which the manifest of the plugin that archives asks for its image."""
+    return str(re.findall(r"^\s+image: (\S+)$", programs.archiver_manifest().read_text(), re.MULTILINE)[0])
+
+
 def archive(name: str) -> Path:
     """Return where the image of a program lies."""
     return programs.home() / "images" / f"{name}.tar"
@@ -51,6 +56,10 @@ def ensure(program: programs.Program) -> None:
         # The operator starts each instance with the program of the node's own architecture.
         places = ["/manager", f"/operator/manager_{ARCHITECTURE[platform.machine()]}"]
         _write(archive("operator"), operator(), source, places, {"User": "65532:65532", "Entrypoint": ["/manager"]})
+    elif program.name == "archiver":
+        _write(
+            archive("archiver"), archiver(), source, ["/manager"], {"User": "10001:10001", "Entrypoint": ["/manager"]}
+        )
 
 
 def _write(target: Path, name: str, program: Path, places: list[str], config: dict[str, object]) -> None:

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 PART = "kubernetes"  # of the cache
 MODULES = PROJECT / "tools" / "kubernetes" / "modules"
-LEVELS = ("api", "node", "operator")  # each has what the one before it has
+LEVELS = ("api", "node", "operator", "archiver")  # each has what the one before it has
 LINTERS = "linters"  # of manifests: they need no cluster
 KUBERNETES = "k8s.io/kubernetes"
 OPERATOR = "github.com/cloudnative-pg/cloudnative-pg"
+ARCHIVER = "github.com/cloudnative-pg/plugin-barman-cloud"
 
 _PROMETHEUS = "example/prometheus-operator-crd/monitoring.coreos.com_{}.yaml"
 DEFINITIONS = {  # of kinds that others bring to a cluster: the files in each module that `kinds` pins
@@ -84,6 +85,7 @@ PROGRAMS = (
         f"{OPERATOR}/cmd/manager",
         (f"{OPERATOR}/pkg/versions.buildVersion={{plain}}",),
     ),
+    Program("archiver", "archiver", "archiver", f"{ARCHIVER}/cmd/manager"),
     Program("kubectl-validate", LINTERS, "validate", "sigs.k8s.io/kubectl-validate"),
     Program("kube-score", LINTERS, "score", "github.com/zegl/kube-score/cmd/kube-score"),
 )
@@ -113,6 +115,11 @@ def path(name: str) -> Path:
 def operator_manifest() -> Path:
     """Return the operator's own manifest, as its makers publish it."""
     return home() / "operator.yaml"
+
+
+def archiver_manifest() -> Path:
+    """Return the manifest of the operator's plugin that archives, as its makers publish it."""
+    return home() / "archiver.yaml"
 
 
 def schemas() -> Path:

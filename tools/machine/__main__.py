@@ -12,14 +12,19 @@ from tools.machine.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 def _lock() -> None:
     from keelson.docker.images import recipes  # noqa: PLC0415  # a set-up does without
+    from keelson.docker.images.packages import PYTHON  # noqa: PLC0415
+    from tools.kubernetes import archiver  # noqa: PLC0415
 
     environment.lock()
     pgadmin.lock()
     environment.compile_lock([recipes.AGENT_WANTED, "--constraints", environment.LOCK], recipes.AGENT_LOCK)
+    of_barman: list[str | Path] = [archiver.WANTED, "--overrides", archiver.OVERRIDES]
+    environment.compile_lock([*of_barman, "--constraints", environment.LOCK], archiver.LOCK, PYTHON)
 
 
 PARTS: dict[str, Callable[[], object]] = {

@@ -46,8 +46,8 @@ def lock() -> None:
     compile_lock(["--group", "dev", "pyproject.toml"], LOCK)
 
 
-def compile_lock(wanted: Sequence[str | Path], target: Path) -> None:
-    """Write a lock file with hashes that names no package index: each machine has its own."""
+def compile_lock(wanted: Sequence[str | Path], target: Path, oldest: str = "3.11") -> None:
+    """Write a lock file with hashes that names no package index: each machine has its own. The `oldest` Python is that of who uses it."""
     with places.alone("uv"):
         tool = uv()
     say(f"{target.relative_to(PROJECT)}; some seconds")
@@ -58,7 +58,7 @@ def compile_lock(wanted: Sequence[str | Path], target: Path) -> None:
         "--no-emit-index-url",
         "--no-emit-find-links",
         "--python-version",
-        "3.11",
+        oldest,
     ]
     run(
         [tool, "pip", "compile", *words, *wanted, "--output-file", target],
