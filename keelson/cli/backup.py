@@ -139,11 +139,23 @@ def prune(
     stack: StackOption = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    server: ServerOption = None,
+    backup: Annotated[
+        str | None, typer.Option("--backup", help="With --server: this one, and those that stand on it.")
+    ] = None,
 ) -> None:
     """Remove the backups that are older than the settings keep, never below the number that they keep at least.
 
     Example: keelson backup prune --dry-run
+
+    Example: keelson backup prune --server main --dry-run
     """
+    if server or backup:
+        if server is None or services:
+            msg = "--backup goes with --server, and that with no service"
+            raise typer.BadParameter(msg)
+        of_servers.prune(server, stack, backup, dry_run=dry_run)
+        return
     chosen = context(stack)
     run_where_files_lie(chosen, "backup", "prune", *(["--dry-run"] if dry_run else ()), *(services or ()))
     store = store_of(chosen)
@@ -152,8 +164,8 @@ def prune(
         try:
             kept = _retention(chosen, name)
             gone = removable(store.all(name), kept) if dry_run else remove_old(store, name, kept)
-            for backup in gone:
-                say(f"{name}: {backup.id} {'would be removed' if dry_run else 'removed'}")
+            for each in gone:
+                say(f"{name}: {each.id} {'would be removed' if dry_run else 'removed'}")
         except KeelsonError as fault:
             failed = True
             complain(f"{name}: {fault}")

@@ -73,6 +73,19 @@ def verify(server: str, stack: str | None) -> None:
     say(f"{server}: its archive reads back, {counted(len(backups), 'backup')} and the log since the first")
 
 
+def prune(server: str, stack: str | None, backup: str | None, *, dry_run: bool) -> None:
+    """Let go what a server's archive does not keep any longer, or one backup."""
+    chosen = context(stack)
+    key = key_of(chosen, server)
+    words = [*(["--backup", backup] if backup else ()), *(["--dry-run"] if dry_run else ())]
+    run_where_files_lie(chosen, "backup", "prune", "--server", server, *words)
+    gone = making.prune(key, server, backup or "", dry_run=dry_run)
+    for line in gone:
+        say(f"{server}: {'would ' if dry_run else ''}{line}")
+    if not gone:
+        say(f"{server}: nothing is older than what is kept")
+
+
 def key_of(chosen: Context, server: str) -> str:
     """Return the stack's key; raises SettingsError where the stack has no such server, or that keeps no archive."""
     settings = chosen.stack.settings

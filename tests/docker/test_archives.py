@@ -77,6 +77,8 @@ key, server, what, *more = sys.argv[1:]
 if what == "drill":
     done = drilling.drill(Reference(stack=key, target="docker", server=server), drilling.Plan(Store(key)))
     print(done.differences or "proven", done.seconds)
+elif what == "prune":
+    print(making.prune(key, server, *more, dry_run=False))
 else:
     print(making.back_up(key, server, full=True if more else None) if what == "back_up" else making.verify(key, server))
 """
@@ -186,7 +188,13 @@ def test_in_place_the_server_goes_back_and_what_came_after_is_kept(main: Archive
     assert main.on.container("main").id == identity
     assert reached.backup.label
     main.run("back_up", "full")
+    main.run("back_up")
     main.run("verify")
+    toolbox, archive = main.on.container(names.TOOLBOX), "/var/lib/keelson/archives/main"
+    made = toolbox.exec_run(["sh", "-c", f"ls -d {archive}/clusters/*/backup/main/*I"]).output.decode()
+    newest = made.split()[-1].rpartition("/")[2]
+    assert f"expire {newest} from the history" in main.run("prune", newest)
+    assert newest not in toolbox.exec_run(["ls", "-R", archive]).output.decode()
     deleted = main.archives.beside(main.on.key, "main", None, into="now")
     assert main.ask("SELECT count(*) FROM t", deleted.name) == before
 

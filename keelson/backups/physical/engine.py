@@ -114,6 +114,12 @@ class Engine(Protocol):
     def gaps(self, repository: Path) -> list[tuple[str, str]]:
         """Return the files of the log between which others are missing; runs no program."""
 
+    def expire(self, place: Workplace, label: str = "", *, dry_run: bool) -> list[str]:
+        """Let go what is not kept any longer, or the backup `label` with those that stand on it; return a line for each thing that goes."""
+
+    def recorded(self, repository: Path) -> set[str]:
+        """Return the labels of all backups that there ever were, as far as that is kept; runs no program."""
+
     def verify(self, place: Workplace) -> str:
         """Read all of the repository back; return what was read; raises DamagedError."""
 

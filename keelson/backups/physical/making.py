@@ -54,6 +54,15 @@ def back_up(key: str, server: str, *, full: bool | None = None, full_every: int 
     return made[-1]
 
 
+def prune(key: str, server: str, label: str = "", *, dry_run: bool) -> list[str]:
+    """Let go what is not kept any longer, or one backup; return a line for each thing that goes, or would; raises KeelsonError."""
+    place, _ = places.find(key, server)
+    if label and label not in ENGINE.recorded(place.repository):
+        msg = f"the archive of {server} has no backup {label!r}; `keelson backup list --server {server}` shows those that it has"
+        raise BackupError(msg)
+    return ENGINE.expire(place, label, dry_run=dry_run)
+
+
 def verify(key: str, server: str) -> str:
     """Read all of a server's archive back; return what was read; raises DamagedError where something is not as it was written."""
     place, _ = places.find(key, server)

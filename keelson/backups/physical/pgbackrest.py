@@ -27,6 +27,7 @@ SECONDS, LONGEST = 120.0, 24 * 3600.0
 PROCESSES = 2
 ARCHIVED_WITHIN = 60  # seconds until a file that was sent must be there
 NO_STANZA, READABLE = {1, 3}, {0, 2}  # of what `info` says; 2: there is no backup yet
+HISTORY = f"backup/{STANZA}/backup.history"
 PAUSE = 0.3  # seconds until a lock is asked for again
 PUSHING = """\
 #!/bin/sh
@@ -47,6 +48,8 @@ WHICH = """\
 PGBACKREST_REPO1_PATH={archive}/$(od -An -tu8 -N8 {pgdata}/global/pg_control | tr -d ' ') # as PostgreSQL names the cluster
 export PGBACKREST_REPO1_PATH
 """
+_GOES = re.compile(r"INFO: (?:\[DRY-RUN\] )?repo1: ((?:expire|remove expired backup|\S+ remove archive)\b.*)")
+_CLOCK = re.compile(r"new backup label '\S+' is not later than latest backup label '(\S+)'")
 _SAID = re.compile(r"(?:ERROR|WARN): (?:\[(\d+)\]: )?(.*)")
 _SEGMENT = re.compile(r"[0-9A-F]{24}(?=-[0-9a-f]{40})")
 _LABEL = re.compile(r"\d{8}-\d{6}[FDI]$")
@@ -97,6 +100,25 @@ class PgBackRest:
     def back_up(self, place: Workplace, *, full: bool) -> None:
         """Make a full backup or one of what changed since the last; old ones go after it."""
         self._run(place, "backup", f"--type={'full' if full else 'incr'}", what="the backup", seconds=LONGEST)
+
+    def expire(self, place: Workplace, label: str = "", *, dry_run: bool) -> list[str]:
+        """Read what it does from its log; a label is also taken out of the history, where one of the future refuses others."""
+        told = list[str]()
+        if not label or label in {each.label for each in self.inventory(place).backups}:
+            options = [*([f"--set={label}"] if label else ()), *(["--dry-run"] if dry_run else ())]
+            said = self._run(
+                place, "expire", *options, "--log-level-console=info", what="letting backups go", seconds=LONGEST
+            )
+            told = [" ".join(line.split()) for line in _GOES.findall(said)]
+        if label and not dry_run:
+            inside = f"{place.repository.name}/" if place.layout.by_cluster else ""
+            history = f"{place.layout.archive}/{inside}{HISTORY}"
+            place.run(["sh", "-c", f"rm -f {history}/*/{label}.manifest*"], seconds=SECONDS)
+        return [*told, *([f"expire {label} from the history"] if label else ())]
+
+    def recorded(self, repository: Path) -> set[str]:
+        """Go by the names of files."""
+        return {path.name.partition(".")[0] for path in (repository / HISTORY).glob("*/*.manifest*")}
 
     def inventory(self, place: Workplace) -> Inventory:
         """Return the backups, the oldest first."""
@@ -261,6 +283,8 @@ def _failure(place: Workplace, done: subprocess.CompletedProcess[bytes], what: s
     text = " ".join(found[-1][1].split()) if found else (said.strip().splitlines() or [f"status {done.returncode}"])[-1]
     if _is_encrypted_otherwise(said):
         return _undecipherable(place)
+    if future := _CLOCK.search(said):
+        return BackupError(of_the_future(place.server, future[1]))
     if "unable to acquire lock" in said:
         return BusyError(f"another process is at work on the archive of {place.server}; wait for its end")
     if "FileMissingError" in said and "archive.info" in said:
@@ -268,6 +292,14 @@ def _failure(place: Workplace, done: subprocess.CompletedProcess[bytes], what: s
             f"the archive of {place.server} is missing; mount its disk, or run `keelson up` to begin a new one"
         )
     return BackupError(f"{what} of {place.server} failed: {text.rstrip('.')}; correct that and try again")
+
+
+def of_the_future(server: str, label: str) -> str:
+    """Say what a backup does that was made while the clock was wrong."""
+    return (
+        f"the archive of {server} has a backup of the future ({label}), made while a clock was wrong, and no full one can be made until then; "
+        f"see that the clocks are right now, then let that one go: `keelson backup prune --server {server} --backup {label}`"
+    )
 
 
 def _is_encrypted_otherwise(said: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -23,6 +23,8 @@ from keelson.backups.physical.waiting import Waiting
 from keelson.backups.store import Store
 from keelson.endpoint import MAINTENANCE_DATABASE, Reference, resolve
 from keelson.errors import KeelsonError
+
+AHEAD = timedelta(minutes=5)  # by which the server's clock may be before this one's
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ def look(reference: Reference, limit: int) -> ArchiveState:
     """Return how the archive of a server is; raises KeelsonError or psycopg.Error where it cannot be asked."""
     key, server, now = reference.stack, reference.server, datetime.now(UTC)
     place, _ = places.find(key, server)
-    last = ENGINE.newest(place.repository)
+    newest = ENGINE.newest(place.repository)
+    future = newest is not None and newest > now + AHEAD
+    last = None if future else newest  # whose time is wrong says nothing of what it holds
     with resolve(reference.to(database=MAINTENANCE_DATABASE)).connect("keelson archive", patience=0) as connection:
         connection.execute("SET statement_timeout = '2s'")
         told = waiting.ask(connection, limit)
@@ -61,6 +65,7 @@ def look(reference: Reference, limit: int) -> ArchiveState:
     fault = (
         _missing(place)
         or told.fault(server, last)
+        or (_future(server, newest) if newest and future else "")
         or _late(key, server, last, now)
         or _unproven(server, drill, job, now)
     )
@@ -95,6 +100,13 @@ def from_values(told: Mapping[str, Any]) -> ArchiveState:
     """Return the state that was told as values."""
     times = {name: told[name] and datetime.fromisoformat(told[name]) for name in ("backed_up", "drilled")}
     return ArchiveState(**{**told, **times, "waiting": told["waiting"] and waiting.from_values(told["waiting"])})
+
+
+def _future(server: str, newest: datetime) -> str:
+    return (
+        f"the newest backup of server {server} is of {newest:%Y-%m-%d %H:%M} UTC, which is in the future: a clock was wrong; see that it is right "
+        f"now, then run `keelson backup run --server {server} --full`, which says what to do if it is refused"
+    )
 
 
 def _unproven(server: str, drill: Drill | None, job: Job | None, now: datetime) -> str:
