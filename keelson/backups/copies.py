@@ -259,7 +259,7 @@ def refuse_other_server(admin: psycopg.Connection, facts: Any) -> None:  # noqa:
             msg = f"the backup needs the extension {name} {version}, and the server {has}; install that version there"
             raise UnfitServerError(msg)
     community = facts["timescaledb_edition"] == "community"
-    if community and not catalog.has_timescale_community(admin, facts["extensions"]["timescaledb"]):
+    if community and not catalog.has_timescale_community(admin, facts["extensions"].get("timescaledb", "")):
         msg = "the backup needs TimescaleDB's Community edition, and the server has the Apache edition; restore it to a server that has it"
         raise UnfitServerError(msg)
 
