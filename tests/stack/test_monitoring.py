@@ -120,7 +120,7 @@ def test_a_rotation_of_a_service_leaves_exporters_and_what_they_see_as_they_are(
     pods = [stack.uid(part) for part in EXPORTERS]
     before = _figures(_page(stack, "main-exporter")).keys()
     stack.keelson("rotate", "notes")
-    assert "//notes_app_b:" in stack.url("notes")
+    assert "//notes_app_b:" in stack.keelson("env", "notes", "--from", "cluster").stdout
     assert [stack.uid(part) for part in EXPORTERS] == pods
     server, redis = (_figures(_page(stack, part)) for part in EXPORTERS)
     assert (server["pg_up"], redis["redis_up"]) == (1, 1)
