@@ -12,19 +12,20 @@ from providers.base import Bag, Managed, Provider
 
 @dataclass(frozen=True)
 class KubernetesPoolerInputs:
-    """Whose pooler it is, and what changes with its Pooler."""
+    """Whose pooler it is, what changes with its Pooler, and with what its server's operator reads."""
 
     place: str
     key: str
     server: str
     digest: str
+    files: str = ""
 
 
 class KubernetesPoolerProvider(Provider[KubernetesPoolerInputs]):
     """Waited for."""
 
     inputs = KubernetesPoolerInputs
-    compared: ClassVar = ("server", "digest")
+    compared: ClassVar = ("server", "digest", "files")
     fixed: ClassVar = {"place": "a stack does not move: make a new one in the other place and restore into it"}
 
     def identify(self, inputs: KubernetesPoolerInputs) -> str:

@@ -204,10 +204,10 @@ class KubernetesTarget(ContainersTarget):
         with_archive = (
             archived.Archive(self._stack, name, self._objects) if archived.is_archived(self._stack, name) else None
         )
-        volume, process = self._instances(wanted, with_archive)
+        volume, files, process = self._instances(wanted, with_archive)
         if with_archive:
             with_archive.schedule(self._named, self._options(parent, depends_on=[process]))
-        self._poolers += self._make_pooler(name, process, parent)
+        self._poolers += self._make_pooler(name, files, process, parent)
         return RunningServer(self._reference(name), volume, process, process.listens_on)
 
     def _of_instances(self, name: str) -> Json:
@@ -227,8 +227,10 @@ class KubernetesTarget(ContainersTarget):
             }
         )
 
-    def _instances(self, wanted: Wanted, archive: archived.Archive | None) -> tuple[Resource, KubernetesPart]:
-        """Make what the operator reads, the Cluster, whose volumes are its own, and what is done once it runs."""
+    def _instances(
+        self, wanted: Wanted, archive: archived.Archive | None
+    ) -> tuple[Resource, KubernetesFiles, KubernetesPart]:
+        """Make the Cluster, whose volumes are its own, what its operator reads, and what is done once it runs."""
         name, parent = wanted.name, wanted.parent
         image = chosen(self._settings, wanted.image)
         made = self._spec(wanted, image)
@@ -255,9 +257,9 @@ class KubernetesTarget(ContainersTarget):
         # Where the Cluster stays when the stack goes, its instances are ended by this resource, so that must be deleted too.
         rests = self._stack.settings.protected and not self._objects.applied_elsewhere
         ends = ResourceOptions(parent=parent) if rests else inside
-        return running, KubernetesPart(f"{name}-process", inputs | digests, depending_on(ends, [running]))
+        return running, files, KubernetesPart(f"{name}-process", inputs | digests, depending_on(ends, [running]))
 
-    def _make_pooler(self, server: str, process: Resource, parent: Resource) -> list[Resource]:
+    def _make_pooler(self, server: str, files: KubernetesFiles, process: Resource, parent: Resource) -> list[Resource]:
         """Make what shares a server's connections among many clients, where the settings say so; return what waits until it serves."""
         if not self._stack.settings.servers[server].pooler:
             return []
@@ -280,7 +282,13 @@ class KubernetesTarget(ContainersTarget):
             spec=pooler.budget(server),
             opts=self._options(parent, depends_on=[self._ground]),
         )
-        inputs = {"place": self._place, "key": self._key, "server": server, "digest": pooler.digest(spec)}
+        inputs = {
+            "place": self._place,
+            "key": self._key,
+            "server": server,
+            "digest": pooler.digest(spec),
+            "files": files.digest,
+        }
         return [KubernetesPooler(f"{name}-process", inputs, ResourceOptions(parent=parent, depends_on=[made]))]
 
     def _part(self, wanted: Wanted) -> tuple[KubernetesVolume, KubernetesPart]:

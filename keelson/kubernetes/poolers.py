@@ -12,6 +12,7 @@ from keelson.kubernetes.cluster import Cluster, Json
 KIND = "poolers"
 API = workloads.OPERATORS_API
 DONE = "keelson.dev/pooler"  # an annotation of its Service: which Pooler the operator made it from
+SHOWN = "keelson.dev/certificate"  # an annotation of a Pooler: the version of the Secret with its certificate, which its operator does not watch
 INSTANCES = "keelson.dev/instances"  # an annotation of one that rests: how many pods it had
 SECONDS_TO_START = 180.0  # for nodes to get the image, and the operator to make its login
 SECONDS_TO_REST = 60.0
@@ -19,10 +20,15 @@ POLL = 0.25
 
 
 def bring(place: str, server: str, digest: str) -> None:
-    """Wait until all pods of a pooler serve as its Pooler says, which is known by its digest; raises ServerError."""
+    """Wait until all pods of a pooler serve as its Pooler says, which is known by its digest, and with its server's certificate.
+
+    Raises:
+        ServerError: they do not.
+    """
     found, name = cluster.connect(place), names.pooler(server)
+    certificate = _tell(found, server)
     until = time.monotonic() + SECONDS_TO_START
-    while fault := _fault(found, name, digest):
+    while fault := _fault(found, name, digest) or _unread(found, name, certificate):
         if time.monotonic() > until:
             msg = f"{name} does not serve: {fault}"
             raise ServerError(msg)
@@ -56,6 +62,23 @@ def is_there(place: str, server: str) -> bool:
     """Say whether there is one."""
     found = cluster.connect(place)
     return found.get(found.at(KIND, names.pooler(server), api=API), metadata=True) is not None
+
+
+def _tell(found: Cluster, server: str) -> str:
+    """Tell the operator which version of its certificate a pooler shall show, and return that: by itself it looks every ten hours."""
+    secret = found.get(found.at("secrets", names.certificate(server)), metadata=True)
+    version = str(secret["metadata"]["resourceVersion"]) if secret else ""
+    path = found.at(KIND, names.pooler(server), api=API)
+    made = found.get(path, metadata=True)
+    if made and version != (made["metadata"].get("annotations") or {}).get(SHOWN):
+        found.patch(path, {"metadata": {"annotations": {SHOWN: version}}})
+    return version
+
+
+def _unread(found: Cluster, name: str, version: str) -> str:
+    status = (found.get(found.at(KIND, name, api=API)) or {}).get("status") or {}
+    shown = (status.get("secrets") or {}).get("clientTLS") or {}
+    return "" if shown.get("version") == version else "the operator has not read its certificate"
 
 
 def _of(found: Cluster, key: str, servers: Collection[str]) -> list[Json]:
