@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import psycopg
 
 from keelson.backups import catalogs
-from keelson.backups.drills.deparsed import as_restored
 from keelson.backups.engines import Contents
 from keelson.backups.folder import Folder
 from keelson.backups.rows import digest_all, kept_hashes
@@ -124,14 +123,8 @@ def _compare_catalog(
 
 
 def _comparable(catalog: Snapshot) -> Snapshot:
-    """Leave out what a dump does not hold by design, the rights to connect, which `keelson up` gives at last; write expressions one way."""
-    held = catalog.without(kinds=("database",)).objects
-    objects = {key: {label: _as_restored(facts) for label, facts in parts.items()} for key, parts in held.items()}
-    return Snapshot(objects, catalog.server_version)
-
-
-def _as_restored(facts: Mapping[str, str]) -> dict[str, str]:
-    return {fact: as_restored(value) for fact, value in facts.items()}
+    """Leave out what a dump does not hold by design, the rights to connect, which `keelson up` gives at last."""
+    return catalog.without(kinds=("database",))
 
 
 def _is_explained(difference: Difference, without: Collection[str]) -> bool:

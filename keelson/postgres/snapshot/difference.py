@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 
+from keelson.postgres.snapshot.deparsed import as_restored
 from keelson.postgres.snapshot.model import Facts, Key, Part, Snapshot, group_of
 
 NOTHING: Mapping[str, Part] = {}
@@ -48,7 +49,8 @@ class Difference:
 
 
 def compare(expected: Snapshot, found: Snapshot) -> tuple[Difference, ...]:
-    """Return what differs, in the order of kinds and names."""
+    """Return what differs, in the order of kinds and names; how an expression is written down after a restore is no difference."""
+    expected, found = as_restored(expected), as_restored(found)
     keys = sorted(expected.comparable.keys() | found.comparable.keys())
     return tuple(difference for key in keys for difference in _compare_objects(key, expected, found))
 

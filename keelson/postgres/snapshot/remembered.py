@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 import psycopg
 
+from keelson.postgres.snapshot.deparsed import as_restored
 from keelson.postgres.snapshot.model import Snapshot, form_of_questions
 from keelson.postgres.snapshot.reading import read
 
 FORM = "form"
+REVISION = "/as restored"  # of the digits: what is added when the same facts make others
 
 
 def remember(connection: psycopg.Connection) -> dict[str, str]:
@@ -19,7 +21,7 @@ def remember(connection: psycopg.Connection) -> dict[str, str]:
 
 def remembered(snapshot: Snapshot) -> dict[str, str]:
     """Return the same of a snapshot."""
-    return {**snapshot.fingerprints, FORM: snapshot.form}
+    return {**as_restored(snapshot).fingerprints, FORM: snapshot.form + REVISION}
 
 
 def is_readable(before: Mapping[str, str]) -> bool:
