@@ -34,7 +34,6 @@ class Address:
         encrypted: that they are encrypted, and whoever answers is believed.
         fleeting: that it ends with this process.
         certified: logins that show a certificate.
-        near: that the server runs beside this process, so that what passes between them leaves the machine nowhere.
     """
 
     host: str
@@ -43,7 +42,6 @@ class Address:
     encrypted: bool = False
     fleeting: bool = False
     certified: tuple[str, ...] = ()
-    near: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,7 +73,7 @@ class Dumping:
         """
         usual = ["--format=custom", f"--compress={COMPRESSION}", "--no-password", f"--lock-wait-timeout={LOCK_WAIT}"]
         command = [*self.client("pg_dump"), *usual, f"--snapshot={self.snapshot}", *options]
-        environment = programs.environment(self.endpoint)
+        environment = programs.environment(self.endpoint.connection_parameters())
         with opened() as file:
             what = f"the dump of {self.endpoint.database}"
             programs.run(command, what, environment=environment, sink=file.write, group=self.group)

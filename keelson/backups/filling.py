@@ -84,7 +84,7 @@ class Filling:
         usual = [f"--dbname={self.endpoint.database}", "--no-password", "--exit-on-error", "--no-tablespaces"]
         further = ["--no-publications", "--no-subscriptions", f"--transaction-size={OBJECTS_AT_ONCE}"]
         command = [*self.client("pg_restore"), *usual, *further, *options]
-        environment = programs.environment(self.endpoint)
+        environment = programs.environment(self.endpoint.connection_parameters())
         what = f"the restore into {self.endpoint.database}"
         programs.run(command, what, environment=environment, source=source, files=files, group=self.group)
 

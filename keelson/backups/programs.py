@@ -17,12 +17,10 @@ from psycopg import pq
 
 from keelson import inside
 from keelson.backups.sealing import BLOCK, Passing, widen
-from keelson.endpoint import Endpoint
 from keelson.errors import BackupError
 
 # The server ends the work of a program that is gone within a second.
 SESSION_OPTIONS = "-c client_connection_check_interval=1000"
-UNENCRYPTED = {"PGSSLMODE": "allow", "PGREQUIREAUTH": "scram-sha-256"}
 # What setpriv does, where a container has none: PR_SET_PDEATHSIG is 1 (linux/prctl.h), SIGKILL is 9.
 TIE = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9, 0, 0, 0); os.execv(sys.argv[1], sys.argv[1:])"
 
@@ -111,19 +109,13 @@ def version_of(client: Client, program: str) -> tuple[int, str]:
     return int(version.partition(".")[0]), version
 
 
-def environment(endpoint: Endpoint) -> dict[str, str]:
-    """Return libpq's variables for a connection, so that no password stands in a process list.
-
-    To a server beside this process rows go without encryption where it lets them, which takes a tenth of a dump's work away: the
-    password's own proof goes both ways, so whoever does not know it is refused as without a certificate.
-    """
-    parameters = endpoint.connection_parameters()
+def environment(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return libpq's variables for a connection, so that no password stands in a process list."""
     variables = {
         option.keyword.decode(): option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar
     }
     named = {variables[key]: str(value) for key, value in parameters.items() if key in variables}
-    near = UNENCRYPTED if endpoint.address.near and endpoint.shown is None else {}
-    return {"PGAPPNAME": "keelson backup", "PGOPTIONS": SESSION_OPTIONS} | named | near
+    return {"PGAPPNAME": "keelson backup", "PGOPTIONS": SESSION_OPTIONS} | named
 
 
 @contextmanager

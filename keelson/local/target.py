@@ -38,8 +38,7 @@ class LocalTarget(StateHere):
             raise UnreachableError(msg)
         host = host_of(asdict(record), entrance, stack)
         root = tls.authority_file(stack)
-        certified, near = tuple(record.certified), host == LOOPBACK
-        return Address(host=host, port=record.port, root_certificate=root, certified=certified, near=near)
+        return Address(host=host, port=record.port, root_certificate=root, certified=tuple(record.certified))
 
     def instances(self, stack: str, redis: str) -> tuple[Address, ...]:
         """Return where the only instance answers."""

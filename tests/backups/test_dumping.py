@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
-import socket
-import struct
 import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path, PurePath
 
 import pytest
 
-from keelson.backups import dumping, programs
+from keelson.backups import dumping
 from keelson.backups.contents import entries, of_tables
 from keelson.backups.dumping import DUMP, FURTHER, WORTH
 from keelson.backups.exporting import export
@@ -24,7 +19,6 @@ from keelson.backups.making import verify
 from keelson.backups.rows import count_all
 from keelson.backups.store import Backup
 from keelson.endpoint import resolve
-from keelson.errors import BackupError
 from keelson.local import client
 from tests.backups.conftest import Subject
 from tests.backups.test_making import left, refused, shell, use
@@ -159,43 +153,6 @@ def test_what_is_read_back_is_what_lies_on_the_disk(filled: Subject, monkeypatch
     assert "does not read back and was not kept" in told
     assert "its SHA-256 is not the manifest's" in told
     assert left(filled) == []
-
-
-def test_rows_pass_unencrypted_within_the_machine_alone(filled: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: list[dict[str, str]] = []
-    run = programs.run
-    monkeypatch.setattr(
-        programs, "run", lambda *words, **more: (given.append(more.get("environment") or {}), run(*words, **more))[1]
-    )
-    filled.restore(filled.back_up())
-    connecting = [each for each in given if "PGPASSWORD" in each]
-    assert len(connecting) == 2
-    assert {(each["PGSSLMODE"], each["PGREQUIREAUTH"]) for each in connecting} == {("allow", "scram-sha-256")}
-    endpoint = resolve(filled.reference)
-    away = replace(endpoint, address=replace(endpoint.address, near=False))
-    assert programs.environment(away)["PGSSLMODE"] == "verify-full"
-    assert "PGREQUIREAUTH" not in programs.environment(away)
-
-
-def test_who_only_poses_as_the_server_is_told_no_password(filled: Subject) -> None:
-    """It has the server's port, and asks for the password in clear."""
-    heard: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def pose() -> None:
-            for _ in range(2):  # without encryption, and then with it
-                with suppress(OSError), listening.accept()[0] as caller:  # who is asked so hangs up
-                    heard.append(caller.recv(4096))
-                    caller.sendall(b"R" + struct.pack("!ii", 8, 3))
-                    heard.append(caller.recv(4096))
-
-        threading.Thread(target=pose, daemon=True).start()
-        endpoint = resolve(filled.reference)
-        posing = replace(endpoint, address=replace(endpoint.address, port=listening.getsockname()[1]))
-        with pytest.raises(BackupError, match="failed: "):
-            programs.run(client.command("pg_dump"), "it", environment=programs.environment(posing))
-    assert endpoint.user.encode() in b"".join(heard)
-    assert endpoint.password.encode() not in b"".join(heard)
 
 
 @pytest.fixture
