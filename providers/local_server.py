@@ -84,13 +84,11 @@ class LocalServerProvider(Provider[LocalServerInputs]):
         return f"{inputs.key}/{inputs.server}"
 
     def examine(self, inputs: Bag, old: Bag) -> Bag:
-        """Let PostgreSQL itself read parameters that changed; no server runs for that."""
-        changed = any(inputs.get(name) != old.get(name) for name in ("parameters", "timescaledb", "pgaudit"))
         """Let PostgreSQL itself read parameters that changed, and say what takes a restart; no server runs for that."""
         if old and bool(inputs.get("archiving")) != bool(old.get("archiving")):
             what = "begins to archive" if inputs.get("archiving") else "no longer archives"
             print(f"server {inputs['server']} {what} its log, which takes a restart of some seconds", flush=True)  # noqa: T201
-        changed = inputs.get("parameters") != old.get("parameters") or inputs["timescaledb"] != old.get("timescaledb")
+        changed = any(inputs.get(name) != old.get(name) for name in ("parameters", "timescaledb", "pgaudit"))
         if changed and not isinstance(inputs.get("parameters"), Unknown):
             known = {key: "" if isinstance(value, Unknown) else value for key, value in inputs.items()}
             server.check(values.decode(LocalServerInputs, known).spec)

@@ -11,9 +11,9 @@ Both are pg_dump's custom format, of one snapshot. No row is in both or in neith
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -88,11 +88,11 @@ def parts(folder: Folder) -> list[str]:
 def read_all(client: programs.Client, folder: Folder) -> Counter[str]:
     """Let pg_restore read all of a dump, and return the rows by table in what it writes."""
     group = programs.Together()
-    with ThreadPoolExecutor(len(names := parts(folder)), "read") as pool:
+    with at_once(len(names := parts(folder)), "read", group.end) as pool:
         streams = [
             pool.submit(counted, client, partial(folder.open, name), str(folder.path / name), group) for name in names
         ]
-        settle(streams, group.end)
+        settle(streams)
     return total(streams)
 
 
@@ -114,16 +114,20 @@ def total(streams: Sequence[Future[Counter[str]]]) -> Counter[str]:
     return found
 
 
-def settle(work: Sequence[Future[Any]], end: Callable[[], object]) -> None:
-    """Wait until all is done; when something fails, or somebody interrupts, end the rest and raise what it failed with.
+@contextmanager
+def at_once(most: int, name: str, end: Callable[[], object]) -> Iterator[ThreadPoolExecutor]:
+    """Give threads for the block, which ends when they have; where it fails, or somebody interrupts, `end` is called before."""
+    with ThreadPoolExecutor(most, name) as pool:
+        try:
+            yield pool
+        except BaseException:
+            end()
+            raise
 
-    Of what fails at once the first in `work` is raised.
-    """
-    try:
-        done, _ = wait(work, return_when=FIRST_EXCEPTION)
-        for each in work:
-            if each in done:
-                each.result()
-    except BaseException:
-        end()
-        raise
+
+def settle(work: Sequence[Future[Any]]) -> None:
+    """Wait until all is done, or something fails, and raise what it failed with: of what fails at once the first in `work`."""
+    done, _ = wait(work, return_when=FIRST_EXCEPTION)
+    for each in work:
+        if each in done:
+            each.result()

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from keelson.backups import contents, programs
 from keelson.backups.contents import Entry
-from keelson.backups.dumping import DUMP, FURTHER, settle
+from keelson.backups.dumping import DUMP, FURTHER, at_once, settle
 from keelson.backups.folder import Folder
 from keelson.backups.manifest import TABLES_APART
 from keelson.backups.sealing import BLOCK, Passing
@@ -48,12 +47,12 @@ class Filling:
             first, second = _indexes(listed, facts)
             with _in_memory(bytes(begun.head)) as head:
                 self._run("--section=pre-data", head.path, files=[head.descriptor])
-                with ThreadPoolExecutor(2, "restore") as pool:
+                with at_once(2, "restore", self.group.end) as pool:
                     streams = [
                         pool.submit(self._rows, begun.again(), first, head),
                         pool.submit(self._further, folder, second, head),
                     ]
-                    settle(streams, self.group.end)
+                    settle(streams)
                 made = {*first, *second}
                 self._afterwards([entry for entry in listed if entry not in made], head)
 

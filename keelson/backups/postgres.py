@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -20,7 +19,7 @@ import psycopg
 
 from keelson import migrations
 from keelson.backups import catalogs, dumping, programs, roles, rows
-from keelson.backups.dumping import Dumping, settle
+from keelson.backups.dumping import Dumping, at_once, settle
 from keelson.backups.engines import Contents, Counts, Destination, refuse_difference
 from keelson.backups.folder import Folder
 from keelson.backups.manifest import TABLES_APART
@@ -67,15 +66,15 @@ class PostgresEngine:
             facts |= catalogs.write(connection, belonging, folder)
             facts[TABLES_APART] = dumping.apart(facts["table_bytes"])
             dump = Dumping(self._client, endpoint, snapshot)
-            with ThreadPoolExecutor(AT_ONCE, "backup") as pool:
+
+            def end() -> None:
+                dump.group.end()
+                connection.cancel_safe()
+
+            with at_once(AT_ONCE, "backup", end) as pool:
                 counting = pool.submit(rows.digest_all, connection)
                 streams = dump.write(folder, facts[TABLES_APART], pool)
-
-                def end() -> None:
-                    dump.group.end()
-                    connection.cancel_safe()
-
-                settle([counting, *streams], end)  # the first says why there is no snapshot any more
+                settle([counting, *streams])  # the first says why there is no snapshot any more
         found = counting.result()
         facts |= rows.keep_hashes(found.hashes, folder)
         contents = Contents(found.counts, facts | {"extension_rows": found.of_extensions})
