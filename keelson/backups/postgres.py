@@ -19,6 +19,7 @@ import psycopg
 
 from keelson import migrations
 from keelson.backups import catalogs, dumping, programs, roles, rows
+from keelson.backups.asking import Asking
 from keelson.backups.dumping import Dumping, at_once, settle
 from keelson.backups.engines import Contents, Counts, Destination, refuse_difference
 from keelson.backups.folder import Folder
@@ -65,14 +66,14 @@ class PostgresEngine:
             facts = _facts(connection) | {"pg_dump_version": version, "roles": named}
             facts |= catalogs.write(connection, belonging, folder)
             facts[TABLES_APART] = dumping.apart(facts["table_bytes"])
-            dump = Dumping(self._client, endpoint, snapshot)
+            dump, asking = Dumping(self._client, endpoint, snapshot), Asking(connection)
 
             def end() -> None:
                 dump.group.end()
-                connection.cancel_safe()
+                asking.end()
 
             with at_once(AT_ONCE, "backup", end) as pool:
-                counting = pool.submit(rows.digest_all, connection)
+                counting = pool.submit(asking.ask, rows.digest_all)
                 streams = dump.write(folder, facts[TABLES_APART], pool)
                 settle([counting, *streams])  # the first says why there is no snapshot any more
         found = counting.result()
