@@ -33,7 +33,7 @@ test: setup ## the tests, on real servers; CI=1 runs the thorough ones too (ARGS
 
 test-docker: setup ## all tests of whole stacks on a Docker daemon, and of the equipment for that
 	@tools/setup browser docker
-	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder --target docker tests/stack tests/plugins tests/test_daemon.py $(ARGS)
+	@$(IN) pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not soak and not kubernetes' --target docker tests/stack tests/plugins tests/test_daemon.py $(ARGS)
 
 test-kubernetes: setup ## all tests of stacks in a Kubernetes cluster, which is made for them
 	@tools/setup docker kubernetes

@@ -332,7 +332,7 @@ def test_a_protected_stack_beside_it_keeps_data_and_passwords_through_a_destroy(
 
 
 def test_a_server_is_restored_from_its_archive_which_outlives_the_stack(stack: DockerStack) -> None:
-    """Beside the live server, in its place, and, from the archive of a stack that was destroyed, in that of another one."""
+    """Beside the live server, and in its place."""
     servers = {"servers": {"main": {}}, "point_in_time": True, "agent": {}}
     stack.write_settings(docker={"images": "debian"}, redis={}, pgadmin={"enabled": False}, **servers)
     previewed = stack.keelson("preview")
@@ -361,6 +361,12 @@ def test_a_server_is_restored_from_its_archive_which_outlives_the_stack(stack: D
     stack.keelson("destroy", "--yes")
     kept = [names.backups_volume(stack.key), names.archive_volume(stack.key, "main")]
     assert stack.things() == sorted(kept), "the server beside it was left, or the archive was not"
+
+
+@pytest.mark.long
+def test_the_archive_of_a_stack_that_was_destroyed_is_restored_in_the_one_that_is_made_again(
+    stack: DockerStack,
+) -> None:
     stack.keelson("up")
     stack.keelson("psql", "notes", "--role", "admin", "--", "-c", "DELETE FROM notes")
     known = json.loads(stack.keelson("restore", "--server", "main", "--list", "--json").stdout)["archives"]
