@@ -119,7 +119,7 @@ class DockerStack(StackUnderTest):
                 with contextlib.suppress(NotFound):
                     container.remove(force=True, v=True)
             for volume in self._volumes():
-                for left in self.client.containers.list(all=True, filters={"volume": volume.name}):
+                for left in self.client.containers.list(all=True, filters={"volume": volume.name}, ignore_removed=True):
                     left.remove(force=True)  # made by a provider that was killed
                 volume.remove(force=True)
             for network in self._networks():
