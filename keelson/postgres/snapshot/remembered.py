@@ -26,7 +26,8 @@ def remembered(snapshot: Snapshot) -> dict[str, str]:
 
 def is_readable(before: Mapping[str, str]) -> bool:
     """Say whether digits are there that this release of Keelson would make of the same catalog; opens no connection."""
-    return before.get(FORM, "").partition("/")[0] == form_of_questions()
+    form = before.get(FORM, "")
+    return form.partition("/")[0] == form_of_questions() and form.endswith(REVISION)
 
 
 def is_comparable(before: Mapping[str, str], now: Mapping[str, str]) -> bool:
