@@ -11,17 +11,17 @@ Both are pg_dump's custom format, of one snapshot. No row is in both or in neith
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from keelson.backups import programs
 from keelson.backups.folder import Folder
 from keelson.backups.sealing import Passing
 from keelson.backups.stream import RowCounter
+from keelson.backups.threads import Threads, at_once
 from keelson.endpoint import Endpoint
 
 DUMP, FURTHER = "data.dump", "data-2.dump"
@@ -53,7 +53,7 @@ class Dumping:
     snapshot: str
     group: programs.Together = field(default_factory=programs.Together)
 
-    def write(self, folder: Folder, tables: Sequence[str], pool: ThreadPoolExecutor) -> list[Future[Counter[str]]]:
+    def write(self, folder: Folder, tables: Sequence[str], threads: Threads) -> list[Future[Counter[str]]]:
         """Begin to dump and to read back; each of what is returned ends with rows by table, or what went wrong."""
         parts = {DUMP: [f"--exclude-table-data={label}" for label in tables]}
         if tables:
@@ -61,8 +61,8 @@ class Dumping:
         begun: list[Future[Counter[str]]] = []
         for name, options in parts.items():
             file = folder.growing(name)
-            begun.append(pool.submit(self._dump, options, file.written))
-            begun.append(pool.submit(counted, self.client, file.read_back, str(folder.path / name), self.group))
+            begun.append(threads.submit(self._dump, options, file.written))
+            begun.append(threads.submit(counted, self.client, file.read_back, str(folder.path / name), self.group))
         return begun
 
     def _dump(self, options: Sequence[str], opened: Opened) -> Counter[str]:
@@ -88,11 +88,12 @@ def parts(folder: Folder) -> list[str]:
 def read_all(client: programs.Client, folder: Folder) -> Counter[str]:
     """Let pg_restore read all of a dump, and return the rows by table in what it writes."""
     group = programs.Together()
-    with at_once(len(names := parts(folder)), "read", group.end) as pool:
+    with at_once(len(names := parts(folder)), "read", group.end) as threads:
         streams = [
-            pool.submit(counted, client, partial(folder.open, name), str(folder.path / name), group) for name in names
+            threads.submit(counted, client, partial(folder.open, name), str(folder.path / name), group)
+            for name in names
         ]
-        settle(streams)
+        threads.settle(streams)
     return total(streams)
 
 
@@ -112,22 +113,3 @@ def total(streams: Sequence[Future[Counter[str]]]) -> Counter[str]:
     for stream in streams:
         found.update(stream.result())
     return found
-
-
-@contextmanager
-def at_once(most: int, name: str, end: Callable[[], object]) -> Iterator[ThreadPoolExecutor]:
-    """Give threads for the block, which ends when they have; where it fails, or somebody interrupts, `end` is called before."""
-    with ThreadPoolExecutor(most, name) as pool:
-        try:
-            yield pool
-        except BaseException:
-            end()
-            raise
-
-
-def settle(work: Sequence[Future[Any]]) -> None:
-    """Wait until all is done, or something fails, and raise what it failed with: of what fails at once the first in `work`."""
-    done, _ = wait(work, return_when=FIRST_EXCEPTION)
-    for each in work:
-        if each in done:
-            each.result()

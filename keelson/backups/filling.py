@@ -15,10 +15,11 @@ from typing import Any
 
 from keelson.backups import contents, programs
 from keelson.backups.contents import Entry
-from keelson.backups.dumping import DUMP, FURTHER, at_once, settle
+from keelson.backups.dumping import DUMP, FURTHER
 from keelson.backups.folder import Folder
 from keelson.backups.manifest import TABLES_APART
 from keelson.backups.sealing import BLOCK, Passing
+from keelson.backups.threads import at_once
 from keelson.endpoint import Endpoint
 
 OBJECTS_AT_ONCE = 1000  # that pg_restore makes in one transaction, so that the locks of thousands of chunks have room
@@ -47,12 +48,12 @@ class Filling:
             first, second = _indexes(listed, facts)
             with _in_memory(bytes(begun.head)) as head:
                 self._run("--section=pre-data", head.path, files=[head.descriptor])
-                with at_once(2, "restore", self.group.end) as pool:
+                with at_once(2, "restore", self.group.end) as threads:
                     streams = [
-                        pool.submit(self._rows, begun.again(), first, head),
-                        pool.submit(self._further, folder, second, head),
+                        threads.submit(self._rows, begun.again(), first, head),
+                        threads.submit(self._further, folder, second, head),
                     ]
-                    settle(streams)
+                    threads.settle(streams)
                 made = {*first, *second}
                 self._afterwards([entry for entry in listed if entry not in made], head)
 

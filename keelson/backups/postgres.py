@@ -20,11 +20,12 @@ import psycopg
 from keelson import migrations
 from keelson.backups import catalogs, dumping, programs, roles, rows
 from keelson.backups.asking import Asking
-from keelson.backups.dumping import Dumping, at_once, settle
+from keelson.backups.dumping import Dumping
 from keelson.backups.engines import Contents, Counts, Destination, refuse_difference
 from keelson.backups.folder import Folder
 from keelson.backups.manifest import TABLES_APART
 from keelson.backups.rows import count_all
+from keelson.backups.threads import at_once
 from keelson.endpoint import Endpoint, Reference, resolve
 from keelson.errors import BackupError, UnreachableError
 from keelson.migrations import ledger
@@ -72,10 +73,10 @@ class PostgresEngine:
                 dump.group.end()
                 asking.end()
 
-            with at_once(AT_ONCE, "backup", end) as pool:
-                counting = pool.submit(asking.ask, rows.digest_all)
-                streams = dump.write(folder, facts[TABLES_APART], pool)
-                settle([counting, *streams])  # the first says why there is no snapshot any more
+            with at_once(AT_ONCE, "backup", end) as threads:
+                counting = threads.submit(asking.ask, rows.digest_all)
+                streams = dump.write(folder, facts[TABLES_APART], threads)
+                threads.settle([counting, *streams])  # the first says why there is no snapshot any more
         found = counting.result()
         facts |= rows.keep_hashes(found.hashes, folder)
         contents = Contents(found.counts, facts | {"extension_rows": found.of_extensions})
